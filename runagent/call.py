@@ -1,0 +1,274 @@
+"""One call, from its input to its answer: what is decided the same way for both clients.
+
+The sessions do the I/O; between two pieces of it they ask a `Call` what follows.
+"""
+
+from __future__ import annotations
+
+import builtins
+import logging
+import math
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import httpx2
+
+from runagent import errors
+from runagent.config import Settings
+from runagent.results import RunResult
+from runagent.retry import RETRYABLE_STATUS, RetryPolicy
+from runagent.transport import Interruptible
+from runagent.version import USER_AGENT
+from runagent.wire import Outgoing, Wire
+
+E = TypeVar("E", bound=BaseException)
+
+logger = logging.getLogger("runagent")
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds one attempt may take to connect, so that a lost packet does not use up the call."""
+
+MAX_ERROR_BODY = 1 << 20
+"""Bytes read of the body of an answer that is an error."""
+
+_LOST = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
+
+
+class Call(Interruptible):
+    """The state of one call over all its attempts.
+
+    Attributes:
+        timeout: Seconds, `math.inf` for no limit: for the whole call, or of a stream's silence.
+        streams: Whether the answer is a stream.
+        attempts: Requests sent so far.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        wire: Wire,
+        content: bytes,
+        *,
+        streams: bool,
+        timeout: float,
+        headers: Mapping[str, str],
+    ) -> None:
+        """Prepare the request; `start` begins the call."""
+        super().__init__()
+        self.timeout = timeout
+        self.streams = streams
+        self.wire = wire
+        self.attempts = 0
+        self._settings = settings
+        self._headers = headers
+        self._outgoing: Outgoing = wire.stream(content) if streams else wire.invoke(content)
+        self._idempotency_key = str(uuid.uuid4())
+        self._policy = RetryPolicy(
+            settings.max_retries, settings.retry_delay, settings.retry_backoff
+        )
+        self._started = self._sent = 0.0
+        self._connected = self._answered = False
+
+    def start(self) -> None:
+        """Begin: the time runs from here."""
+        self._started = time.monotonic()
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left until the call must be answered; never quite zero."""
+        return max(self._started + self.timeout - time.monotonic(), 0.001)
+
+    def request(self, http: httpx2.Client | httpx2.AsyncClient) -> httpx2.Request:
+        """Return the next attempt's request."""
+        self.attempts += 1
+        self._sent = time.monotonic()
+        self._connected = self._answered = False
+        left = None if math.isinf(self.timeout) else self.remaining
+        silence = None if math.isinf(self.timeout) else self.timeout
+        return http.build_request(
+            self._outgoing.method,
+            self._outgoing.url,
+            content=self._outgoing.content,
+            headers=self._all_headers(),
+            timeout=httpx2.Timeout(
+                left if not self.streams else silence,
+                connect=CONNECT_TIMEOUT if left is None else min(CONNECT_TIMEOUT, left),
+                pool=left,
+            ),
+            extensions={
+                "trace": self._trace if isinstance(http, httpx2.Client) else self._trace_async
+            },
+        )
+
+    def _all_headers(self) -> httpx2.Headers:
+        headers = httpx2.Headers({"User-Agent": USER_AGENT, **self._outgoing.headers})
+        headers["Idempotency-Key"] = self._idempotency_key
+        if self._settings.api_key is not None:
+            headers["Authorization"] = f"Bearer {self._settings.api_key}"
+        headers.update(self._settings.headers)
+        headers.update(self._headers)
+        return headers
+
+    def _trace(self, event: str, _: Mapping[str, Any]) -> None:
+        if event.startswith("connection.connect_"):
+            self._connected = True
+
+    async def _trace_async(self, event: str, info: Mapping[str, Any]) -> None:
+        self._trace(event, info)
+
+    def answered(self, response: httpx2.Response) -> bool:
+        """Take note of an answer's status and headers; return whether it is a good one."""
+        self._answered = True
+        logger.debug(
+            "%s %s: %d in %.3f s (attempt %d, request %s)",
+            self._outgoing.method,
+            self._outgoing.url,
+            response.status_code,
+            time.monotonic() - self._sent,
+            self.attempts,
+            response.headers.get("x-request-id", "unknown"),
+        )
+        return response.is_success or response.status_code == httpx2.codes.SWITCHING_PROTOCOLS
+
+    def result(self, response: httpx2.Response, body: bytes) -> RunResult:
+        """Read a good answer to `run_generic`.
+
+        Raises:
+            RunAgentError: It is not an answer after all.
+        """
+        return replace(
+            self.wire.answer(response.status_code, response.headers, body),
+            attempts=self.attempts,
+            elapsed=time.monotonic() - self._started,
+        )
+
+    def refusal(self, response: httpx2.Response, body: bytes) -> errors.RunAgentError:
+        """Return the exception for an answer that is not a good one."""
+        status, headers = response.status_code, response.headers
+        if 300 <= status < 400:  # noqa: PLR2004
+            return errors.RunAgentError(
+                f"{self._outgoing.url} answered with a redirect to {headers.get('location')!r}.",
+                code="REDIRECTED",
+                status_code=status,
+                hint="Redirects are not followed: they could carry the key and the input to "
+                "another server. If it is the right one, set base_url to it.",
+            )
+        return self.wire.error(status, headers, body)
+
+    def next_delay(self, failure: Exception) -> float:
+        """Return the seconds to wait before the next attempt.
+
+        Raises:
+            RunAgentError: There is none: the attempt that failed was the last.
+        """
+        error = self.error(failure)
+        delay = None
+        if self._is_retryable(failure, error):
+            delay = self._policy.next_delay(error, self.attempts, self.remaining)
+        if delay is None:
+            raise error
+        logger.info(
+            "%s %s: trying again in %.2f s after attempt %d: %s",
+            self._outgoing.method,
+            self._outgoing.url,
+            delay,
+            self.attempts,
+            error,
+        )
+        return delay
+
+    def _is_retryable(self, failure: Exception, error: errors.RunAgentError) -> bool:
+        if self.interrupted:
+            return False
+        if isinstance(failure, errors.RunAgentError):
+            return error.status_code in RETRYABLE_STATUS
+        if isinstance(failure, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)):
+            return "CERTIFICATE_VERIFY_FAILED" not in str(failure)
+        # A connection kept from an earlier call that had died meanwhile: nobody read the request.
+        return isinstance(failure, _LOST) and not self._connected and not self._answered
+
+    def error(self, failure: Exception) -> errors.RunAgentError:
+        """Return what to raise for a failure, fit to be shown to anybody.
+
+        Exceptions of the layers below are kept as its cause, but without their tracebacks, whose
+        frames hold the request's headers.
+        """
+        if isinstance(failure, errors.RunAgentError):
+            error = failure
+        else:
+            error = self._from_transport(failure)
+            error.__cause__ = bare(failure)
+        error.attempts = self.attempts
+        _conceal(error, self._settings.api_key)
+        return error.with_traceback(None)
+
+    def cut_off(self) -> errors.StreamError:
+        """Return the exception for a stream whose end was not announced."""
+        return errors.StreamError(
+            "The stream was cut off: the connection closed before the end was announced.",
+            code="STREAM_CUT_OFF",
+        )
+
+    def _from_transport(self, failure: Exception) -> errors.RunAgentError:
+        base_url = self._settings.base_url
+        source = f"The base URL comes from {self._settings.base_url_source}."
+        reason = str(failure) or type(failure).__name__
+        if isinstance(failure, httpx2.PoolTimeout):
+            return errors.TimeoutError(
+                f"No connection became free within {self.timeout:g} s.",
+                code="TIMEOUT",
+                hint="Make fewer calls at once, or pass a larger connection_pool_size=.",
+            )
+        if isinstance(failure, httpx2.ConnectTimeout):
+            return errors.TimeoutError(
+                f"Could not connect to {base_url} in time.", code="TIMEOUT", hint=source
+            )
+        if isinstance(failure, (httpx2.TimeoutException, builtins.TimeoutError)):
+            what = "Nothing came" if self.streams else "No complete answer came"
+            return errors.TimeoutError(
+                f"{what} from {base_url} within {self.timeout:g} s.",
+                code="TIMEOUT",
+                hint="Pass a larger timeout= (in seconds) if the agent needs longer.",
+            )
+        if isinstance(failure, (httpx2.ConnectError, httpx2.ProxyError)):
+            return errors.NetworkError(
+                f"Could not connect to {base_url}: {reason}.",
+                code="CONNECTION_FAILED",
+                hint=f"Is the server running? {source}",
+            )
+        if isinstance(failure, httpx2.DecodingError):
+            return errors.RunAgentError(
+                f"The answer from {base_url} cannot be decompressed: {reason}.",
+                code="INVALID_RESPONSE",
+            )
+        lost = errors.StreamError if self.streams and self._answered else errors.NetworkError
+        return lost(
+            f"The connection to {base_url} was lost: {reason.rstrip('.')}.", code="CONNECTION_LOST"
+        )
+
+
+def bare(failure: E) -> E:
+    """Strip an exception of everything that leads to frames of the layers below."""
+    failure.__cause__ = failure.__context__ = None
+    return failure.with_traceback(None)
+
+
+def _conceal(error: errors.RunAgentError, secret: str | None) -> None:
+    """Take the API key out of what a server may have echoed."""
+    if secret:
+        error.message = error.message.replace(secret, "[api key]")
+        error.args = (error.message,)
+        error.details = _without(error.details, secret)
+
+
+def _without(value: Any, secret: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(secret, "[api key]")
+    if isinstance(value, dict):
+        return {_without(key, secret): _without(item, secret) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without(item, secret) for item in value]
+    return value

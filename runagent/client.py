@@ -1,0 +1,404 @@
+"""RunAgentClient and AsyncRunAgentClient."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from runagent import config
+from runagent.encode import to_json
+from runagent.errors import RunAgentError, ValidationError
+from runagent.results import RunResult, StreamEvent
+from runagent.stream import AsyncStream, Stream
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from runagent.session import AsyncSession, SyncSession
+
+DEFAULT_POOL_SIZE = 100
+DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
+
+
+class _BaseClient:
+    """What both clients share: their settings, and how they are copied and pickled."""
+
+    def __init__(
+        self,
+        agent_id: str,
+        api_key: str | None = None,
+        base_url: str = config.DEFAULT_BASE_URL,
+        timeout: float | None = config.DEFAULT_TIMEOUT,
+        max_retries: int = config.DEFAULT_MAX_RETRIES,
+        headers: Mapping[str, str] | None = None,
+        *,
+        verify_ssl: bool | str | ssl.SSLContext = True,
+        retry_delay: float = config.DEFAULT_RETRY_DELAY,
+        retry_backoff: float = config.DEFAULT_RETRY_BACKOFF,
+        connection_pool_size: int = DEFAULT_POOL_SIZE,
+        protocol: str = config.DEFAULT_PROTOCOL,
+        allow_http: bool | None = None,
+        proxy: str | None = None,
+        max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+        http_client: Any = None,
+    ) -> None:
+        """Make a client for one agent. Nothing is sent yet.
+
+        What is not given is taken from the environment (`RUNAGENT_API_KEY`, `RUNAGENT_API_URL`,
+        `RUNAGENT_TIMEOUT`, `RUNAGENT_PROTOCOL`), then from `~/.runagent/config.json`. An agent
+        that this process serves itself (see `runagent.local`) is called there, unless `base_url`
+        says otherwise.
+
+        Args:
+            agent_id: The id of the deployed agent.
+            api_key: The API key; `""` for a server that asks for none.
+            base_url: Base URL of the server, with or without a trailing `/` or `/v1`.
+            timeout: Seconds `run_generic` may take in all, retries included; for a stream, the
+                longest silence of the server. `float("inf")` means no limit.
+            max_retries: How often a request that failed is sent again, where that is safe.
+            headers: Sent with every request.
+            verify_ssl: `False` to trust any certificate; a path to trust that CA bundle alone.
+            retry_delay: Seconds before the first retry, at most: the wait is random below it.
+            retry_backoff: Factor by which that grows from one retry to the next.
+            connection_pool_size: Connections at the same time; further calls wait for one.
+            protocol: `"rest"` for the cloud API, `"server"` for `runagent serve`, or `"auto"`.
+            allow_http: Allow the key to travel unencrypted to another machine.
+            proxy: URL of a proxy, instead of those in the environment.
+            max_message_size: Bytes one event of a stream may have.
+            http_client: An httpx2 client of one's own to send requests with; it is not closed.
+
+        Raises:
+            ValidationError: An argument or setting is not valid.
+            AuthenticationError: There is no API key for a server on another machine.
+        """
+        api_key = config.conceal(api_key)
+        self._arguments: dict[str, Any] = {
+            "agent_id": agent_id,
+            "api_key": api_key,
+            "base_url": base_url,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "headers": headers,
+            "verify_ssl": verify_ssl,
+            "retry_delay": retry_delay,
+            "retry_backoff": retry_backoff,
+            "connection_pool_size": connection_pool_size,
+            "protocol": protocol,
+            "allow_http": allow_http,
+            "proxy": proxy,
+            "max_message_size": max_message_size,
+            "http_client": http_client,
+        }
+        self._settings = config.resolve(
+            agent_id=agent_id,
+            api_key=api_key,
+            base_url=base_url,
+            timeout=timeout,
+            max_retries=max_retries,
+            retry_delay=retry_delay,
+            retry_backoff=retry_backoff,
+            protocol=protocol,
+            headers=headers,
+            allow_http=allow_http,
+        )
+        config.check_count(connection_pool_size, "connection_pool_size=")
+        config.check_count(max_message_size, "max_message_size=")
+        self._closed = False
+        self._connect()
+
+    def _connect(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def agent_id(self) -> str:
+        """The id of the agent."""
+        return self._settings.agent_id
+
+    @property
+    def base_url(self) -> str:
+        """The base URL calls go to, without a trailing slash or `/v1`."""
+        return self._settings.base_url
+
+    @property
+    def timeout(self) -> float:
+        """Seconds a call may take if it does not say otherwise."""
+        return self._settings.timeout
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client was closed."""
+        return self._closed
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.agent_id!r}, base_url={self.base_url!r})"
+
+    def with_options(self, **options: Any) -> Self:
+        """Return a client that differs in these arguments of the constructor.
+
+        It shares this client's connections where the arguments allow it, which makes it cheap.
+        """
+        client = type(self)(**{**self._arguments, **options})
+        client._share(self)  # noqa: SLF001 - its own class
+        return client
+
+    def _share(self, other: _BaseClient) -> None:
+        raise NotImplementedError
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._arguments["http_client"] is not None:
+            raise TypeError(f"A {type(self).__name__} with its own http_client cannot be pickled.")
+        settings = self._settings
+        resolved = {
+            **self._arguments,
+            "api_key": settings.api_key or "",
+            "base_url": settings.base_url,
+            "timeout": settings.timeout,
+            "max_retries": settings.max_retries,
+            "retry_delay": settings.retry_delay,
+            "retry_backoff": settings.retry_backoff,
+            "protocol": settings.protocol,
+        }
+        return (_unpickle, (type(self), resolved))
+
+    def _prepare(
+        self, input_data: Any, timeout: float | None, headers: Mapping[str, str] | None
+    ) -> tuple[bytes, float, Mapping[str, str]]:
+        """Check the arguments of a call; return what a session takes."""
+        if self._closed:
+            raise RunAgentError(
+                f"This client of {self.agent_id!r} was closed.",
+                code="CLIENT_CLOSED",
+                hint="Make a new one; a client is meant to be kept and reused.",
+            )
+        if not isinstance(input_data, Mapping):
+            raise ValidationError(
+                f"input_data is a {type(input_data).__name__}; an agent's input is a dictionary.",
+                code="INVALID_INPUT",
+                hint='Wrap it, for example as {"query": ...}.',
+            )
+        return (
+            to_json(input_data),
+            self._settings.timeout if timeout is None else config.check_timeout(timeout),
+            config.check_headers(headers, "headers"),
+        )
+
+
+def _unpickle(kind: type[_BaseClient], arguments: dict[str, Any]) -> _BaseClient:
+    return kind(**arguments)
+
+
+def _text(event: StreamEvent) -> str | None:
+    return event.text
+
+
+def _event(event: StreamEvent) -> StreamEvent:
+    return event
+
+
+class RunAgentClient(_BaseClient):
+    """Calls one agent.
+
+    A client may be shared between threads, pickled, and used in a forked process. Keep it and
+    reuse it: it keeps connections open. Close it with `close`, or use it in a `with` statement;
+    one that is simply dropped cleans up by itself.
+
+        client = RunAgentClient("agent-123")
+        print(client.run_generic({"query": "Hello"}))
+        for chunk in client.run_generic_stream({"query": "Tell a story"}):
+            print(chunk, end="")
+    """
+
+    _session: SyncSession
+
+    def _connect(self) -> None:
+        from runagent.session import SyncSession  # noqa: PLC0415 - loads httpx2
+
+        self._session = SyncSession(self._settings, self._arguments)
+
+    def _share(self, other: _BaseClient) -> None:
+        assert isinstance(other, RunAgentClient)
+        self._session.share(other._session)  # noqa: SLF001 - its own class
+
+    def run_generic(
+        self,
+        input_data: Mapping[str, Any],
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Run the agent and return its answer.
+
+        Args:
+            input_data: The input, an object of any JSON-like values; `runagent.encode.to_json`
+                says how dataclasses, DataFrames and others are sent.
+            timeout: Seconds the call may take in all, retries included; `None` for the client's.
+            headers: Sent with this request, over the client's.
+
+        Returns:
+            The agent's answer; one that is not an object comes as `{"result": answer}`.
+
+        Raises:
+            ValidationError: The input is not valid, here or to the server.
+            AuthenticationError: The server refuses the API key.
+            AgentNotFoundError: The server knows no such agent.
+            RateLimitError: Too many requests, and no retry within the timeout.
+            TimeoutError: There was no answer in time.
+            NetworkError: The server could not be reached, or the connection was lost.
+            RunAgentError: The agent or the server failed in another way.
+        """
+        return self.run_generic_with_metadata(input_data, timeout, headers).result
+
+    def run_generic_with_metadata(
+        self,
+        input_data: Mapping[str, Any],
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> RunResult:
+        """Run the agent and return its answer with all that is known about it.
+
+        Arguments and exceptions are those of `run_generic`.
+
+        Returns:
+            The answer, token usage, execution time, agent version, request id, attempts, status
+            and rate limits.
+        """
+        return self._session.invoke(*self._prepare(input_data, timeout, headers))
+
+    def run_generic_stream(
+        self,
+        input_data: Mapping[str, Any],
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Stream[str]:
+        """Stream the agent's answer.
+
+        The input is checked at once; the request is sent when the first chunk is asked for.
+
+        Args:
+            input_data: The input, as for `run_generic`.
+            timeout: Seconds the server may be silent; `None` for the client's.
+            headers: Sent with this request, over the client's.
+
+        Returns:
+            An iterator over the chunks of text, which is a context manager too. Chunks that are
+            not strings come as their text, if they have one under `content`, `delta` or `text`,
+            or as JSON; `stream_events` has them as they are.
+
+        Raises:
+            StreamError: While iterating: the stream broke off, or the agent failed in it.
+            RunAgentError: As for `run_generic`; errors of the server while iterating.
+        """
+        return self._session.stream(*self._prepare(input_data, timeout, headers), _text)
+
+    def stream_events(
+        self,
+        input_data: Mapping[str, Any],
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Stream[StreamEvent]:
+        """Stream the agent's answer as events, with the raw values the agent sent.
+
+        Arguments and exceptions are those of `run_generic_stream`.
+
+        Returns:
+            An iterator over every event of the stream, of kinds this version does not know too.
+        """
+        return self._session.stream(*self._prepare(input_data, timeout, headers), _event)
+
+    def close(self) -> None:
+        """Close the connections. May be called again; the client cannot be used afterwards."""
+        if not self._closed:
+            self._closed = True
+            self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncRunAgentClient(_BaseClient):
+    """Calls one agent, for code that runs in an asyncio event loop.
+
+    A client may be used from several event loops, one after the other or at once in several
+    threads: it keeps connections for each. Close it with `aclose`, or use it in an `async with`
+    statement; one that is simply dropped cleans up by itself.
+
+        client = AsyncRunAgentClient("agent-123")
+        answers = await asyncio.gather(*(client.run_generic({"query": q}) for q in questions))
+    """
+
+    _session: AsyncSession
+
+    def _connect(self) -> None:
+        from runagent.session import AsyncSession  # noqa: PLC0415 - loads httpx2
+
+        self._session = AsyncSession(self._settings, self._arguments)
+
+    def _share(self, other: _BaseClient) -> None:
+        assert isinstance(other, AsyncRunAgentClient)
+        self._session.share(other._session)  # noqa: SLF001 - its own class
+
+    async def run_generic(
+        self,
+        input_data: Mapping[str, Any],
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Run the agent and return its answer, as `RunAgentClient.run_generic` does."""
+        return (await self.run_generic_with_metadata(input_data, timeout, headers)).result
+
+    async def run_generic_with_metadata(
+        self,
+        input_data: Mapping[str, Any],
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> RunResult:
+        """Run the agent and return its answer with all that is known about it."""
+        return await self._session.invoke(*self._prepare(input_data, timeout, headers))
+
+    def run_generic_stream(
+        self,
+        input_data: Mapping[str, Any],
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncStream[str]:
+        """Stream the agent's answer, as `RunAgentClient.run_generic_stream` does.
+
+        Returns:
+            An asynchronous iterator over the chunks of text; not to be awaited itself.
+        """
+        return self._session.stream(*self._prepare(input_data, timeout, headers), _text)
+
+    def stream_events(
+        self,
+        input_data: Mapping[str, Any],
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncStream[StreamEvent]:
+        """Stream the agent's answer as events, as `RunAgentClient.stream_events` does."""
+        return self._session.stream(*self._prepare(input_data, timeout, headers), _event)
+
+    async def aclose(self) -> None:
+        """Close the connections. May be called again; the client cannot be used afterwards."""
+        if not self._closed:
+            self._closed = True
+            await self._session.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,223 @@
+"""Python values to JSON, without ceremony and without silent loss."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from runagent.errors import ValidationError
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_ONLY_STR = frozenset({str})
+
+
+def to_json(value: object, name: str = "input_data") -> bytes:
+    """Return `value` as JSON text in UTF-8.
+
+    What JSON has is sent as it is. Besides:
+
+    | Python | JSON |
+    |---|---|
+    | `datetime`, `date`, `time`, pandas `Timestamp`, numpy `datetime64` | ISO 8601 string |
+    | `timedelta` | seconds |
+    | `UUID`, `Path`, `Decimal`, pandas `Period` and `Interval` | string |
+    | `bytes`, `bytearray`, `memoryview` | base64 string |
+    | enum member | its value |
+    | dataclass, attrs and pydantic instances, any mapping | object |
+    | tuple, set (sorted where possible), range, deque | array |
+    | numpy array or scalar, torch tensor, pandas `Series` and `Index` | array or number |
+    | pandas or polars `DataFrame` | array of one object per row |
+    | NaN, pandas `NaT` and `NA` | null |
+
+    Args:
+        value: The value.
+        name: What messages call the value.
+
+    Raises:
+        ValidationError: A value has no faithful JSON form (an infinity, a figure, a key that is
+            not a string); the message has the path to it.
+    """
+    try:
+        data = _dump(value)  # first: it also refuses a value that contains itself
+        if _has_string_keys(value):
+            return data
+    except (TypeError, ValueError, RecursionError):
+        pass  # the slow road converts, or says what is wrong and where
+    try:
+        return _dump(_Converter().convert(value, name))
+    except RecursionError:
+        raise ValidationError(
+            f"{name} is nested too deeply to be sent as JSON.", code="INVALID_INPUT"
+        ) from None
+
+
+def _dump(value: object) -> bytes:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode()
+    except UnicodeEncodeError:  # a lone surrogate: only an escape carries it
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _has_string_keys(value: object) -> bool:
+    """Whether no dictionary in `value` has a key that json would turn into a string by itself."""
+    todo: list[Any] = [value]
+    for item in todo:  # grows as containers turn up
+        if isinstance(item, dict):
+            if not _ONLY_STR.issuperset(map(type, item)):
+                return False
+            item = item.values()  # noqa: PLW2901
+        elif not isinstance(item, (list, tuple)):
+            continue
+        todo += [child for child in item if type(child) not in _SCALARS]
+    return True
+
+
+class _Converter:
+    """Turns one value into what `json.dumps` takes, knowing the path to where it is."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+
+    def convert(self, value: Any, path: str) -> Any:
+        kind = type(value)
+        if kind in (str, int, bool, type(None)):
+            return value
+        if isinstance(value, float):
+            return self._float(float(value), path)
+        simplify = _conversion(value.__class__)
+        if simplify is not None:
+            with self._inside(value, path):
+                try:
+                    simpler = simplify(value)
+                except Exception as exc:
+                    raise _cannot(path, f"{kind.__name__} cannot be sent as JSON: {exc}") from exc
+                return self.convert(simpler, path)
+        if isinstance(value, str):
+            return str(value)
+        if isinstance(value, int):
+            return int(value)
+        if isinstance(value, Mapping):
+            with self._inside(value, path):
+                return self._object(value, path)
+        if isinstance(value, AbstractSet):
+            value = _ordered(value)
+        if isinstance(value, Sequence):
+            with self._inside(value, path):
+                return [self.convert(item, f"{path}[{i}]") for i, item in enumerate(value)]
+        raise _cannot(path, f"{kind.__name__} cannot be sent as JSON")
+
+    def _object(self, value: Mapping[Any, Any], path: str) -> dict[str, Any]:
+        converted = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise _cannot(
+                    path, f"the key {key!r} is a {type(key).__name__}; JSON keys are strings"
+                )
+            converted[str(key)] = self.convert(item, f"{path}[{json.dumps(key)}]")
+        return converted
+
+    def _float(self, value: float, path: str) -> float | None:
+        if math.isinf(value):
+            raise _cannot(path, f"{value} cannot be sent as JSON")
+        return None if math.isnan(value) else value
+
+    @contextmanager
+    def _inside(self, value: object, path: str) -> Iterator[None]:
+        if id(value) in self._open:
+            raise _cannot(path, f"this {type(value).__name__} contains itself")
+        self._open.add(id(value))
+        try:
+            yield
+        finally:
+            self._open.discard(id(value))
+
+
+def _cannot(path: str, problem: str) -> ValidationError:
+    return ValidationError(f"{path}: {problem}.", code="INVALID_INPUT")
+
+
+def _ordered(values: AbstractSet[Any]) -> list[Any]:
+    try:
+        return sorted(values)
+    except TypeError:
+        return list(values)
+
+
+def _frame_records(frame: Any) -> list[dict[str, Any]]:
+    names = [str(name) for name in frame.columns]
+    if len(set(names)) < len(names):
+        raise ValueError("two columns have the same name, and one row cannot hold both")
+    columns = [frame.iloc[:, i].tolist() for i in range(len(names))]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _array(array: Any) -> Any:
+    if array.dtype.kind == "M":  # as text: `tolist()` gives integers where datetime is too coarse
+        return _without_nat(array.astype(str).tolist())
+    if array.dtype.kind == "m":
+        return (array / array.dtype.type(1, "s")).tolist()
+    return array.tolist()
+
+
+def _without_nat(texts: Any) -> Any:
+    if isinstance(texts, list):
+        return [_without_nat(text) for text in texts]
+    return None if texts == "NaT" else texts
+
+
+def _dataclass_fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+def _attrs_fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in value.__attrs_attrs__}
+
+
+# Classes by the module and name of one of their bases, so that no package is imported for a look.
+# In this order: an enum member may be a str, a Timestamp is a datetime.
+_BY_NAME: tuple[tuple[str, frozenset[str], Callable[[Any], Any]], ...] = (
+    ("enum", frozenset({"Enum"}), lambda value: value.value),
+    ("pandas", frozenset({"NaTType", "NAType"}), lambda _: None),
+    ("pandas", frozenset({"Period", "Interval"}), str),
+    ("pandas", frozenset({"DataFrame"}), _frame_records),
+    ("pandas", frozenset({"Series", "Index", "ExtensionArray"}), lambda value: value.tolist()),
+    ("polars", frozenset({"DataFrame"}), lambda value: value.to_dicts()),
+    ("polars", frozenset({"Series"}), lambda value: value.to_list()),
+    ("numpy", frozenset({"ndarray", "datetime64", "timedelta64"}), _array),
+    ("numpy", frozenset({"generic"}), lambda value: value.item()),
+    ("torch", frozenset({"Tensor"}), lambda value: value.tolist()),
+    ("datetime", frozenset({"date", "time"}), lambda value: value.isoformat()),
+    ("datetime", frozenset({"timedelta"}), lambda value: value.total_seconds()),
+    ("uuid", frozenset({"UUID"}), str),
+    ("decimal", frozenset({"Decimal"}), str),
+    ("collections", frozenset({"deque"}), list),
+)
+
+_BY_ATTRIBUTE: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+    ("__fspath__", str),
+    ("model_dump", lambda value: value.model_dump(mode="json")),
+    ("__dataclass_fields__", _dataclass_fields),
+    ("__attrs_attrs__", _attrs_fields),
+)
+
+
+@lru_cache(maxsize=256)
+def _conversion(kind: Any) -> Callable[[Any], Any] | None:
+    """Return what turns an instance of `kind` into something closer to JSON, if anything does."""
+    for package, names, convert in _BY_NAME:
+        for base in kind.__mro__:
+            if base.__name__ in names and base.__module__.partition(".")[0] == package:
+                return convert
+    for attribute, convert in _BY_ATTRIBUTE:
+        if hasattr(kind, attribute):
+            return convert
+    if issubclass(kind, (bytes, bytearray, memoryview)):
+        return lambda value: base64.b64encode(value).decode()
+    return None

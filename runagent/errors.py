@@ -1,0 +1,145 @@
+"""The exceptions, and the one place that maps an answer or a failure to one of them."""
+
+# RunAgentError
+# ├── AuthenticationError
+# ├── AgentNotFoundError
+# ├── ValidationError       also a ValueError
+# ├── RateLimitError
+# ├── TimeoutError          also the builtin TimeoutError
+# └── NetworkError          also a ConnectionError
+#     └── StreamError       carries the text received so far
+
+from __future__ import annotations
+
+import builtins
+import sys
+from typing import Any
+
+
+class RunAgentError(Exception):
+    """Base class of every error this package raises.
+
+    Attributes:
+        message: What happened, in one sentence.
+        code: The server's error code (`"AGENT_NOT_FOUND"`), or this client's; `None` if unknown.
+        details: Whatever else the server said, as a dictionary, or `None`.
+        status_code: The HTTP status of the answer, `None` if there was none.
+        request_id: The server's id of the request, for its support, `None` if it sent none.
+        retry_after: Seconds the server asks to wait before the next attempt, `None` if unknown.
+        attempts: How many times the request was sent, `None` if it never was.
+        hint: What to do about it, `None` if nothing helpful is known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: str | None = None,
+        details: dict[str, Any] | None = None,
+        *,
+        status_code: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        attempts: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.details = details
+        self.status_code = status_code
+        self.request_id = request_id
+        self.retry_after = retry_after
+        self.attempts = attempts
+        self.hint = hint
+
+    def __str__(self) -> str:
+        facts = []
+        if self.code is not None:
+            facts.append(self.code)
+        if self.status_code is not None:
+            facts.append(f"HTTP {self.status_code}")
+        if self.request_id is not None:
+            facts.append(f"request {self.request_id}")
+        if self.attempts is not None and self.attempts > 1:
+            facts.append(f"{self.attempts} attempts")
+        text = f"{self.message} [{', '.join(facts)}]" if facts else self.message
+        return f"{text} {self.hint}" if self.hint else text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception would call the class with `args` alone; the attributes are in `__dict__`.
+        return (_rebuild, (type(self), self.message), self.__dict__)
+
+
+def _rebuild(kind: type[RunAgentError], message: str) -> RunAgentError:
+    return kind(message)
+
+
+class AuthenticationError(RunAgentError):
+    """The API key is missing, wrong, expired, or not allowed to do this."""
+
+
+class AgentNotFoundError(RunAgentError):
+    """The server knows no agent with this id."""
+
+
+class ValidationError(RunAgentError, ValueError):
+    """The input, a setting or an argument is not valid."""
+
+
+class RateLimitError(RunAgentError):
+    """Too many requests; `retry_after` says when the next one is welcome, if the server did."""
+
+
+if sys.version_info >= (3, 11):
+
+    class TimeoutError(RunAgentError, builtins.TimeoutError):  # noqa: A001
+        """There was no answer within the timeout, or the server gave up waiting."""
+
+else:  # there, asyncio's is not yet the builtin
+    import asyncio
+
+    class TimeoutError(RunAgentError, builtins.TimeoutError, asyncio.TimeoutError):  # noqa: A001
+        """There was no answer within the timeout, or the server gave up waiting."""
+
+
+class NetworkError(RunAgentError, ConnectionError):
+    """The server could not be reached, or the connection was lost."""
+
+
+class StreamError(NetworkError):
+    """A stream failed after it had begun, or ended without its end being announced.
+
+    Attributes:
+        text: The text received before the failure.
+    """
+
+    def __init__(self, message: str, *args: Any, text: str = "", **kwargs: Any) -> None:
+        super().__init__(message, *args, **kwargs)
+        self.text = text
+
+
+_BY_STATUS: dict[int, type[RunAgentError]] = {
+    400: ValidationError,
+    401: AuthenticationError,
+    403: AuthenticationError,
+    404: AgentNotFoundError,
+    408: TimeoutError,
+    422: ValidationError,
+    429: RateLimitError,
+    504: TimeoutError,
+}
+
+_HINTS: dict[type[RunAgentError], str] = {
+    AuthenticationError: "Check the API key, and that it may use this agent.",
+    AgentNotFoundError: "Check the agent's id and the base URL.",
+}
+
+
+def for_status(status: int) -> type[RunAgentError]:
+    """Return the exception class for an HTTP status of 400 or more."""
+    return _BY_STATUS.get(status, RunAgentError)
+
+
+def hint_for(kind: type[RunAgentError]) -> str | None:
+    """Return what to do about an error of this class, if that is known."""
+    return _HINTS.get(kind)

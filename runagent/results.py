@@ -1,0 +1,95 @@
+"""What a call gives back besides the agent's own answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """What the server's `X-RateLimit-*` headers said; `None` where it said nothing.
+
+    Attributes:
+        limit: Calls allowed in the current window.
+        remaining: Calls left in it.
+        reset: When the window ends, in seconds since the Unix epoch.
+        reset_after: Seconds until it ends, at the time of the answer.
+    """
+
+    limit: int | None = None
+    remaining: int | None = None
+    reset: float | None = None
+    reset_after: float | None = None
+
+    @classmethod
+    def from_headers(cls, headers: Mapping[str, str]) -> RateLimit:
+        """Read the headers; what is missing or no number is `None`."""
+        limit = number(headers.get("x-ratelimit-limit"))
+        remaining = number(headers.get("x-ratelimit-remaining"))
+        return cls(
+            limit=None if limit is None else int(limit),
+            remaining=None if remaining is None else int(remaining),
+            reset=number(headers.get("x-ratelimit-reset")),
+            reset_after=number(headers.get("x-ratelimit-reset-after")),
+        )
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """An agent's answer, with everything that is known about how it came.
+
+    Attributes:
+        result: What `run_generic` returns: the agent's answer as a dictionary.
+        usage: Token counts by name, as the server sent them; empty if it sent none.
+        execution_time: Seconds the agent took, as the server measured them.
+        tokens_used: Tokens in all.
+        agent_version: Version of the agent.
+        request_id: The server's id of this request.
+        metadata: Everything the server sent as metadata.
+        status_code: The HTTP status.
+        attempts: How many times the request was sent.
+        elapsed: Seconds from the call to the answer, retries included.
+        rate_limit: What the server's rate-limit headers said.
+        raw: The decoded body of the answer, whole.
+    """
+
+    result: dict[str, Any]
+    usage: dict[str, Any] = field(default_factory=dict)
+    execution_time: float | None = None
+    tokens_used: int | None = None
+    agent_version: str | None = None
+    request_id: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    status_code: int = 200
+    attempts: int = 1
+    elapsed: float = 0.0
+    rate_limit: RateLimit = field(default_factory=RateLimit)
+    raw: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class StreamEvent:
+    """One event of a stream, as the agent's server sent it.
+
+    Attributes:
+        kind: `"start"`, `"chunk"`, `"done"`, or the name of an event this version does not know.
+        value: What it carries, any JSON value.
+        text: The text a chunk adds to the answer; `None` for an event that adds none.
+    """
+
+    kind: str
+    value: Any
+    text: str | None = None
+
+
+def number(value: object) -> float | None:
+    """Return what a server sent as a finite number, `None` if it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if abs(found) < float("inf") else None

@@ -1,0 +1,174 @@
+"""The iterators that calls return: chunks as they come, and afterwards what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from runagent.results import StreamEvent, number
+
+T = TypeVar("T")
+
+
+class StreamState:
+    """What is known of a stream so far."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self.parts: list[str] = []
+        self.usage: dict[str, Any] = {}
+        self.execution_time: float | None = None
+        self.request_id: str | None = None
+        self.done = False
+
+    @property
+    def text(self) -> str:
+        """The text received so far."""
+        if len(self.parts) > 1:
+            self.parts[:] = ["".join(self.parts)]
+        return self.parts[0] if self.parts else ""
+
+    def take(self, event: StreamEvent) -> None:
+        """Take note of an event."""
+        if event.text is not None:
+            self.parts.append(event.text)
+        elif event.kind == "done":
+            self.done = True
+            facts = event.value if isinstance(event.value, dict) else {}
+            usage = facts.get("usage")
+            self.usage = usage if isinstance(usage, dict) else {}
+            self.execution_time = number(facts.get("execution_time"))
+
+
+class _Facts:
+    """What both kinds of streams know of themselves."""
+
+    _state: StreamState
+
+    @property
+    def text(self) -> str:
+        """The text received so far; after the end, the whole answer."""
+        return self._state.text
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """Token counts by name, once the server has sent them; empty before."""
+        return self._state.usage
+
+    @property
+    def execution_time(self) -> float | None:
+        """Seconds the agent took as the server measured them, once it has said so."""
+        return self._state.execution_time
+
+    @property
+    def request_id(self) -> str | None:
+        """The server's id of this request, once it has answered, if it sent one."""
+        return self._state.request_id
+
+    @property
+    def done(self) -> bool:
+        """Whether the server has announced the end."""
+        return self._state.done
+
+    def __repr__(self) -> str:
+        state = "done" if self.done else "open"
+        return f"<{type(self).__name__}: {state}, {len(self.text)} characters>"
+
+
+class Stream(_Facts, Generator[T, None, None], Generic[T]):
+    """An agent's answer as it comes. Iterate over it once; nothing is sent before.
+
+    It ends when the server announces the end, or raises. Leaving the loop early, an exception in
+    it, and leaving the `with` block all close the connection at once.
+
+        with client.run_generic_stream({"query": "Tell a story"}) as stream:
+            for chunk in stream:
+                print(chunk, end="")
+        print(stream.usage)
+    """
+
+    def __init__(
+        self, items: Generator[T, None, None], state: StreamState, interrupt: Callable[[], None]
+    ) -> None:
+        """Wrap the generator that does the work."""
+        self._items = items
+        self._state = state
+        self._interrupt = interrupt
+
+    def __iter__(self) -> Stream[T]:
+        return self
+
+    def __next__(self) -> T:
+        return next(self._items)
+
+    def send(self, value: None) -> T:
+        """Do what `next` does: a stream takes no values."""
+        return self._items.send(value)
+
+    def throw(self, *args: Any) -> T:
+        """Raise an exception where the stream waits, which closes it."""
+        return self._items.throw(*args)
+
+    def close(self) -> None:
+        """Close the connection; may be called again, and from another thread.
+
+        The thread that waits for a chunk meanwhile sees the stream end.
+        """
+        try:
+            self._items.close()
+        except ValueError:  # another thread is in `next`
+            self._interrupt()
+
+    def __enter__(self) -> Stream[T]:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncStream(_Facts, AsyncGenerator[T, None], Generic[T]):
+    """An agent's answer as it comes, for `async for`. Nothing is sent before.
+
+    It ends when the server announces the end, or raises. Leaving the loop early, an exception in
+    it, cancellation, and leaving the `async with` block all close the connection at once.
+    """
+
+    def __init__(self, items: AsyncGenerator[T, None], state: StreamState) -> None:
+        """Wrap the generator that does the work."""
+        self._items = items
+        self._state = state
+
+    def __aiter__(self) -> AsyncStream[T]:
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, T]:
+        return self._items.__anext__()
+
+    def asend(self, value: None) -> Coroutine[Any, Any, T]:
+        """Do what `anext` does: a stream takes no values."""
+        return self._items.asend(value)
+
+    def athrow(self, *args: Any) -> Coroutine[Any, Any, T]:
+        """Raise an exception where the stream waits, which closes it."""
+        return self._items.athrow(*args)
+
+    async def aclose(self) -> None:
+        """Close the connection; may be called again."""
+        await self._items.aclose()
+
+    async def __aenter__(self) -> AsyncStream[T]:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,124 @@
+"""Server-sent events from bytes, as the WHATWG specification reads them.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class ServerSentEvent(NamedTuple):
+    r"""One dispatched event.
+
+    Attributes:
+        event: Its type, `"message"` unless the stream named one.
+        data: Its data, the lines joined by `"\n"`.
+        id: The last event id at this point of the stream.
+    """
+
+    event: str
+    data: str
+    id: str = ""
+
+
+class EventTooLargeError(ValueError):
+    """An event is larger than the decoder was told to hold."""
+
+
+class SSEDecoder:
+    """Turns the bytes of a stream, in pieces of any size, into events. Does no I/O.
+
+    Bytes are split into lines before they are decoded: no byte of a multi-byte character can be
+    a line feed or a carriage return, so that pieces may end anywhere.
+
+    Attributes:
+        retry: The reconnection time in milliseconds the server asked for, if it did.
+    """
+
+    def __init__(self, max_event_size: int | None = None) -> None:
+        """Start at the beginning of a stream.
+
+        Args:
+            max_event_size: Bytes an event may have before `feed` raises; `None` for no limit.
+        """
+        self.retry: int | None = None
+        self._limit = float("inf") if max_event_size is None else max_event_size
+        self._line: list[bytes] = []  # pieces of a line whose end has not come yet
+        self._line_size = 0
+        self._skip_lf = False
+        self._at_start = True
+        self._data: list[bytes] = []
+        self._data_size = 0
+        self._event = b""
+        self._id = ""
+
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """Take the next bytes; return the events they complete.
+
+        Raises:
+            EventTooLargeError: The event being read is larger than `max_event_size`.
+        """
+        if self._skip_lf and data:
+            self._skip_lf = False
+            data = data.removeprefix(b"\n")
+        if b"\r" in data:
+            self._skip_lf = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        first, *lines = data.split(b"\n")
+        self._hold(first)
+        if not lines:
+            return []
+        rest = lines.pop()
+        lines.insert(0, b"".join(self._line))
+        self._line.clear()
+        self._line_size = 0
+        if self._at_start:
+            self._at_start = False
+            lines[0] = lines[0].removeprefix(_BOM)
+        events = self._read(lines)
+        self._hold(rest)
+        return events
+
+    def _hold(self, piece: bytes) -> None:
+        if piece:
+            self._line.append(piece)
+            self._line_size += len(piece)
+            self._check_size()
+
+    def _check_size(self) -> None:
+        if self._data_size + self._line_size > self._limit:
+            raise EventTooLargeError(f"an event is larger than {self._limit:,} bytes")
+
+    def _read(self, lines: list[bytes]) -> list[ServerSentEvent]:
+        events = []
+        for line in lines:
+            if not line:
+                if self._data:
+                    events.append(
+                        ServerSentEvent(
+                            self._event.decode("utf-8", "replace") or "message",
+                            b"\n".join(self._data).decode("utf-8", "replace"),
+                            self._id,
+                        )
+                    )
+                    self._data = []
+                    self._data_size = 0
+                self._event = b""
+                continue
+            name, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
+            if name == b"data":
+                self._data.append(value)
+                self._data_size += len(value)
+                self._check_size()
+            elif name == b"event":
+                self._event = value
+            elif name == b"id":
+                if b"\0" not in value:
+                    self._id = value.decode("utf-8", "replace")
+            elif name == b"retry" and value.isdigit():
+                self.retry = int(value)
+        return events
