@@ -1,0 +1,133 @@
+"""The command `python -m runagent.local`."""
+# ruff: noqa: T201 - a command speaks to its terminal
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn
+
+from runagent.local import Server, serve
+from runagent.local.demo import demo
+from runagent.local.loading import LoadError, load
+
+_DESCRIPTION = """\
+Serve Python functions as agents on this machine.
+
+Of a file or module, the functions decorated with @runagent.local.agent are served, or, where there
+are none, its public functions, each under its name. Without one, the demo agent is served.
+"""
+_KEY = "RUNAGENT_LOCAL_API_KEY"
+
+
+def main() -> int:
+    """Serve until Ctrl-C or SIGTERM.
+
+    Returns:
+        The exit code: 0 after serving, 2 for what could not be served.
+    """
+    options = _options()
+    signal.signal(signal.SIGTERM, _interrupt)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        agents = _load(options.target)
+        if options.agent_id is not None:
+            agents = {options.agent_id: _only(agents, options.target)}
+        server = serve(agents, host=options.host, port=options.port, api_key=options.api_key)
+    except KeyboardInterrupt:
+        return 0
+    except OSError as exc:
+        return _refuse(f"{exc.strerror}. Choose another port with --port, or 0 for a free one.")
+    except (LoadError, TypeError, ValueError) as exc:
+        return _refuse(str(exc))
+    with server:
+        try:
+            _announce(server, agents, options.api_key)
+            server.wait()
+        except KeyboardInterrupt:
+            print("\nStopped.", flush=True)
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m runagent.local",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "target",
+        nargs="?",
+        help="my_agents.py, package.module, or either with :function behind it",
+    )
+    parser.add_argument("--agent-id", help="the agent's id, if it is not the function's name")
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind to (%(default)s)")
+    parser.add_argument("--port", type=int, default=8460, help="0 for a free one (%(default)s)")
+    parser.add_argument(
+        "--api-key",
+        default=os.environ.get(_KEY) or None,
+        help=f"the key that clients need; better set {_KEY}, which no process list shows",
+    )
+    return parser.parse_args()
+
+
+def _load(target: str | None) -> dict[str, Callable[..., Any]]:
+    if target is None:
+        return {"demo": demo}
+    try:
+        return load(target)
+    except LoadError:
+        raise
+    except (Exception, SystemExit) as exc:
+        # The frames before are the import system's.
+        frames = traceback.extract_tb(exc.__traceback__)
+        own = [f for f in frames if "importlib" not in f.filename and f.filename not in _OURS]
+        lines = traceback.format_list(own) + traceback.format_exception_only(type(exc), exc)
+        raise LoadError(f"{target} cannot be imported:\n{''.join(lines)}".rstrip()) from exc
+
+
+def _only(agents: dict[str, Callable[..., Any]], target: str) -> Callable[..., Any]:
+    if len(agents) > 1:
+        raise LoadError(
+            f"--agent-id is for one function, but {target} has {len(agents)}: "
+            f"{', '.join(agents)}. Name one, as {target}:function."
+        )
+    return next(iter(agents.values()))
+
+
+def _announce(server: Server, agents: dict[str, Callable[..., Any]], api_key: str | None) -> None:
+    print(f"Serving on {server.url}")
+    for agent_id, function in agents.items():
+        print(f"  {agent_id}{inspect.signature(function)}")
+    first = next(iter(agents))
+    key = f', api_key=os.environ["{_KEY}"]' if api_key else ""
+    print(f"Client: RunAgentClient({first!r}, base_url={server.url!r}{key})")
+    print("Stop with Ctrl-C.", flush=True)
+    if not server.is_loopback and api_key is None:
+        print(
+            f"Warning: whoever reaches {server.host} can call these agents. Set {_KEY}.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _refuse(problem: str) -> int:
+    print(f"runagent.local: {problem}", file=sys.stderr)
+    return 2
+
+
+def _interrupt(_: int, __: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+_OURS = {__file__, load.__code__.co_filename}
+
+if __name__ == "__main__":
+    sys.exit(main())

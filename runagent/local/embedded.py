@@ -1,0 +1,106 @@
+"""Agents of this very process: a decorator, and the one server behind it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from runagent import registry
+from runagent.local.agents import Agent, default_id
+from runagent.local.demo import demo
+from runagent.local.server import Server, serve
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@overload
+def agent(agent_id: str) -> Callable[[F], F]: ...
+@overload
+def agent(agent_id: F) -> F: ...
+def agent(agent_id: str | F) -> F | Callable[[F], F]:
+    """Make a function reachable as an agent for the clients of this process.
+
+        @agent("agent-123")
+        def answer(query: str) -> str: ...
+
+        RunAgentClient("agent-123").run_generic({"query": "Hello"})
+
+    Without an id, as `@agent`, the function's name is its id. The function itself stays what it is,
+    to be called as before. Decorating another one with the same id replaces it, so that a notebook
+    cell can be run again. Clients of other agent ids still talk to the configured server.
+
+    The functions answer on loopback, on a free port that asks for a key only this process knows;
+    that server starts when the first client looks for one of them and ends with the process.
+    What may be decorated, and how it is called, is said at `runagent.local.serve`.
+
+    Args:
+        agent_id: The id, or the function itself.
+
+    Returns:
+        The function, or what decorates it.
+
+    Raises:
+        TypeError: It cannot be served: a class, or nothing that can be called.
+        ValueError: The id or the function's parameters cannot be used.
+    """
+    if not isinstance(agent_id, str):
+        _register(default_id(agent_id), agent_id)
+        return agent_id
+
+    def decorate(function: F) -> F:
+        _register(agent_id, function)
+        return function
+
+    return decorate
+
+
+def demo_endpoint() -> registry.Endpoint:
+    """Return where the built-in demo agent answers, which starts the server if need be."""
+    _process.add(registry.DEMO_AGENT_ID, demo)
+    return _process.endpoint()
+
+
+def decorated() -> dict[str, Callable[..., Any]]:
+    """Return the functions that were decorated in this process, by agent id."""
+    return dict(_process.agents)
+
+
+def _register(agent_id: str, function: Callable[..., Any]) -> None:
+    _process.add(agent_id, function)
+    registry.register(agent_id, _process.endpoint)
+
+
+class _Process:
+    """What this process serves; a forked one serves the same, with a server of its own."""
+
+    def __init__(self) -> None:
+        self.agents: dict[str, Callable[..., Any]] = {}
+        self._lock = threading.Lock()
+        self._running: tuple[Server, registry.Endpoint] | None = None
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
+
+    def add(self, agent_id: str, function: Callable[..., Any]) -> None:
+        Agent(agent_id, function)  # says at once what is wrong, not when the server starts
+        with self._lock:
+            self.agents[agent_id] = function
+            if self._running:
+                self._running[0].add(agent_id, function)
+
+    def endpoint(self) -> registry.Endpoint:
+        with self._lock:
+            if self._running is None:
+                key = secrets.token_urlsafe(32)
+                server = serve(self.agents, api_key=key)
+                self._running = server, registry.Endpoint(server.url, key)
+            return self._running[1]
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()  # the old one may be held by a thread that is not here
+        self._running = None
+
+
+_process = _Process()

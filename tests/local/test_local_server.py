@@ -1,0 +1,578 @@
+"""A server's life: start, many calls at once, clients that leave, the end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import pytest
+from conftest import Caller, read_events
+
+from runagent.local import Server, serve
+from runagent.local import server as server_module
+
+Start = Callable[..., Caller]
+LONG = 60
+"""Seconds that no test takes: what ends sooner was ended."""
+
+
+def answer(query: str = "") -> str:
+    return f"<{query}>"
+
+
+def threads() -> set[threading.Thread]:
+    return {t for t in threading.enumerate() if t.name.startswith("runagent-local")}
+
+
+def test_it_has_an_address_and_says_so() -> None:
+    with serve({"a": answer}) as server:
+        assert server.host == "127.0.0.1"
+        assert server.port > 0
+        assert server.url == f"http://127.0.0.1:{server.port}"
+        assert server.is_loopback
+        assert repr(server) == f"<Server {server.url} agents=['a']>"
+    assert "(closed)" in repr(server)
+
+
+def test_ipv6() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with serve(answer, host="::1") as server:
+        assert server.url == f"http://[::1]:{server.port}"
+        assert httpx2.get(f"{server.url}/v1/agents/answer/health", trust_env=False).is_success
+
+
+def test_closing_ends_thread_and_port_and_may_be_repeated() -> None:
+    before = threads()
+    server = serve(answer)
+    assert threads() - before
+    server.close()
+    server.close()
+    server.wait()
+    assert threads() == before
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(server.url, trust_env=False)
+    with serve(answer, port=server.port):  # free again at once
+        pass
+
+
+def test_a_port_in_use_is_an_error_at_once() -> None:
+    with serve(answer) as server, pytest.raises(OSError, match="Cannot listen on") as caught:
+        serve(answer, port=server.port)
+    assert f"127.0.0.1:{server.port}" in str(caught.value)
+    assert "in use" in str(caught.value)
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_is_a_port(port: int) -> None:
+    with pytest.raises(ValueError, match=f"port is {port}"):
+        serve(answer, port=port)
+
+
+def test_an_unknown_host_is_an_error_at_once() -> None:
+    with pytest.raises(OSError, match=r"Cannot listen on 256\.0\.0\.1:0"):
+        serve(answer, host="256.0.0.1")
+
+
+def test_keep_alive_is_positive() -> None:
+    with pytest.raises(ValueError, match="keep_alive is 0"):
+        serve(answer, keep_alive=0)
+
+
+def test_nothing_is_left_of_a_refused_server() -> None:
+    before = threads()
+    with pytest.raises(TypeError):
+        serve({"a": int})
+    assert threads() == before
+
+
+def test_two_servers_side_by_side(start: Start) -> None:
+    one = start(lambda: 1)
+    two = start(lambda: 2)
+    assert (one.result(), two.result()) == (1, 2)
+    one.server.close()
+    assert two.result() == 2
+
+
+def test_it_serves_while_the_callers_loop_is_running(start: Start) -> None:
+    async def main() -> object:
+        with serve({"a": answer}) as server:
+            async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as http:
+                return (await http.post("/v1/agents/a/invoke", json={"query": "x"})).json()[
+                    "result"
+                ]
+
+    assert asyncio.run(main()) == "<x>"
+
+
+def test_it_may_be_started_in_a_thread_and_closed_in_another() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        server = pool.submit(serve, answer).result()
+    url = f"{server.url}/v1/agents/answer/invoke"
+    assert httpx2.post(url, json={"query": "x"}, trust_env=False).json()["result"] == "<x>"
+    server.close()
+    assert server._thread not in threading.enumerate()
+
+
+def test_an_agent_may_close_its_own_server() -> None:
+    servers: list[Server] = []
+
+    async def agent() -> None:
+        servers[0].close()
+        await asyncio.sleep(LONG)
+
+    with serve(agent) as server:
+        servers.append(server)
+        answer = httpx2.post(
+            f"{server.url}/v1/agents/agent/invoke", json={}, trust_env=False, timeout=30
+        )
+        assert answer.json()["error"]["code"] == "SERVER_SHUTDOWN"
+
+
+def test_many_synchronous_calls_run_at_the_same_time(start: Start) -> None:
+    together = threading.Barrier(64, timeout=30)
+
+    def agent() -> Iterator[int]:
+        yield together.wait()
+        yield together.wait()
+
+    caller = start(agent)
+    with ThreadPoolExecutor(64) as pool:
+        answers = list(pool.map(lambda _: len(caller.chunks()), range(64)))
+    assert answers == [2] * 64
+
+
+def test_two_hundred_streams_at_the_same_time(start: Start) -> None:
+    together = threading.Barrier(100, timeout=60)
+
+    def sync() -> Iterator[str]:
+        together.wait()
+        for i in range(20):
+            yield f"{i} "
+
+    async def asynchronous() -> AsyncIterator[str]:
+        for i in range(20):
+            await asyncio.sleep(0.001)
+            yield f"{i} "
+
+    caller = start({"s": sync, "a": asynchronous})
+
+    async def main() -> list[str]:
+        limits = httpx2.Limits(max_connections=None)
+        async with httpx2.AsyncClient(
+            base_url=caller.server.url, trust_env=False, timeout=60, limits=limits
+        ) as http:
+            paths = [f"/v1/agents/{name}/stream" for name in "sa" * 100]
+            answers = await asyncio.gather(*(http.post(path, json={}) for path in paths))
+            return [answer.text for answer in answers]
+
+    for text in asyncio.run(main()):
+        events = read_events(text)
+        assert events[-1][0] == "done"
+        assert [v["content"] for k, v in events if k == "chunk"] == [f"{i} " for i in range(20)]
+
+
+def test_a_blocking_agent_does_not_keep_others_waiting(start: Start) -> None:
+    release = threading.Event()
+
+    def slow() -> bool:
+        return release.wait(LONG)
+
+    caller = start({"slow": slow, "quick": answer})
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(caller.result, "slow")
+        assert caller.result("quick", query="x") == "<x>"
+        assert not waiting.done()
+        release.set()
+        assert waiting.result() is True
+
+
+def test_an_asynchronous_generator_that_never_waits_does_not_either(start: Start) -> None:
+    closed = threading.Event()
+
+    async def endless() -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "x"
+        finally:
+            closed.set()
+
+    caller = start({"endless": endless, "quick": answer})
+    with caller.http.stream("POST", "/v1/agents/endless/stream", json={}) as stream:
+        pieces = stream.iter_raw()
+        next(pieces)
+        reader = threading.Thread(target=lambda: [next(pieces) for _ in range(50)])
+        reader.start()
+        assert caller.result("quick", query="x") == "<x>"
+        reader.join()
+    assert closed.wait(30)
+
+
+def test_silence_is_filled_with_comments(start: Start) -> None:
+    comments = threading.Semaphore(0)
+
+    def agent() -> Iterator[str]:
+        yield "a"
+        for _ in range(3):
+            assert comments.acquire(timeout=LONG)
+        yield "b"
+
+    caller = start(agent, keep_alive=0.05)
+    text = ""
+    with caller.http.stream("POST", "/v1/agents/a/stream", json={}) as stream:
+        for piece in stream.iter_text():
+            text += piece
+            for _ in range(piece.count(": keep-alive\n\n")):
+                comments.release()
+    kinds = [kind for kind, _ in read_events(text)]
+    assert kinds[:2] == ["start", "chunk"]
+    assert kinds.count("comment") >= 3
+    assert kinds[-2:] == ["chunk", "done"]
+
+
+def test_no_comment_comes_between_chunks_that_keep_coming(start: Start) -> None:
+    async def agent() -> AsyncIterator[str]:
+        for _ in range(40):
+            await asyncio.sleep(0.02)
+            yield "x"
+
+    kinds = [kind for kind, _ in start(agent, keep_alive=10).events()]
+    assert kinds == ["start", *["chunk"] * 40, "done"]
+
+
+def leave_after_first_chunk(caller: Caller, agent_id: str) -> None:
+    with caller.http.stream("POST", f"/v1/agents/{agent_id}/stream", json={}) as stream:
+        next(line for line in stream.iter_lines() if line == "event: chunk")
+
+
+def test_a_client_that_leaves_closes_the_generator(start: Start) -> None:
+    ended: dict[str, threading.Event] = {name: threading.Event() for name in ("s", "a", "w", "r")}
+
+    def sync() -> Iterator[str]:
+        try:
+            while True:
+                yield "x"
+                time.sleep(0.01)
+        finally:
+            ended["s"].set()
+
+    async def asynchronous() -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "x"
+                await asyncio.sleep(0.01)
+        finally:
+            await asyncio.sleep(0)  # a cancelled agent may still wait for its own cleaning up
+            ended["a"].set()
+
+    async def waiting() -> AsyncIterator[str]:
+        yield "x"
+        try:
+            await asyncio.sleep(LONG)
+        finally:
+            ended["w"].set()
+
+    async def returned() -> Iterator[str]:
+        return sync_returned()
+
+    def sync_returned() -> Iterator[str]:
+        try:
+            while True:
+                yield "x"
+                time.sleep(0.01)
+        finally:
+            ended["r"].set()
+
+    caller = start({"s": sync, "a": asynchronous, "w": waiting, "r": returned})
+    for agent_id, event in ended.items():
+        leave_after_first_chunk(caller, agent_id)
+        assert event.wait(30), agent_id
+
+
+def test_a_client_that_leaves_before_the_first_chunk_cancels_too(start: Start) -> None:
+    begun, cancelled = threading.Event(), threading.Event()
+
+    async def agent() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(LONG)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    caller = start(agent)
+    for path in ("invoke", "stream"):
+        begun.clear()
+        cancelled.clear()
+        with socket.create_connection((caller.server.host, caller.server.port)) as raw:
+            raw.sendall(
+                f"POST /v1/agents/a/{path} HTTP/1.1\r\nHost: localhost\r\n"
+                "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}".encode()
+            )
+            assert begun.wait(30)
+        assert cancelled.wait(30)
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_forgotten(start: Start) -> None:
+    caller = start(answer)
+    with socket.create_connection((caller.server.host, caller.server.port)) as raw:
+        raw.sendall(
+            b"POST /v1/agents/a/invoke HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        )
+    assert caller.result(query="x") == "<x>"
+
+
+def test_a_client_that_does_not_read_holds_the_agent_back(start: Start) -> None:
+    taken = 0
+    closed = threading.Event()
+
+    def agent() -> Iterator[str]:
+        nonlocal taken
+        try:
+            while True:
+                taken += 1
+                yield "x" * 1_000_000
+        finally:
+            closed.set()
+
+    caller = start(agent)
+    with caller.http.stream("POST", "/v1/agents/a/stream", json={}):
+        before = -1
+        while before != taken:
+            before = taken
+            time.sleep(0.3)
+        assert taken < 50
+    assert closed.wait(30)
+
+
+def test_closing_the_server_ends_calls_truthfully() -> None:
+    begun = threading.Semaphore(0)
+
+    async def waits() -> str:
+        begun.release()
+        await asyncio.sleep(LONG)
+        return "never"
+
+    def sleeps() -> Iterator[str]:
+        yield "x"
+        begun.release()
+        time.sleep(LONG)
+
+    server = serve({"waits": waits, "sleeps": sleeps})
+
+    def call(path: str) -> httpx2.Response:
+        return httpx2.post(f"{server.url}/v1/agents/{path}", json={}, trust_env=False, timeout=LONG)
+
+    with ThreadPoolExecutor(2) as pool:
+        invoked = pool.submit(call, "waits/invoke")
+        streamed = pool.submit(call, "sleeps/stream")
+        assert begun.acquire(timeout=30)
+        assert begun.acquire(timeout=30)
+        server.close()
+        assert invoked.result().status_code == 503
+        assert invoked.result().json()["error"]["code"] == "SERVER_SHUTDOWN"
+        kind, data = read_events(streamed.result().text)[-1]
+    assert kind == "error"
+    assert data["code"] == "SERVER_SHUTDOWN"
+    assert server._thread not in threading.enumerate()
+
+
+def test_a_client_that_does_not_read_does_not_keep_a_server_from_closing(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "_GRACE", 0.5)
+
+    def agent() -> Iterator[str]:
+        while True:
+            yield "x" * 1_000_000
+
+    caller = start(agent)
+    with caller.http.stream("POST", "/v1/agents/a/stream", json={}) as stream:
+        next(stream.iter_raw())
+        time.sleep(0.3)
+        caller.server.close()
+        assert caller.server._thread not in threading.enumerate()
+
+
+def test_an_agent_that_ignores_its_end_does_not_keep_a_server_from_closing(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "_GRACE", 1.0)
+    monkeypatch.setattr("runagent.local.app._PATIENCE", 0.2)
+    begun = threading.Event()
+
+    async def stubborn() -> None:
+        for _ in range(3):
+            try:
+                begun.set()
+                await asyncio.sleep(LONG)
+            except asyncio.CancelledError:
+                continue
+
+    caller = start(stubborn)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(caller.invoke)
+        assert begun.wait(30)
+        caller.server.close()
+        with pytest.raises(httpx2.TransportError):
+            waiting.result()
+    assert caller.server._thread not in threading.enumerate()
+
+
+def test_what_fails_in_cleaning_up_is_logged(
+    start: Start, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cleaned = threading.Event()
+
+    async def agent() -> AsyncIterator[str]:
+        try:
+            yield "x"
+            await asyncio.sleep(LONG)
+        finally:
+            cleaned.set()
+            raise ValueError("the broom broke")
+
+    caller = start(agent)
+    leave_after_first_chunk(caller, "a")
+    assert cleaned.wait(30)
+    caller.server.close()
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records] == ["Agent 'a' failed"]
+    assert "the broom broke" in caplog.text
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_is_printed(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+    def agent() -> None:
+        raise ValueError("boom")
+
+    caller = start(agent)
+    caller.error()
+    caller.events()
+    caller.http.get("/", headers={"connection": "upgrade", "upgrade": "websocket"})
+    with socket.create_connection((caller.server.host, caller.server.port)) as raw:
+        raw.sendall(b"nonsense\r\n\r\n")
+        assert b"400" in raw.recv(100)
+    caller.server.close()
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_logging_of_the_process_is_left_alone() -> None:
+    import logging
+    import signal
+
+    def state() -> object:
+        names = ["", "uvicorn", "uvicorn.access", "uvicorn.error", "asyncio"]
+        loggers = [logging.getLogger(name) for name in names]
+        return [
+            [(lg.level, lg.propagate, list(lg.handlers)) for lg in loggers],
+            signal.getsignal(signal.SIGINT),
+            signal.getsignal(signal.SIGTERM),
+        ]
+
+    before = state()
+    with serve(answer) as server:
+        httpx2.get(server.url, trust_env=False)
+        assert state() == before
+    assert state() == before
+
+
+def run_python(code: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(code))
+    return subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", str(script)],
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+
+
+def test_a_program_ends_while_agents_are_working(tmp_path: Path) -> None:
+    done = run_python(
+        """
+        import asyncio, threading, time
+        import httpx2
+        from runagent.local import Server, serve
+
+        def sync():
+            while True:
+                yield "x"
+                time.sleep(0.01)
+
+        def blocked():
+            yield "x"
+            time.sleep(600)
+
+        async def asynchronous():
+            yield "x"
+            await asyncio.sleep(600)
+
+        server = serve({"s": sync, "b": blocked, "a": asynchronous})
+        clients = []
+        for name in "sba":
+            client = httpx2.Client(base_url=server.url, trust_env=False)
+            answer = client.send(
+                client.build_request("POST", f"/v1/agents/{name}/stream", json={}), stream=True
+            )
+            next(answer.iter_raw())
+            clients.append((client, answer))
+        for client, answer in clients[:1]:
+            answer.close()
+            client.close()
+        print("end", flush=True)
+        """,
+        tmp_path,
+    )
+    assert done.stdout == "end\n"
+    assert done.returncode == 0
+    own = [line for line in done.stderr.splitlines() if "runagent" in line]
+    assert own == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_process_does_not_keep_the_port(tmp_path: Path) -> None:
+    done = run_python(
+        """
+        import os, warnings
+        import httpx2
+        from runagent.local import Server, serve
+
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads
+        server = serve({"a": lambda: os.getpid()})
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(writing)
+            os.read(reading, 1)  # until the parent has had its turn
+            server.close()
+            os._exit(0)
+        os.close(reading)
+        url = f"{server.url}/v1/agents/a/invoke"
+        assert httpx2.post(url, json={}, trust_env=False).json()["result"] == os.getpid()
+        server.close()
+        serve({"a": lambda: 1}, port=server.port).close()
+        os.close(writing)
+        print(os.waitpid(child, 0)[1])
+        """,
+        tmp_path,
+    )
+    assert done.stdout == "0\n", done.stderr
+    assert done.returncode == 0
