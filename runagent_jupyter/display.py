@@ -1,0 +1,221 @@
+"""Where a stream becomes visible: a kernel's output area, or a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from typing import Any, Protocol
+
+from IPython.display import clear_output, display, update_display
+
+from runagent_jupyter import markdown
+from runagent_jupyter.reply import Reply, obvious_text
+
+FIRST_INTERVAL = 0.1
+"""Seconds between two paintings, as long as they are small."""
+
+BYTES_PER_SECOND = 200_000
+"""What painting an ever-growing output may send; a larger one is painted less often."""
+
+COMMIT_SIZE = 6_000
+"""Characters of finished HTML after which an output is left as it is and a new one begun."""
+
+
+class Display(Protocol):
+    """Shows one reply as it comes."""
+
+    def add(self, text: str) -> None:
+        """Take the next piece of text."""
+
+    def tick(self) -> None:
+        """Show what is due; called about ten times a second."""
+
+    def end(self, reply: Reply) -> None:
+        """Show the reply as it will stay."""
+
+
+def bundle(reply: Reply, *, styled: bool = True) -> dict[str, str]:
+    """Return a reply as safe HTML and as plain text."""
+    notes = _notes(reply)
+    return {
+        "text/html": markdown.wrap(_body(reply) + notes, styled=styled),
+        "text/plain": markdown.strip_controls(reply.text) + _plain_notes(reply),
+    }
+
+
+def _body(reply: Reply) -> str:
+    if reply.format == "json" or not (
+        isinstance(reply.value, str) or obvious_text(reply.value) is not None
+    ):
+        return markdown.json_tree(reply.value)
+    if reply.format == "text":
+        return markdown.plain(reply.text)
+    if reply.format == "code":
+        return markdown.code(reply.text)
+    return markdown.render(reply.text)
+
+
+def _plain_notes(reply: Reply) -> str:
+    if reply.stopped:
+        return f"\n[stopped after {reply.elapsed:.1f} s]"
+    if reply.error is not None:
+        return "\n[broken off]"
+    return ""
+
+
+def _notes(reply: Reply) -> str:
+    if reply.stopped:
+        return _status_line(f"⏹ stopped after {reply.elapsed:.1f} s")
+    if reply.error is not None:
+        return _status_line("⚠ broken off")
+    return ""
+
+
+def _status_line(text: str) -> str:
+    return f'<div class="runagent-status">{markdown.escape(text)}</div>'
+
+
+class NotebookDisplay:
+    """Shows a reply in the output area of the running cell.
+
+    What is finished of the text is displayed once; only what is open is updated, so that the cost
+    grows with the text and not with its square. At the end one clean output takes the place of all.
+
+    Args:
+        agent_id: Named in the status line.
+        owns_cell: Whether nothing but the magic writes into this cell. If something does, there is
+            just one output, which is updated less often as it grows.
+        rendered: Whether the text is Markdown; plain text otherwise.
+    """
+
+    def __init__(self, agent_id: str, *, owns_cell: bool, rendered: bool) -> None:
+        self._agent_id = agent_id
+        self._owns_cell = owns_cell
+        self._rendered = rendered
+        self._stream = markdown.MarkdownStream()
+        self._controls = markdown.TextStream()
+        self._text: list[str] = []  # of the current output, for displays without HTML
+        self._finished: list[str] = []  # of the current output
+        self._size = 0
+        self._characters = 0
+        self._started = self._painted = time.monotonic()
+        self._interval = 0.0
+        self._id = ""
+        self._is_dirty = True
+        if owns_cell:
+            display({"text/html": f"<style>{markdown.css()}</style>", "text/plain": ""}, raw=True)
+        self.tick()
+
+    def add(self, text: str) -> None:
+        """Take the next piece of text; the first one is shown at once."""
+        if not self._characters:
+            self._interval = 0.0
+        self._characters += len(text)
+        self._is_dirty = True
+        shown = self._controls.feed(text)
+        self._text.append(shown)
+        if not self._rendered:
+            self._finish(f'<span style="white-space:pre-wrap">{markdown.escape(shown)}</span>')
+            return
+        for block in self._stream.feed(text):
+            self._finish(block)
+
+    def _finish(self, block: str) -> None:
+        self._finished.append(block)
+        self._size += len(block)
+
+    def tick(self) -> None:
+        """Paint, if there is something new and the last painting is long enough ago."""
+        now = time.monotonic()
+        if now - self._painted < (self._interval if self._is_dirty else 1.0) and self._id:
+            return
+        if self._owns_cell and self._size > COMMIT_SIZE:
+            self._paint("".join(self._finished))
+            self._finished.clear()
+            self._text.clear()
+            self._size = 0
+            self._id = ""
+        html = "".join(self._finished) + self._stream.tail() + self._status()
+        self._paint(html)
+        self._is_dirty = False
+        self._painted = now
+        self._interval = max(FIRST_INTERVAL, len(html) / BYTES_PER_SECOND)
+
+    def _status(self) -> str:
+        elapsed = time.monotonic() - self._started
+        seen = f" · {self._characters:,} characters" if self._characters else " · waiting"
+        return _status_line(f"{self._agent_id} · {elapsed:.0f} s{seen}")
+
+    def _paint(self, html: str) -> None:
+        data = {
+            "text/html": markdown.wrap(html, styled=not self._owns_cell),
+            "text/plain": "".join(self._text),
+        }
+        if self._id:
+            update_display(data, raw=True, display_id=self._id)
+        else:
+            self._id = uuid.uuid4().hex
+            display(data, raw=True, display_id=self._id)
+
+    def end(self, reply: Reply) -> None:
+        """Put one clean output in the place of what was shown."""
+        if self._owns_cell:
+            clear_output(wait=True)
+            display(bundle(reply), raw=True)
+        else:
+            update_display(bundle(reply), raw=True, display_id=self._id)
+
+
+class TerminalDisplay:
+    """Writes a reply to a terminal as plain text, what could steer the terminal made visible."""
+
+    def __init__(self) -> None:
+        self._stream = markdown.TextStream()
+        self._last = "\n"
+
+    def add(self, text: str) -> None:
+        """Write the next piece of text."""
+        self._write(self._stream.feed(text))
+
+    def _write(self, text: str) -> None:
+        if text:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            self._last = text[-1]
+
+    def tick(self) -> None:
+        """Do nothing: what was added is written."""
+
+    def end(self, reply: Reply) -> None:
+        """End the line."""
+        self._write(self._stream.finish())
+        if not reply.events:
+            self._write(markdown.strip_controls(reply.text))
+        self._write(_plain_notes(reply))
+        if self._last != "\n":
+            self._write("\n")
+
+
+class NoDisplay:
+    """Shows nothing."""
+
+    def add(self, text: str) -> None:
+        """Do nothing."""
+
+    def tick(self) -> None:
+        """Do nothing."""
+
+    def end(self, reply: Reply) -> None:
+        """Do nothing."""
+
+
+def display_for(
+    shell: Any, agent_id: str, *, owns_cell: bool, rendered: bool, quiet: bool
+) -> Display:
+    """Return where to show a reply in this shell."""
+    if quiet:
+        return NoDisplay()
+    if hasattr(shell, "kernel"):
+        return NotebookDisplay(agent_id, owns_cell=owns_cell, rendered=rendered)
+    return TerminalDisplay()

@@ -1,0 +1,63 @@
+"""Failures in a cell: one short readable message instead of a traceback of internals."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import TypeVar
+
+from runagent import AgentNotFoundError, RunAgentError
+from runagent.registry import agent_ids
+from runagent_jupyter._controls import strip_controls
+
+E = TypeVar("E", bound=BaseException)
+
+
+def shortly(error: E, text: str | None = None) -> E:
+    """Make IPython show an exception in a line or two the first time, and whole in `%tb`.
+
+    It stays the exception it is: the cell fails, `except` works, and its cause is kept.
+    """
+    lines = _lines(error) if text is None else [text]
+
+    def render() -> list[str]:
+        # The next look, by %tb, gets the whole story.
+        del error._render_traceback_  # type: ignore[attr-defined]
+        return [f"\x1b[31m{type(error).__name__}\x1b[39m: {lines[0]}", *lines[1:]]
+
+    _attach(error, render)
+    return error
+
+
+def _attach(error: BaseException, render: Callable[[], list[str]]) -> None:
+    error._render_traceback_ = render  # type: ignore[attr-defined]
+
+
+def _lines(error: BaseException) -> list[str]:
+    if not isinstance(error, RunAgentError):
+        return [strip_controls(str(error))]
+    facts = ", ".join(
+        fact
+        for fact in (
+            error.code,
+            None if error.status_code is None else f"HTTP {error.status_code}",
+            None if error.request_id is None else f"request {error.request_id}",
+            f"{error.attempts} attempts" if (error.attempts or 0) > 1 else None,
+        )
+        if fact
+    )
+    lines = [strip_controls(error.message)]
+    if error.hint:
+        lines.append(strip_controls(error.hint))
+    if facts:
+        lines.append(strip_controls(f"[{facts}]"))
+    return lines
+
+
+def add_near_matches(error: RunAgentError, agent_id: str) -> None:
+    """Name the agents served in this process that an id may have meant that leads nowhere."""
+    if isinstance(error, AgentNotFoundError) or error.code == "MISSING_API_KEY":
+        near = difflib.get_close_matches(agent_id, agent_ids())
+        if near:
+            question = f"Did you mean {' or '.join(near)}, which this process serves?"
+            error.hint = f"{question} {error.hint}" if error.hint else question

@@ -1,0 +1,249 @@
+"""The magic in real kernels: what it sends, shows, keeps and raises."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.kernel import Execution, Kernel
+
+AGENTS = """
+import asyncio
+from runagent.local import agent
+
+@agent("echo")
+def echo(input_data: dict):
+    return input_data
+
+@agent("slow")
+async def slow(query: str):
+    global closed
+    closed = False
+    try:
+        yield "first words"
+        while True:
+            await asyncio.sleep(0.05)
+            if query == "talk":
+                yield " more"
+    finally:
+        closed = True
+
+@agent("mute")
+async def mute(query: str):
+    await asyncio.sleep(60)
+
+@agent("breaks")
+def breaks(query: str):
+    yield "half an answ"
+    raise RuntimeError("it broke")
+
+@agent("evil")
+def evil(query: str):
+    yield "<script>alert(1)</script> [x](javascript:alert(1)) ![i](http://127.0.0.1:9/b.png)"
+"""
+
+
+@pytest.fixture(scope="module")
+def kernel(shared_kernel: Kernel) -> Kernel:
+    shared_kernel.execute("%load_ext runagent_jupyter").ok()
+    shared_kernel.execute(AGENTS).ok()
+    return shared_kernel
+
+
+def shown(cell: Execution) -> str:
+    """Return the one HTML output a cell is left with."""
+    (output,) = cell.outputs
+    assert set(output["data"]) == {"text/html", "text/plain"}
+    return str(output["data"]["text/html"])
+
+
+def failure(cell: Execution) -> str:
+    assert cell.status == "error"
+    assert cell.error is not None
+    return "\n".join(cell.error["traceback"])
+
+
+def test_the_demo_streams_and_leaves_one_clean_output(kernel: Kernel) -> None:
+    cell = kernel.execute("%%runagent demo\nhello").ok()
+    assert len(cell.of_type("update_display_data")) > 3
+    html = shown(cell)
+    assert "<h1" in html
+    assert "<table" in html
+    assert cell.outputs[0]["data"]["text/plain"].startswith("# Hello")
+
+
+@pytest.mark.parametrize(
+    ("cell", "sent"),
+    [
+        ("%%runagent echo\nHello\nthere\n", {"query": "Hello\nthere"}),
+        ('%%runagent echo\n{"a": [1, {"b": null}]}', {"a": [1, {"b": None}]}),
+        ('%%runagent echo --text\n{"a": 1}', {"query": '{"a": 1}'}),
+        ("%%runagent echo --field question\nWhy?", {"question": "Why?"}),
+        ("%%runagent echo --set n=3 --set who=me\nHi", {"query": "Hi", "n": 3, "who": "me"}),
+        ("%runagent echo --input rows", {"query": [1, 2]}),
+        ("%%runagent echo --input mapping\nHi", {"k": "v", "query": "Hi"}),
+        ("%runagent echo what's {up} $HOME", {"query": "what's {up} $HOME"}),
+        ("%runagent --no-stream echo hi", {"query": "hi"}),
+        ("%%runagent 'echo'\n$x {kernel} %s \\n", {"query": "$x {kernel} %s \\n"}),
+    ],
+)
+def test_what_is_sent(kernel: Kernel, cell: str, sent: dict[str, Any]) -> None:
+    kernel.execute("rows = [1, 2]; mapping = {'k': 'v'}").ok()
+    kernel.execute(cell).ok()
+    assert json.loads(kernel.execute("import json; print(json.dumps(_.value))").ok().stdout) == sent
+
+
+def test_the_reply_is_in_underscore_and_in_a_variable(kernel: Kernel) -> None:
+    kernel.execute("%%runagent demo --out reply\nhello").ok()
+    assert kernel.execute("print(_ is reply, reply.text[:7], reply.agent_id)").stdout == (
+        "True # Hello demo\n"
+    )
+    assert kernel.execute("list(reply.to_frame().columns)").ok().outputs
+    assert shown(kernel.execute("reply")) == shown(kernel.execute("reply"))
+
+
+def test_the_line_form_returns_the_reply(kernel: Kernel) -> None:
+    cell = kernel.execute("answer = %runagent echo hi\nprint(answer.value)").ok()
+    assert "{'query': 'hi'}\n" in cell.stdout
+
+
+def test_quiet_shows_nothing(kernel: Kernel) -> None:
+    assert kernel.execute("%%runagent demo --quiet\nhello").ok().outputs == []
+
+
+def test_a_session_is_kept_over_cells(kernel: Kernel) -> None:
+    ids = []
+    for name in ("a", "b", "a"):
+        kernel.execute(f"%%runagent echo --session {name}\nhi").ok()
+        ids.append(kernel.execute("print(_.value['session_id'])").stdout)
+    assert ids[0] == ids[2] != ids[1]
+
+
+def test_what_an_agent_writes_cannot_run(kernel: Kernel) -> None:
+    cell = kernel.execute("%%runagent evil\nx").ok()
+    pages = [
+        message.content["data"]["text/html"]
+        for message in cell.of_type("display_data", "update_display_data")
+    ]
+    assert "alert(1)" in shown(cell)
+    for page in pages:
+        assert not re.search(r"<script|<img|href=.javascript", page)
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("%%runagent nobody\nhi", ["AuthenticationError", "no API key", "RUNAGENT_API_KEY"]),
+        ("%%runagent dem\nhi", ["Did you mean demo"]),
+        (
+            "%%runagent echo --base-url http://127.0.0.1:9 --timeout 2\nhi",
+            ["NetworkError", "127.0.0.1:9", "Is the server running?"],
+        ),
+        ('%%runagent echo\n{"a": 1,\n "b" 2}', ["not JSON", "line 2", "column 6", "--text"]),
+        ("%%runagent echo --nope\nhi", ["--nope", "%runagent?"]),
+        ("%%runagent echo --timeout soon\nhi", ["timeout='soon'", "number of seconds"]),
+        ("%%runagent echo hi\nthere", ["'hi'", "below the first line"]),
+        ("%runagent echo", ["no question"]),
+        ("%runagent echo --input nowhere", ["no variable 'nowhere'"]),
+        ("%%runagent breaks\nhi", ["StreamError", "it broke"]),
+    ],
+)
+def test_a_failure_is_short_and_fails_the_cell(kernel: Kernel, cell: str, words: list[str]) -> None:
+    text = failure(kernel.execute(cell))
+    for word in words:
+        assert word in text
+    assert "Traceback" not in text
+    assert len(text.splitlines()) <= 4
+
+
+def test_run_all_stops_at_a_failure(kernel: Kernel) -> None:
+    first, second = kernel.run_all("%%runagent breaks\nhi", "print('not reached')")
+    assert (first.status, second.status) == ("error", "aborted")
+
+
+def test_what_came_before_a_failure_stays(kernel: Kernel) -> None:
+    cell = kernel.execute("%%runagent breaks --out broken\nhi")
+    html = cell.outputs[0]["data"]["text/html"]
+    assert "half an answ" in html
+    assert "broken off" in html
+    assert kernel.execute("print(broken.text, type(broken.error).__name__)").stdout == (
+        "half an answ StreamError\n"
+    )
+
+
+def test_tb_tells_the_whole_story(kernel: Kernel) -> None:
+    kernel.execute("%%runagent breaks\nhi")
+    cell = kernel.execute("%tb")
+    assert "Traceback" in "\n".join([cell.stdout, *(cell.error or {}).get("traceback", [])])
+
+
+def test_a_failure_can_be_passed_over(kernel: Kernel) -> None:
+    cell = kernel.execute("%%runagent breaks --no-raise-error\nhi").ok()
+    assert "it broke" in cell.stderr
+
+
+@pytest.mark.parametrize("query", ["talk", "be silent"])
+def test_an_interrupt_stops_the_answer_and_keeps_what_came(kernel: Kernel, query: str) -> None:
+    cell = kernel.submit(f"%%runagent slow --out partial\n{query}")
+    cell.wait_for_output("first words")
+    kernel.interrupt()
+    cell.wait(10)
+    assert "KeyboardInterrupt" in failure(cell)
+    html = cell.outputs[0]["data"]["text/html"]
+    assert "first words" in html
+    assert "stopped" in html
+    out = kernel.execute(
+        "import time\n"
+        "for _i in range(100):\n"
+        "    if closed: break\n"
+        "    time.sleep(0.05)\n"
+        "print(partial.stopped, partial.text[:11], closed)"
+    )
+    assert out.stdout == "True first words True\n"
+
+
+def test_an_interrupt_before_the_first_word(kernel: Kernel) -> None:
+    cell = kernel.submit("%%runagent mute\nhi")
+    cell.wait_for_output("waiting")
+    kernel.interrupt()
+    cell.wait(10)
+    assert "KeyboardInterrupt" in failure(cell)
+    kernel.execute("%%runagent echo\nand on").ok()
+
+
+def test_asyncio_run_works_once_the_extension_is_loaded(
+    start_kernel: Callable[..., Kernel],
+) -> None:
+    kernel = start_kernel()
+    cell = "import asyncio\nasync def f(): return 42\nprint(asyncio.run(f()))"
+    kernel.execute("import runagent_jupyter").ok()
+    assert kernel.execute(cell).status == "error"
+    kernel.execute("%load_ext runagent_jupyter").ok()
+    cells = kernel.run_all(*[cell] * 5)
+    assert [cell.stdout for cell in cells] == ["42\n"] * 5
+
+
+def test_an_older_nest_asyncio_is_taken_over(start_kernel: Callable[..., Kernel]) -> None:
+    kernel = start_kernel()
+    if (
+        "no"
+        in kernel.execute(
+            "try:\n import nest_asyncio; nest_asyncio.apply()\nexcept ImportError: print('no')"
+        ).stdout
+    ):
+        pytest.skip("nest_asyncio is not installed beside this kernel")
+    kernel.execute("%load_ext runagent_jupyter").ok()
+    cell = "import asyncio\nasync def f(): return 42\nprint(asyncio.run(f()))"
+    assert [c.stdout for c in kernel.run_all(*[cell] * 5)] == ["42\n"] * 5
+
+
+def test_unloading_removes_the_magic(start_kernel: Callable[..., Kernel]) -> None:
+    kernel = start_kernel()
+    kernel.execute("%load_ext runagent_jupyter").ok()
+    kernel.execute("%unload_ext runagent_jupyter").ok()
+    cell = kernel.execute("%runagent")
+    assert "not found" in cell.stderr + "\n".join((cell.error or {}).get("traceback", []))
+    kernel.execute("%load_ext runagent_jupyter\n%runagent").ok()

@@ -1,0 +1,441 @@
+"""Untrusted text as HTML: what it looks like, and that nothing in it is alive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from attacks import ATTACKS, Attack
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safe_html import problems, text_of
+
+from runagent_jupyter.markdown import (
+    TextStream,
+    code,
+    css,
+    escape,
+    json_tree,
+    plain,
+    render,
+    strip_controls,
+    wrap,
+)
+
+WAYS: dict[str, Callable[[str], str]] = {
+    "render": render,
+    "plain": plain,
+    "escape": escape,
+    "code": lambda text: code(text, "python"),
+    "language": lambda text: code("x = 1", text),
+    "json_string": json_tree,
+    "json_key": lambda text: json_tree({text: {text: [text]}}),
+}
+
+
+def test_the_corpus_is_large_and_without_repetition() -> None:
+    assert len(ATTACKS) >= 150
+    assert len({attack.template for attack in ATTACKS}) == len(ATTACKS)
+    assert len({str(attack) for attack in ATTACKS}) == len(ATTACKS)
+    assert all(
+        "127.0.0.1:9" in a.text("http://127.0.0.1:9")
+        for a in ATTACKS
+        if "@" in a.template and "@BEACON@" in a.template
+    )
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "<script>1</script>",
+        '<img src="x">',
+        '<a href="javascript:1">x</a>',
+        '<a href="https://user@host/">x</a>',
+        '<a href="https://example.com">x</a>',
+        '<p id="x">x</p>',
+        '<p style="x">x</p>',
+        '<p class="jp-Dialog">x</p>',
+        "<p>x</p></div>",
+        "<p>x",
+        "a < b",
+        "<!-- x -->",
+        "costs $5",
+        "\\href{x}",
+        '<span class="runagent-math">\\(\\href{x}{y}\\)</span>',
+        '<span class="runagent-math">\\(x\\) \\(y\\)</span>',
+        "\u202e",
+        "&#27;",
+    ],
+)
+def test_the_judge_of_html_sees_what_is_bad(bad: str) -> None:
+    assert problems(bad)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("attack", ATTACKS, ids=str)
+def test_attacks_are_harmless(attack: Attack, way: str) -> None:
+    assert problems(WAYS[way](attack.text())) == []
+
+
+_FRAGMENTS = st.one_of(
+    st.sampled_from([attack.text() for attack in ATTACKS if attack.category != "size"]),
+    st.sampled_from(
+        ["\n", "\n\n", "  ", "    ", "- ", "> ", "|", "```\n", "$", "$$", "\\(", "\\)", "`", "**"]
+    ),
+    st.sampled_from(
+        ["[", "](", ")", "<", ">", '"', "&", "\\", "\x1b", "\u202e", "\ud800", "\x00", "\r"]
+    ),
+    st.text(max_size=10),
+)
+MIXTURES = st.lists(_FRAGMENTS, max_size=8).map("".join)
+
+
+@settings(deadline=None, max_examples=300)
+@given(MIXTURES)
+def test_mixtures_of_attacks_are_harmless(text: str) -> None:
+    for way in WAYS.values():
+        assert problems(way(text)) == []
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_plain_text_is_shown_as_it_is(text: str) -> None:
+    shown = strip_controls(text)
+    assert text_of(escape(text)) == shown
+    assert text_of(plain(text)) == shown + "\n"
+    assert text_of(code(text)) == shown + "\n"
+
+
+# --- Markdown -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("markdown", "expected"),
+    [
+        (
+            "Hello *you* **there** ~~not~~ `code`",
+            '<p dir="auto">Hello <em>you</em> <strong>there</strong> <s>not</s> <code>code</code></p>\n',
+        ),
+        ("# One", '<h1 dir="auto">One</h1>\n'),
+        ("One\n===", '<h1 dir="auto">One</h1>\n'),
+        ("a\\\nb", '<p dir="auto">a<br>\nb</p>\n'),
+        ("***", "<hr>\n"),
+        ("> a", '<blockquote dir="auto">\n<p dir="auto">a</p>\n</blockquote>\n'),
+        ("3. a\n4. b", '<ol start="3" dir="auto">\n<li>a</li>\n<li>b</li>\n</ol>\n'),
+        ("x[^1]", '<p dir="auto">x<sup class="runagent-footnote">1</sup></p>\n'),
+        ("<b>not bold</b>", '<p dir="auto">&lt;b&gt;not bold&lt;/b&gt;</p>\n'),
+        ("", ""),
+        (" \n\n\t\n", ""),
+    ],
+)
+def test_markdown(markdown: str, expected: str) -> None:
+    assert render(markdown) == expected
+
+
+def test_table_with_alignment() -> None:
+    shown = render("| a | b | c |\n|:--|:-:|--:|\n| 1 | 2 | 3 |")
+    assert "<th>a</th>" in shown
+    assert '<td class="runagent-center">2</td>' in shown
+    assert '<td class="runagent-right">3</td>' in shown
+
+
+def test_task_list() -> None:
+    shown = render("- [x] done\n- [ ] open\n- [z] neither")
+    assert '<li class="runagent-task"><span class="runagent-mark">\u2611</span> done</li>' in shown
+    assert '<li class="runagent-task"><span class="runagent-mark">\u2610</span> open</li>' in shown
+    assert "<li>[z] neither</li>" in shown
+
+
+def test_code_is_highlighted_and_labelled() -> None:
+    shown = render('```python title="x"\ndef f():\n    return "<a>"  # why\n```')
+    assert '<span class="runagent-language">python</span>' in shown
+    assert '<span class="runagent-keyword">def' in shown
+    assert '<span class="runagent-comment"># why' in shown
+    assert text_of(shown) == 'pythondef f():\n    return "<a>"  # why\n\n'
+
+
+@pytest.mark.parametrize("language", ["", "klingon", "PYTHON", "js", "c++", "$x$", "a" * 100])
+def test_code_keeps_its_text_in_every_language(language: str) -> None:
+    text = "\tdef f(x): $x$\n\n\r\n  'unclosed\n"
+    label = language[:30]
+    assert text_of(code(text, language)) == label + text.replace("\r\n", "\n") + "\n"
+
+
+def test_links_open_elsewhere_and_show_where_they_lead() -> None:
+    assert render("[x](https://example.com/a?b=1&c)") == (
+        '<p dir="auto"><a href="https://example.com/a?b=1&amp;c" title="https://example.com/a?b=1&amp;c" '
+        'target="_blank" rel="noopener noreferrer nofollow">x</a></p>\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "link"),
+    [
+        ("see https://example.com.", "https://example.com"),
+        ("(https://example.com/a_(b))", "https://example.com/a_(b)"),
+        ("https://example.com/?a=b&c=d, and", "https://example.com/?a=b&c=d"),
+        ("**https://example.com**", "https://example.com"),
+        ("<https://example.com>", "https://example.com"),
+        ("<mailto:a@example.com>", "mailto:a@example.com"),
+        ("<a@example.com>", "mailto:a@example.com"),
+    ],
+)
+def test_bare_links(text: str, link: str) -> None:
+    assert f'<a href="{escape(link)}"' in render(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[x](/tree)",
+        "[x](javascript:1)",
+        "[x](java&Tab;script:1)",
+        "[x](//a.b)",
+        "[x](#a)",
+        "xhttps://a.b",
+        "https://",
+        "[x](https://a@b)",
+    ],
+)
+def test_other_destinations_are_text(text: str) -> None:
+    shown = render(text)
+    assert "href" not in shown
+    assert text_of(shown).strip()[:4] == text[:4]
+
+
+def test_an_image_is_a_link_to_it() -> None:
+    shown = render("![a *cat*](https://example.com/cat.png)")
+    assert ">[image: a cat]</a>" in shown
+    assert 'href="https://example.com/cat.png"' in shown
+    assert "<a" in render("[![in a link](https://a.b/c.png)](https://d.e)")
+    assert render("[![in a link](https://a.b/c.png)](https://d.e)").count("<a") == 1
+
+
+def test_right_to_left_text_finds_its_direction() -> None:
+    assert render("שלום") == '<p dir="auto">שלום</p>\n'
+    assert '<ul dir="auto">' in render("- שלום")
+
+
+def test_deep_nesting_loses_nothing() -> None:
+    for text in (">" * 200 + " end", "- " * 200 + "end", "> - " * 100 + "end"):
+        assert "end" in text_of(render(text))
+    assert "end" in text_of(render("".join("  " * depth + "- x\n" for depth in range(100)) + "end"))
+
+
+def test_short_rows_do_not_make_a_huge_table() -> None:
+    text = "|a" * 60 + "\n" + "|-" * 60 + "\n" + "|x\n" * 2_000
+    assert len(render(text)) < 50 * len(text)
+
+
+def test_a_long_address_used_often_does_not_fill_the_page() -> None:
+    text = "[a]: https://example.com/" + "x" * 2_000 + "\n\n" + "[a] " * 20_000
+    assert len(render(text)) < 1_000_000
+
+
+# --- TeX ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "formula"),
+    [
+        ("$x^2$", '<span class="runagent-math">\\(x^2\\)</span>'),
+        ("\\(a \\le b\\)", '<span class="runagent-math">\\(a \\le b\\)</span>'),
+        ("$$a$$ b", '<span class="runagent-math">\\[a\\]</span>'),
+        ("a \\[b\\] c", '<span class="runagent-math">\\[b\\]</span>'),
+        ("$$\na\n- b\n= c\n$$", '<div class="runagent-math">\\[a\n- b\n= c\\]</div>'),
+        ("\\[\na < b\n\\]", '<div class="runagent-math">\\[a &lt; b\\]</div>'),
+        ("- $$\n  a\n  $$", '<div class="runagent-math">\\[a\\]</div>'),
+        (
+            "$\\begin{cases} 1 & x \\\\ 2 \\end{cases}$",
+            "\\begin{cases} 1 &amp; x \\\\ 2 \\end{cases}",
+        ),
+        ("$\\text{where } 50\\% \\text{ of } \\$5$", "50\\% \\text{ of } \\$5\\)"),
+    ],
+)
+def test_formulas_are_left_to_the_typesetter(text: str, formula: str) -> None:
+    assert formula in render(text)
+    assert problems(render(text)) == []
+
+
+@pytest.mark.parametrize(
+    "tex",
+    [
+        "\\href{x}{y}",
+        "\\newcommand{\\x}{y}",
+        "\\hrefx",
+        "{",
+        "}{",
+        "a % b",
+        "\\begin{x}\\end{x}",
+        "\\require{html}",
+        "\\text{\\(x\\)}",
+    ],
+)
+def test_other_tex_is_code(tex: str) -> None:
+    for text in (f"$${tex} $$", f"a $${tex} $$ b", f"$$\n{tex}\n$$"):
+        shown = render(text)
+        assert "runagent-math" not in shown
+        assert problems(shown) == []
+        assert tex.rstrip("\\") in text_of(shown)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "costs $5 and $6",
+        "US$5-$6",
+        "$HOME and $PATH",
+        "$HOME/$PATH",
+        "$ x $",
+        "$$",
+        "\\$x\\$",
+        "$x",
+        "`$x$`",
+        "\\\\(x\\\\)",
+    ],
+)
+def test_money_and_variables_are_no_formulas(text: str) -> None:
+    shown = render(text)
+    assert "runagent-math" not in shown
+    assert problems(shown) == []
+
+
+# --- JSON trees ---------------------------------------------------------------------------------
+
+
+def test_a_tree_shows_all_of_a_small_value() -> None:
+    shown = json_tree({"a": [1, 2.5, None, True, "x"], "b": {}, "c": [], 3: "$"})
+    assert problems(shown) == []
+    assert text_of(shown).split() == [
+        *("{…}", "4", "keys", "a:", "[…]", "5", "items", "0:", "1", "1:", "2.5", "2:", "null"),
+        *("3:", "true", "4:", '"x"', "b:", "{}", "c:", "[]", "3:", '"$"'),
+    ]  # fmt: skip
+    assert shown.count("<details") == 2
+    assert shown.count(" open") == 1
+
+
+def test_a_tree_says_how_much_it_leaves_out() -> None:
+    assert "… 800 more items" in text_of(json_tree(list(range(1_000))))
+    assert "… 1 more key" in text_of(json_tree({str(n): n for n in range(201)}))
+    assert "… 6,000 more characters" in text_of(json_tree("x" * 10_000))
+    deep: Any = "end"
+    for _ in range(100):
+        deep = [deep, 1]
+    assert "[ … 2 more items]" in text_of(json_tree(deep))
+
+
+def test_a_huge_or_odd_value_stays_small() -> None:
+    wide = [[[["x" * 50] * 50] * 50] * 50] * 50
+    assert len(json_tree(wide)) < 2_000_000
+    loop: list[Any] = []
+    loop.append(loop)
+    assert problems(json_tree(loop)) == []
+
+    class Odd:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    assert "its repr raised RuntimeError" in text_of(json_tree({"a": Odd()}))
+    assert problems(json_tree([b"\x1b", {1, 2}, object, 10**5_000])) == []
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.integers() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=9), inner, max_size=5)
+    ),
+    max_leaves=20,
+)
+
+
+@settings(deadline=None)
+@given(_JSON)
+def test_any_json_is_a_safe_tree(value: Any) -> None:
+    assert problems(json_tree(json.loads(json.dumps(value)))) == []
+
+
+# --- Control characters -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("\x9b31mred", "red"),
+        ("\x1b]8;;https://evil.example\x1b\\text\x1b]8;;\x1b\\", "text"),
+        ("\x1b]0;title\x07x", "x"),
+        ("\x1bPq\x1b\\x\x1b(B", "x"),
+        ("\x1b]8;;unfinished", "␛]8;;unfinished"),
+        ("\x1b]a\x1b[0mb", "␛]ab"),
+        ("\x1b", "␛"),
+        ("a\rb\r\nc\n\td", "a\nb\nc\n\td"),
+        ("a\x00\x07\x08\x7f\x85", "a␀␇␈␡⟨U+0085⟩"),
+        ("a\u202eb\u2066c", "a⟨U+202E⟩b⟨U+2066⟩c"),
+        ("\ud83d\ude00\udc00", "\ufffd\ufffd\ufffd"),
+        ("naïve 日本語 👩‍👩‍👧 שלום\u200f", "naïve 日本語 👩‍👩‍👧 שלום\u200f"),
+    ],
+)
+def test_controls(text: str, expected: str) -> None:
+    assert strip_controls(text) == expected
+    for size in (1, 2, 3):
+        stream = TextStream()
+        chunks = [stream.feed(text[i : i + size]) for i in range(0, len(text), size)]
+        assert "".join(chunks) + stream.finish() == expected
+
+
+_ESCAPES = st.lists(
+    st.sampled_from(
+        [
+            "\x1b",
+            "[",
+            "]",
+            "0;1",
+            "m",
+            "8;;x",
+            "\\",
+            "\x07",
+            "\x9b",
+            "\x9d",
+            "\x9c",
+            "\r",
+            "\n",
+            "(",
+            "B",
+            "P",
+            "\u202e",
+        ]
+    )
+).map("".join)
+
+
+@settings(deadline=None, max_examples=500)
+@given(_ESCAPES, st.lists(st.integers(1, 6), min_size=1))
+def test_controls_may_be_split_anywhere(text: str, sizes: list[int]) -> None:
+    stream = TextStream()
+    shown, start = "", 0
+    while start < len(text):
+        size = sizes[start % len(sizes)]
+        shown += stream.feed(text[start : start + size])
+        start += size
+    assert shown + stream.finish() == strip_controls(text)
+
+
+# --- The root -----------------------------------------------------------------------------------
+
+
+def test_the_style_sheet_stays_below_its_root() -> None:
+    rules = css().replace("\n", " ")
+    for part in rules.split("}"):
+        selector = part.rpartition("{")[0].rpartition("{")[2].strip()
+        if selector and not selector.startswith("@"):
+            assert ".runagent-markdown" in selector
+    assert "url(" not in rules
+    assert "@import" not in rules
+    assert "</" not in rules
+
+
+def test_the_root_holds_content_and_style() -> None:
+    assert wrap("<p>x</p>", styled=False) == '<div class="runagent-markdown"><p>x</p></div>\n'
+    assert wrap("x").startswith("<style>.runagent-markdown")

@@ -1,0 +1,452 @@
+"""Markdown in chunks: the same HTML however it is cut, finished blocks final, work linear."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from attacks import ATTACKS, Attack
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safe_html import problems, text_of
+
+from runagent_jupyter.markdown import MarkdownStream, render
+
+
+def chunks(text: str, sizes: Iterable[int]) -> list[str]:
+    start = 0
+    cut: list[str] = []
+    for size in itertools.cycle(sizes):
+        if start >= len(text):
+            return cut
+        cut.append(text[start : start + size])
+        start += size
+    return cut
+
+
+def shown_by(
+    parts: Iterable[str], look: Callable[[MarkdownStream], object] = lambda _: None
+) -> str:
+    """What a display shows in the end that follows the contract."""
+    stream = MarkdownStream()
+    blocks: list[str] = []
+    for part in parts:
+        blocks += stream.feed(part)
+        look(stream)
+    blocks += stream.finish()
+    assert stream.tail() == ""
+    for position, revised in stream.revised.items():
+        blocks[position] = revised
+    assert blocks == list(stream.blocks)
+    assert "".join(blocks) == stream.html()
+    return stream.html()
+
+
+TOUR = """\
+# Report
+
+Some **bold** and `code`,
+over two lines[^1].
+| a | b |
+|---|--:|
+| 1 | $x$ |
+
+```python
+def f():
+
+    return 1
+```
+- one
+
+  ```sh
+  ls
+
+  pwd
+  ```
+- two
+  1. inner
+  2. [later][ref]
+
+> quoted
+lazy
+
+$$
+\\frac{1}{2}
+- 1
+$$
+1. first
+2. second
+***
+    indented
+
+    code
+
+[^1]: A note.
+[ref]: https://example.com
+"""
+
+
+# --- Every way to cut ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", range(1, 40))
+def test_the_size_of_chunks_does_not_matter(size: int) -> None:
+    assert shown_by(chunks(TOUR, [size])) == render(TOUR)
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=str)
+def test_attacks_split_at_every_position(attack: Attack) -> None:
+    text = attack.text()
+    expected = render(text)
+    step = max(1, len(text) // 200) if attack.category != "size" else len(text) // 7
+    for position in range(0, len(text) + 1, step):
+        assert shown_by([text[:position], text[position:]]) == expected
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=str)
+def test_attacks_are_harmless_at_every_moment(attack: Attack) -> None:
+    text = attack.text()
+    size = max(1, len(text) // 200) if attack.category != "size" else len(text) // 7
+
+    def look(stream: MarkdownStream) -> None:
+        assert problems(stream.html()) == []
+
+    shown_by(chunks(text, [size]), look)
+
+
+LINES = st.sampled_from(
+    [
+        *(
+            "text",
+            "more *te",
+            "xt* `co",
+            "de`",
+            "",
+            "",
+            "- a",
+            "- b",
+            "  inner",
+            "  - nested",
+            "* c",
+        ),
+        *("1. one", "2. two", "# head", "> quote", "```py", "```", "  ```", "~~~", "x = 1", "***"),
+        *("---", "===", "| a | b |", "|---|---|", "$$", "\\[", "\\]", "$x$", "    code", "\tcode"),
+        *(
+            "[a]: https://example.com",
+            "[a]",
+            "[^1]: note",
+            "![i](https://a.b)",
+            "\x1b[1mx",
+            "\r",
+            "&amp;",
+        ),
+    ]
+)
+DOCUMENTS = st.lists(LINES, max_size=25).map("\n".join)
+SIZES = st.lists(st.integers(1, 30), min_size=1, max_size=8)
+
+
+@settings(deadline=None, max_examples=400)
+@given(DOCUMENTS, SIZES)
+def test_any_document_in_any_chunks(text: str, sizes: list[int]) -> None:
+    def look(stream: MarkdownStream) -> None:
+        assert problems(stream.tail()) == []
+
+    assert shown_by(chunks(text, sizes), look) == render(text)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(
+        st.sampled_from([a.text() for a in ATTACKS if a.category != "size"]) | LINES, max_size=6
+    ),
+    SIZES,
+)
+def test_any_mixture_of_attacks_in_any_chunks(parts: list[str], sizes: list[int]) -> None:
+    text = "\n".join(parts)
+    assert shown_by(chunks(text, sizes)) == render(text)
+
+
+# --- Cutting changes nothing --------------------------------------------------------------------
+
+BLOCKS = (
+    "A paragraph\nof two lines.",
+    "# Heading",
+    "Heading\n---",
+    "- a\n- b\n\n  second paragraph\n- c",
+    "1. a\n   - b\n\n     ```py\n     x = 1\n\n     y = 2\n     ```\n2. c",
+    "> quote\nlazy\n> - list\n> - more",
+    "```js\n# no heading\n\n- no list\n```",
+    "~~~~\n~~~\n~~~~",
+    "    indented\n\n    code",
+    "| a | b |\n|---|---|\n| 1 | 2 |",
+    "***",
+    "$$\nx\n- y\n$$",
+    "Text\n```\nfence\n```\ntext",
+    "Text\n- list\n- list\n# heading\ntext\n> quote\n1. list",
+    "10) ten\n11) eleven",
+    "* a\n\n* b",
+)
+
+
+@pytest.mark.parametrize("first", BLOCKS)
+@pytest.mark.parametrize("second", BLOCKS)
+def test_blocks_look_the_same_alone_and_together(first: str, second: str) -> None:
+    merged = {"    indented\n\n    code", "- a\n- b\n\n  second paragraph\n- c", "* a\n\n* b"}
+    if first == second and first in merged:
+        assert render(f"{first}\n\n{second}").count("<ul") <= 1  # one list, one block of code
+    elif not (first[0] in "-1" and second.startswith("    ")):
+        assert render(f"{first}\n\n{second}") == render(first) + render(second)
+
+
+def test_blocks_are_finished_as_early_as_possible() -> None:
+    stream = MarkdownStream()
+    assert stream.feed("# Head") == []
+    assert len(stream.feed("ing\n")) == 1
+    assert stream.feed("para\ngraph\n") == []
+    assert len(stream.feed("```\n")) == 1
+    assert stream.feed("code\n\n\n# code\n") == []
+    assert len(stream.feed("```\n- a\n")) == 1
+    assert stream.feed("\n- b\n\n  c\n\n") == []
+    assert len(stream.feed("d\n")) == 1
+    assert len(stream.feed("\n")) == 1
+    assert stream.tail() == ""
+    assert stream.finish() == []
+
+
+# --- The tail -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("some **bo", "some <strong>bo</strong>"),
+        ("some **", "some"),
+        ("some *it and **bo", "some <em>it and <strong>bo</strong></em>"),
+        ("some `co", "some <code>co</code>"),
+        ("some `", "some"),
+        ("a snake_case _it", "a snake_case <em>it</em>"),
+        ("2 * 3 and ~~no", "2 * 3 and <s>no</s>"),
+        ("see [the docs](https://exam", "see the docs"),
+        ("![a cat](https://exam", "a cat"),
+        ("text\n-", "text"),
+        ("text\n==", "text"),
+        ("text\n1.", "text"),
+        ("text\n``", "text"),
+        ("done **x** and `y` and", "done <strong>x</strong> and <code>y</code> and"),
+    ],
+)
+def test_the_tail_closes_what_is_open(text: str, shown: str) -> None:
+    stream = MarkdownStream()
+    stream.feed(text)
+    assert stream.tail() == f'<p dir="auto">{shown}</p>\n'
+
+
+def test_an_open_block_of_code_is_code() -> None:
+    stream = MarkdownStream()
+    stream.feed("```python\nx = 1\n\n# no heading\n``")
+    assert text_of(stream.tail()) == "pythonx = 1\n\n# no heading\n\n"
+
+
+def test_an_open_formula_is_code_until_it_is_complete() -> None:
+    stream = MarkdownStream()
+    stream.feed("$$\n\\frac{1")
+    assert "runagent-math" not in stream.tail()
+    assert "\\frac{1" in text_of(stream.tail())
+    stream.feed("}{2}\n$$\n")
+    assert "\\[\\frac{1}{2}\\]" in stream.html()
+
+
+def test_looking_at_the_tail_changes_nothing() -> None:
+    def look(stream: MarkdownStream) -> None:
+        assert stream.tail() == stream.tail()
+
+    assert shown_by(chunks(TOUR, [3]), look) == render(TOUR)
+
+
+# --- References ---------------------------------------------------------------------------------
+
+
+def test_a_definition_after_its_use_revises_the_block() -> None:
+    stream = MarkdownStream()
+    first = stream.feed("see [this][1]\n\nother [text]\n\n")
+    assert "href" not in "".join(first)
+    stream.feed("[1]: https://example.com\n")
+    assert stream.revised == {}
+    stream.finish()
+    assert list(stream.revised) == [0]
+    assert 'href="https://example.com"' in stream.revised[0]
+    assert stream.html() == render("see [this][1]\n\nother [text]\n\n[1]: https://example.com\n")
+
+
+def test_the_first_definition_wins_and_the_tail_defines_nothing() -> None:
+    stream = MarkdownStream()
+    stream.feed("[a]: https://tail.exam")
+    assert stream.tail() == ""
+    stream.feed("ple\n\n[a]: https://second.example\n\n[a]")
+    assert 'href="https://tail.example"' in stream.tail()
+    assert "second" not in stream.html()
+
+
+# --- Degenerate text ----------------------------------------------------------------------------
+
+
+def repeat(unit: str, size: int) -> str:
+    return (unit * (size // len(unit) + 1))[:size]
+
+
+DEGENERATE: dict[str, Callable[[int], str]] = {
+    "one line": lambda size: repeat("word and **bold** x ", size),
+    "one word": lambda size: "x" * size,
+    "one paragraph": lambda size: repeat("short line\n", size),
+    "open fence": lambda size: "```python\n" + repeat("def f(a): return a\n", size),
+    "open fence, one line": lambda size: "```\n" + "x" * size,
+    "list": lambda size: repeat("- item\n", size),
+    "loose list": lambda size: repeat("1. item\n\n", size),
+    "one item": lambda size: "- a\n" + repeat("  b\n\n", size),
+    "one item with an open fence": lambda size: "- ```py\n" + repeat("  x = 1\n\n", size),
+    "table": lambda size: "|a|b|\n|-|-|\n" + repeat("|1|2|\n", size),
+    "lazy quote": lambda size: "> a\n" + repeat("b\n", size),
+    "open formula": lambda size: "$$\n" + repeat("x +\n", size),
+    "blank lines in a list": lambda size: "- a\n" + "\n" * size,
+    "growing nesting": lambda size: "".join("  " * n + "- a\n" for n in range(int(size**0.5))),
+    "controls": lambda size: repeat("\x1b]8;;", size),
+    **{
+        f"repeated {unit!r}": lambda size, unit=unit: repeat(unit, size)  # type: ignore[misc]
+        for unit in (
+            *(
+                ">",
+                "> ",
+                "- ",
+                "[",
+                "![",
+                "*",
+                "**a ",
+                "*a _b ",
+                "`",
+                "`a",
+                "``a`",
+                "$",
+                "$a ",
+                "\\(",
+            ),
+            *(
+                "$$\n",
+                "\\[\n",
+                "[a](",
+                "[a](<",
+                "[a][",
+                "<",
+                "&",
+                "~~a ",
+                "\\",
+                "http://",
+                "[a]",
+                "{",
+            ),
+            *(
+                "[a]: x\n",
+                "[a]: https://x.org\n",
+                "# \n",
+                "- a\n  - b\n",
+                "|",
+                "|-",
+                "```\n",
+                "    ",
+            ),
+            *(
+                "\n",
+                "- [ ] ",
+                "a\n===\n",
+                "***",
+                "![a](https://x.y)",
+                "> ```\n",
+                "\x9d",
+                "\r",
+                "\u202e",
+            ),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_degenerate_text_is_cut_alike_and_the_tail_stays_short(name: str) -> None:
+    text = DEGENERATE[name](60_000)
+    longest = 0
+
+    def look(stream: MarkdownStream) -> None:
+        nonlocal longest
+        longest = max(longest, stream.tail_size)
+
+    shown = shown_by(chunks(text, [997, 5, 1]), look)
+    assert longest <= 41_000
+    assert shown == render(text)
+    assert problems(shown) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "one line",
+        "one word",
+        "one paragraph",
+        "open fence, one line",
+        "list",
+        "one item",
+        "table",
+        "lazy quote",
+    ],
+)
+def test_degenerate_text_is_shown_in_full(name: str) -> None:
+    text = DEGENERATE[name](60_000)
+    for word in ("word", "x", "short", "item", "b", "1"):
+        if name != "table" or word != "b":
+            expected = text.count(word)
+            assert text_of(render(text)).count(word) >= expected
+
+
+def test_a_long_table_repeats_its_header() -> None:
+    text = "|head|b|\n|-|-|\n" + "|1|2|\n" * 5_000
+    shown = render(text)
+    assert shown.count("<table") == shown.count("<th>head</th>") > 1
+    assert shown.count("<td>1</td>") == 5_000
+
+
+def test_a_long_fence_goes_on_in_one_look() -> None:
+    shown = render("```python\n" + "x = 1\n" * 10_000 + "```\nafter")
+    assert shown.count('class="runagent-code"') == 1
+    assert shown.count('class="runagent-code runagent-continued"') > 1
+    assert shown.count(">python<") == 1
+    assert shown.endswith('<p dir="auto">after</p>\n')
+
+
+def calls_of(function: Callable[[], object]) -> int:
+    """How many Python and C functions a call calls: a measure of work that no clock disturbs."""
+    count = 0
+
+    def profile(_frame: Any, event: str, _argument: Any) -> None:
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        function()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_work_grows_with_the_text_and_not_with_its_square(name: str) -> None:
+    render(TOUR)
+
+    def work(size: int) -> int:
+        parts = chunks(DEGENERATE[name](size), [40])
+        return calls_of(lambda: shown_by(parts))
+
+    assert work(160_000) < 5 * work(40_000) + 10_000

@@ -1,0 +1,1 @@
+"""What the tests share: isolation, real kernels, terminals, JupyterLab and the upstream package."""

@@ -1,0 +1,41 @@
+"""Where chromium is on this machine, and how tests start it: nothing of it reaches the internet."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+ARGUMENTS = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+    # Names are not even looked up: only loopback is there.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)
+
+
+def chromium_path() -> str:
+    """Return the path of chromium or Chrome.
+
+    Raises:
+        FileNotFoundError: Neither is installed.
+    """
+    for name in _NAMES:
+        if path := shutil.which(name):
+            return path
+    raise FileNotFoundError(
+        "Browser tests need chromium or Chrome. Install one so that it is on the PATH; "
+        "on Debian and Ubuntu: apt-get install chromium"
+    )
+
+
+def chromium_arguments() -> list[str]:
+    """Return the command-line arguments to start chromium with."""
+    # Its sandbox does not work for root, as in a container.
+    sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    return [*ARGUMENTS, *sandbox]

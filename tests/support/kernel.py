@@ -1,0 +1,519 @@
+"""A real ipykernel of this environment, and what a front end would see of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+import zmq
+from jupyter_client.connect import write_connection_file
+from jupyter_client.session import Session
+from nbformat.v4 import output_from_msg
+from typing_extensions import Self
+
+from support.isolation import isolated_environment
+
+IPYKERNEL_VERSION = tuple(int(part) for part in version("ipykernel").split(".")[:2])
+"""The (major, minor) version of the ipykernel that tests run against."""
+
+
+class KernelTimeoutError(AssertionError):
+    """The kernel did not finish in time; the message says what came so far."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message as it arrived on iopub.
+
+    Attributes:
+        type: The message's type, such as `stream` or `update_display_data`.
+        content: Its content.
+        parent: The id of the request that caused it, or an empty string.
+        size: Bytes of all its frames on the wire.
+        received: When it arrived, by `time.monotonic()`.
+        buffers: Its binary buffers.
+    """
+
+    type: str
+    content: dict[str, Any]
+    parent: str
+    size: int
+    received: float
+    buffers: tuple[bytes, ...] = ()
+
+
+@dataclass
+class Execution:
+    """A cell that was sent to the kernel, and all that has come back for it.
+
+    Attributes:
+        code: The cell's source.
+        msg_id: The id of its `execute_request`.
+        sent: When it was sent, by `time.monotonic()`.
+        messages: Everything on iopub that this cell caused, in order.
+        outputs: What a notebook saved now would hold for the cell, as in its JSON:
+            `clear_output` and display updates are applied, neighbouring streams are joined.
+        reply: The content of the `execute_reply`, once there.
+        prompts: What the cell asked for on stdin.
+    """
+
+    code: str
+    msg_id: str
+    kernel: Kernel = field(repr=False)
+    stdin: list[str] = field(default_factory=list, repr=False)
+    sent: float = field(default_factory=time.monotonic, repr=False)
+    messages: list[Message] = field(default_factory=list, repr=False)
+    outputs: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    reply: dict[str, Any] | None = None
+    prompts: list[str] = field(default_factory=list, repr=False)
+    idle: bool = False
+    _clear_next: bool = field(default=False, repr=False)
+
+    @property
+    def done(self) -> bool:
+        """Whether the kernel has answered and is idle again."""
+        return self.idle and self.reply is not None
+
+    @property
+    def status(self) -> str:
+        """`ok`, `error`, or `aborted` for a cell behind one that failed."""
+        if self.reply is None:
+            raise KernelTimeoutError(f"The cell has not finished: {self!r}")
+        return str(self.reply["status"])
+
+    @property
+    def stdout(self) -> str:
+        """What stands on stdout in the cell's output."""
+        return self._stream("stdout")
+
+    @property
+    def stderr(self) -> str:
+        """What stands on stderr in the cell's output."""
+        return self._stream("stderr")
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """The cell's `error` output (`ename`, `evalue`, `traceback`), `None` if there is none."""
+        return next((o for o in self.outputs if o["output_type"] == "error"), None)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that this cell caused on iopub."""
+        return sum(message.size for message in self.messages)
+
+    def data(self, mime: str) -> list[Any]:
+        """Return what the cell's outputs hold of a mime type, such as `text/html`, in order."""
+        return [o["data"][mime] for o in self.outputs if mime in o.get("data", {})]
+
+    def of_type(self, *types: str) -> list[Message]:
+        """Return the messages of these types, in order."""
+        return [message for message in self.messages if message.type in types]
+
+    def wait(self, timeout: float = 60) -> Self:
+        """Wait until the cell is done.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            KernelTimeoutError: It is not done by then, or the kernel died.
+        """
+        self.kernel.wait_for(lambda: self.done, timeout, f"the end of {self!r}")
+        return self
+
+    def wait_for_output(self, text: str, timeout: float = 60) -> Self:
+        """Wait until `text` stands in the cell's outputs, in whatever mime type."""
+        self.kernel.wait_for(
+            lambda: text in json.dumps(self.outputs, ensure_ascii=False),
+            timeout,
+            f"{text!r} in the output of {self!r}",
+        )
+        return self
+
+    def ok(self) -> Self:
+        """Return the execution if the cell succeeded, else fail with its traceback."""
+        if self.status != "ok":
+            lines = self.error["traceback"] if self.error else [f"The cell was {self.status}."]
+            raise AssertionError("\n".join(["The cell failed:", self.code, *lines]))
+        return self
+
+    def _stream(self, name: str) -> str:
+        return "".join(o["text"] for o in self.outputs if o.get("name") == name)
+
+
+class _FrontEnd:
+    """Applies iopub messages to the outputs of cells, as a notebook front end does."""
+
+    def __init__(self) -> None:
+        self._displays: dict[str, list[dict[str, Any]]] = {}
+
+    def apply(self, message: dict[str, Any], cell: Execution | None) -> None:
+        kind, content = message["msg_type"], message["content"]
+        if kind == "update_display_data":
+            for output in self._displays.get(content["transient"]["display_id"], []):
+                output["data"] = deepcopy(content["data"])
+                output["metadata"] = deepcopy(content["metadata"])
+        if cell is None:
+            return
+        if kind == "clear_output":
+            if content["wait"]:
+                cell._clear_next = True
+            else:
+                cell.outputs.clear()
+        elif kind in {"stream", "display_data", "execute_result", "error"}:
+            self._append(message, cell)
+
+    def _append(self, message: dict[str, Any], cell: Execution) -> None:
+        if cell._clear_next:
+            cell.outputs.clear()
+            cell._clear_next = False
+        output: dict[str, Any] = output_from_msg(message)
+        last = cell.outputs[-1] if cell.outputs else {}
+        if output["output_type"] == "stream" and last.get("name") == output["name"]:
+            last["text"] += output["text"]
+            return
+        cell.outputs.append(output)
+        display_id = message["content"].get("transient", {}).get("display_id")
+        if display_id is not None:
+            self._displays.setdefault(display_id, []).append(output)
+
+
+class Kernel:
+    """A running ipykernel of this Python environment, in a home of its own.
+
+    Use it as a context manager. All methods but `interrupt` and `cpu_seconds` belong to one thread.
+
+    Attributes:
+        messages: Everything that came on iopub, whatever caused it.
+        executions: Every cell that was sent, in order.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        environment: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        arguments: Sequence[str] = (),
+    ) -> None:
+        """Prepare a kernel; entering the context starts it.
+
+        Args:
+            root: A directory for the kernel's home.
+            environment: Variables to set on top of an isolated environment.
+            cwd: Its working directory, by default `root`.
+            arguments: More arguments for ipykernel.
+        """
+        self.messages: list[Message] = []
+        self.executions: list[Execution] = []
+        self._root = root
+        self._cwd = cwd or root
+        self._environment = isolated_environment(root) | (environment or {})
+        self._arguments = list(arguments)
+        self._by_id: dict[str, Execution] = {}
+        self._front_end = _FrontEnd()
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+
+    def __enter__(self) -> Self:
+        # IPC sockets need no free port, so two runs never meet; their paths must be short.
+        self._sockets = Path(tempfile.mkdtemp(prefix="kernel-"))
+        connection_file, connection = write_connection_file(
+            str(self._sockets / "connection.json"),
+            transport="ipc",
+            ip=str(self._sockets / "channel"),
+            key=secrets.token_hex().encode(),
+        )
+        self._connection: dict[str, Any] = {**connection}
+        self._session = Session(key=connection["key"].encode())
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        with (self._root / "kernel.log").open("wb") as log:
+            # What jupyter_client's own provisioner does, without its event loops.
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "ipykernel_launcher",
+                    "-f",
+                    connection_file,
+                    *self._arguments,
+                ],
+                env=self._environment | {"JPY_PARENT_PID": str(os.getpid())},
+                cwd=self._cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            self._connect()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def execute(
+        self,
+        code: str,
+        *,
+        timeout: float = 60,
+        stdin: Sequence[str] = (),
+        stop_on_error: bool = True,
+    ) -> Execution:
+        """Run a cell and wait until it is done, whether it succeeds or fails.
+
+        Args:
+            code: The cell's source.
+            timeout: Seconds until the wait fails.
+            stdin: Answers for what the cell asks with `input` or `getpass`, in order.
+            stop_on_error: Whether a failure cancels the cells queued behind it, as in "Run All".
+        """
+        return self.submit(code, stdin=stdin, stop_on_error=stop_on_error).wait(timeout)
+
+    def submit(
+        self, code: str, *, stdin: Sequence[str] = (), stop_on_error: bool = True
+    ) -> Execution:
+        """Send a cell and return at once."""
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": True,
+            "stop_on_error": stop_on_error,
+        }
+        message = self._session.msg("execute_request", content)
+        execution = Execution(code, message["header"]["msg_id"], self, list(stdin))
+        self.executions.append(execution)
+        self._by_id[execution.msg_id] = execution
+        self._session.send(self._shell, message)
+        return execution
+
+    def run_all(self, *cells: str, timeout: float = 120) -> list[Execution]:
+        """Queue cells at once, as "Run All" does, and wait until all are done."""
+        executions = [self.submit(cell) for cell in cells]
+        for execution in executions:
+            execution.wait(timeout)
+        return executions
+
+    def value(self, expression: str, *, timeout: float = 60) -> Any:
+        """Evaluate an expression in the kernel and return its value, sent as JSON.
+
+        `_`, `In` and `Out` stay as they are.
+        """
+        code = f"__import__('json').dumps({expression})"
+        content = {
+            "code": "",
+            "silent": True,
+            "store_history": False,
+            "user_expressions": {"value": code},
+            "allow_stdin": False,
+        }
+        message = self._session.msg("execute_request", content)
+        execution = Execution(expression, message["header"]["msg_id"], self)
+        self._by_id[execution.msg_id] = execution
+        self._session.send(self._shell, message)
+        reply = execution.wait(timeout).reply
+        assert reply is not None
+        answer = reply["user_expressions"]["value"]
+        if answer["status"] != "ok":
+            raise AssertionError(f"{expression}: {answer['ename']}: {answer['evalue']}")
+        return json.loads(eval(answer["data"]["text/plain"]))  # a quoted string
+
+    def send_comm(
+        self, kind: str, content: dict[str, Any], *, buffers: Sequence[bytes] = ()
+    ) -> str:
+        """Send `comm_open`, `comm_msg` or `comm_close` as a widget's page would.
+
+        Returns:
+            The message's id, the `parent` of what it causes.
+        """
+        message = self._session.msg(kind, content)
+        self._session.send(self._shell, message, buffers=list(buffers))
+        return str(message["header"]["msg_id"])
+
+    def comm_messages(self, comm_id: str) -> list[Message]:
+        """Return what the kernel has sent for a comm: its open, messages and close."""
+        with self._changed:
+            return [m for m in self.messages if m.content.get("comm_id") == comm_id]
+
+    def interrupt(self) -> None:
+        """Interrupt the kernel as Kernel -> Interrupt does: SIGINT to its process group."""
+        os.killpg(self.pid, signal.SIGINT)
+
+    def shutdown(self, timeout: float = 30) -> None:
+        """Ask the kernel to shut down, as Kernel -> Shut Down does, and wait until it has.
+
+        Raises:
+            KernelTimeoutError: It is still running after `timeout` seconds.
+        """
+        self._session.send(self._control, "shutdown_request", {"restart": False})
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise KernelTimeoutError(
+                f"The kernel still runs {timeout} s after it was asked to shut down.\n{self.log}"
+            ) from None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the kernel, which leads a process group of its own."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the kernel process runs."""
+        return self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        """What the kernel process wrote to its own stdout and stderr."""
+        return (self._root / "kernel.log").read_text(errors="replace")
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that the kernel process has used so far, in seconds."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def wait_for(self, condition: Any, timeout: float, what: str = "a condition") -> None:
+        """Wait until `condition()` is true, while messages come in.
+
+        Raises:
+            KernelTimeoutError: It is not true after `timeout` seconds, or the kernel died.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            self._receive_replies()
+            with self._changed:
+                if condition():
+                    return
+                if time.monotonic() > deadline or not self.alive:
+                    break
+                self._changed.wait(0.02)
+        state = "is running" if self.alive else "died"
+        shown = json.dumps([e.outputs for e in self.executions[-3:]], ensure_ascii=False)[-3000:]
+        raise KernelTimeoutError(
+            f"Waited {timeout} s for {what}. The kernel {state}.\n"
+            f"Outputs of the last cells: {shown}\nIts log: {self.log[-3000:]}"
+        )
+
+    def _connect(self) -> None:
+        # The kernel asks for input on the identity that sent the request.
+        self._shell = self._socket("shell", zmq.DEALER, self._session.bsession)
+        self._stdin = self._socket("stdin", zmq.DEALER, self._session.bsession)
+        self._control = self._socket("control", zmq.DEALER, self._session.bsession)
+        self._iopub = self._socket("iopub", zmq.SUB)
+        self._iopub.subscribe(b"")
+        self._reader = threading.Thread(target=self._read_iopub, name="iopub", daemon=True)
+        self._reader.start()
+        # iopub is connected when the first cell's messages have come: earlier ones may be lost.
+        deadline = time.monotonic() + 60
+        while True:
+            execution = self.submit("")
+            self.executions.clear()
+            with contextlib.suppress(KernelTimeoutError):
+                execution.wait(5 if execution.reply is None else 1)
+                break
+            if time.monotonic() > deadline or not self.alive:
+                raise KernelTimeoutError(f"The kernel did not start. Its log:\n{self.log}")
+
+    def _socket(self, channel: str, kind: int, identity: bytes = b"") -> zmq.Socket[bytes]:
+        socket = self._context.socket(kind)
+        socket.linger = 0
+        socket.rcvhwm = 0
+        if identity:
+            socket.identity = identity
+        socket.connect(f"ipc://{self._connection['ip']}-{self._connection[f'{channel}_port']}")
+        return socket
+
+    def _receive_replies(self) -> None:
+        while reply := self._receive(self._shell):
+            execution = self._by_id.get(reply["parent_header"].get("msg_id", ""))
+            if execution is not None and reply["msg_type"] == "execute_reply":
+                execution.reply = reply["content"]
+        while request := self._receive(self._stdin):
+            execution = self._by_id[request["parent_header"]["msg_id"]]
+            execution.prompts.append(request["content"]["prompt"])
+            if not execution.stdin:
+                raise AssertionError(f"Nothing to answer to {request['content']['prompt']!r}")
+            answer = {"value": execution.stdin.pop(0)}
+            self._session.send(self._stdin, "input_reply", answer, parent=request)
+
+    def _receive(self, socket: zmq.Socket[bytes]) -> dict[str, Any] | None:
+        """Return the message that waits in a socket, `None` if there is none."""
+        return self._session.recv(socket)[1]
+
+    def _read_iopub(self) -> None:
+        # A front end of a busy kernel never stops reading, or messages would be dropped.
+        session = self._session
+        while not self._stopping.is_set():
+            if not self._iopub.poll(50):
+                continue
+            frames = self._iopub.recv_multipart()
+            received = time.monotonic()
+            _, parts = session.feed_identities(frames)
+            raw = session.deserialize(parts)
+            message = Message(
+                raw["msg_type"],
+                raw["content"],
+                raw["parent_header"].get("msg_id", ""),
+                sum(len(frame) for frame in frames),
+                received,
+                tuple(bytes(buffer) for buffer in raw["buffers"]),
+            )
+            with self._changed:
+                self._keep(message, raw)
+                self._changed.notify_all()
+
+    def _keep(self, message: Message, raw: dict[str, Any]) -> None:
+        self.messages.append(message)
+        execution = self._by_id.get(message.parent)
+        if execution is not None:
+            execution.messages.append(message)
+            if message.type == "status" and message.content["execution_state"] == "idle":
+                execution.idle = True
+        self._front_end.apply(raw, execution)
+
+    def _close(self) -> None:
+        self._stopping.set()
+        if hasattr(self, "_reader"):
+            self._reader.join(5)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        self._context.destroy(linger=0)
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running_kernel(root: Path, **options: Any) -> Iterator[Kernel]:
+    """Start a kernel in a new directory below `root`, and stop it afterwards."""
+    directory = root / f"kernel-{os.getpid()}-{time.monotonic_ns()}"
+    directory.mkdir(parents=True)
+    with Kernel(directory, **options) as kernel:
+        yield kernel
