@@ -1,0 +1,118 @@
+"""Every check there is. `nox` runs what CI runs, `nox -s tests` the tests on every Python."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+# The oldest supported Python with ipykernel 6, and the newest with ipykernel 7.
+CI_PYTHONS = ["3.10", "3.13"]
+IPYKERNEL = {"3.10": "ipykernel<7"}
+TESTS = Path("tests")
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+# A missing Python is an error in CI, and a warning elsewhere.
+nox.options.error_on_missing_interpreters = "CI" in os.environ
+
+# pyenv's shims run only the versions it is told to.
+if shutil.which("pyenv"):
+    installed = subprocess.run(
+        ["pyenv", "versions", "--bare"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    current = ".".join(map(str, sys.version_info[:3]))
+    known = [name for name in installed if name.rpartition(".")[0] in PYTHONS]
+    os.environ["PYENV_VERSION"] = ":".join(sorted(known, key=lambda name: name != current))
+
+present = [python for python in CI_PYTHONS if shutil.which(f"python{python}")]
+here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+tested = CI_PYTHONS if present or here not in PYTHONS else [*CI_PYTHONS, here]
+
+nox.options.sessions = [
+    "lint",
+    "types",
+    *(f"tests-{python}" for python in tested),
+    "browser",
+    "upstream",
+    "package",
+]
+
+
+def install(session: nox.Session, *packages: str) -> None:
+    python = session.python if isinstance(session.python, str) else ""
+    session.install("--editable", ".[jupyter,local,test]", IPYKERNEL.get(python, "ipykernel"))
+    if packages:
+        session.install(*packages)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install("ruff>=0.14")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, as the oldest and the newest Python see them."""
+    session.install("--editable", ".[dev]", "nox")
+    packages = ["runagent", "runagent_jupyter", "noxfile.py"]
+    # Each directory of tests is a world of its own, with its own `conftest`.
+    worlds = [[str(path)] for path in sorted(TESTS.iterdir()) if path.is_dir() and has_code(path)]
+    loose = [str(path) for path in sorted(TESTS.glob("*.py"))]
+    others = [[name] for name in ("benchmarks", "notebooks", ".ci") if has_code(Path(name))]
+    for python in CI_PYTHONS:
+        for paths in (packages, loose, *worlds, *others):
+            session.run("mypy", "--python-version", python, *paths)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Test everything but what needs a browser or the upstream package."""
+    install(session)
+    paths = ["tests", "--ignore=tests/browser", "--ignore=tests/upstream"]
+    session.run("pytest", *(session.posargs or paths))
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Test in a real JupyterLab in chromium."""
+    install(session)
+    session.run("pytest", *(session.posargs or ["tests/browser"]))
+
+
+@nox.session
+def upstream(session: nox.Session) -> None:
+    """Test against the real server of the upstream package."""
+    install(session)
+    session.run("pytest", *(session.posargs or ["tests/upstream"]))
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the distributions, and use the wheel with nothing but what it requires."""
+    built = Path(session.create_tmp()).resolve() / "dist"
+    shutil.rmtree(built, ignore_errors=True)
+    session.install("uv")
+    session.run("uv", "build", "--quiet", "--out-dir", str(built))
+    (wheel,) = built.glob("*.whl")
+    (sdist,) = built.glob("*.tar.gz")
+    alone = Path(session.create_tmp()).resolve() / "alone"
+    session.run("uv", "venv", "--quiet", "--clear", "--python", session.virtualenv.location, alone)
+    python = alone / "bin" / "python"
+    session.run("uv", "pip", "install", "--quiet", "--python", python, wheel)
+    session.chdir(alone)
+    checks = Path(__file__).with_name(".ci") / "check_package.py"
+    session.run(python, "-I", checks, wheel, sdist, external=True)
+
+
+def has_code(directory: Path) -> bool:
+    return any(directory.glob("*.py"))
