@@ -13,7 +13,10 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
+from urllib.parse import quote
 
+import anyio
+import httpcore2
 import httpx2
 
 from runagent import errors
@@ -22,7 +25,8 @@ from runagent.results import RunResult
 from runagent.retry import RETRYABLE_STATUS, RetryPolicy
 from runagent.transport import Interruptible
 from runagent.version import USER_AGENT
-from runagent.wire import Outgoing, Wire
+from runagent.wire import Input, Outgoing, Wire
+from runagent.wire.server import Entrypoint, ServerWire, entrypoints
 
 E = TypeVar("E", bound=BaseException)
 
@@ -33,6 +37,13 @@ CONNECT_TIMEOUT = 10.0
 
 MAX_ERROR_BODY = 1 << 20
 """Bytes read of the body of an answer that is an error."""
+
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+
+_UNTRUSTED_HINT = (
+    "This machine does not trust the server's certificate. If it was issued by your organisation, "
+    "pass verify_ssl= the path of its CA bundle."
+)
 
 _LOST = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
 
@@ -50,7 +61,7 @@ class Call(Interruptible):
         self,
         settings: Settings,
         wire: Wire,
-        content: bytes,
+        data: Input,
         *,
         streams: bool,
         timeout: float,
@@ -61,16 +72,48 @@ class Call(Interruptible):
         self.timeout = timeout
         self.streams = streams
         self.wire = wire
+        self.data = data
         self.attempts = 0
         self._settings = settings
         self._headers = headers
-        self._outgoing: Outgoing = wire.stream(content) if streams else wire.invoke(content)
+        self._outgoing: Outgoing = wire.stream(data) if streams else wire.invoke(data)
         self._idempotency_key = str(uuid.uuid4())
         self._policy = RetryPolicy(
             settings.max_retries, settings.retry_delay, settings.retry_backoff
         )
         self._started = self._sent = 0.0
-        self._connected = self._answered = False
+        self._connected = self._connecting = self._answered = False
+        self._connection: httpcore2.AsyncNetworkStream | None = None
+
+    def switch(self, wire: Wire) -> None:
+        """Go on over another wire: the first one does not lead to the agent."""
+        self.wire = wire
+        self._outgoing = wire.stream(self.data) if self.streams else wire.invoke(self.data)
+
+    def look(self, wire: ServerWire) -> None:
+        """Ask for the agent's entrypoints instead of running it."""
+        self.wire = wire
+        self._outgoing = wire.architecture()
+
+    def entrypoints(self, response: httpx2.Response, body: bytes) -> list[Entrypoint]:
+        """Read the answer to `look`.
+
+        Raises:
+            RunAgentError: It is none.
+        """
+        try:
+            return entrypoints(body)
+        except ValueError as exc:
+            raise errors.RunAgentError(
+                f"The server's answer cannot be read: {exc}.",
+                code="INVALID_RESPONSE",
+                status_code=response.status_code,
+            ) from None
+
+    @property
+    def silence(self) -> float | None:
+        """Seconds a stream may be silent, `None` for no limit."""
+        return None if math.isinf(self.timeout) else self.timeout
 
     def start(self) -> None:
         """Begin: the time runs from here."""
@@ -85,16 +128,32 @@ class Call(Interruptible):
         """Return the next attempt's request."""
         self.attempts += 1
         self._sent = time.monotonic()
-        self._connected = self._answered = False
+        self._connected = self._connecting = self._answered = False
         left = None if math.isinf(self.timeout) else self.remaining
-        silence = None if math.isinf(self.timeout) else self.timeout
-        return http.build_request(
-            self._outgoing.method,
-            self._outgoing.url,
-            content=self._outgoing.content,
-            headers=self._all_headers(),
+        read = self.silence if self.streams else left
+        return self._build(http, self._outgoing, read, left)
+
+    def side_request(
+        self, http: httpx2.Client | httpx2.AsyncClient, outgoing: Outgoing
+    ) -> httpx2.Request:
+        """Return a request that only asks the server about itself."""
+        left = None if math.isinf(self.timeout) else self.remaining
+        return self._build(http, outgoing, left, left)
+
+    def _build(
+        self,
+        http: httpx2.Client | httpx2.AsyncClient,
+        outgoing: Outgoing,
+        read: float | None,
+        left: float | None,
+    ) -> httpx2.Request:
+        request = http.build_request(
+            outgoing.method,
+            outgoing.url,
+            content=outgoing.content,
+            headers=self._all_headers(outgoing),
             timeout=httpx2.Timeout(
-                left if not self.streams else silence,
+                read,
                 connect=CONNECT_TIMEOUT if left is None else min(CONNECT_TIMEOUT, left),
                 pool=left,
             ),
@@ -102,9 +161,14 @@ class Call(Interruptible):
                 "trace": self._trace if isinstance(http, httpx2.Client) else self._trace_async
             },
         )
+        if outgoing.key_in_query and self._settings.api_key is not None:
+            # Only in what is sent: the URL is what is logged.
+            query = b"?token=" + quote(self._settings.api_key, safe="").encode()
+            request.extensions["target"] = request.url.raw_path + query
+        return request
 
-    def _all_headers(self) -> httpx2.Headers:
-        headers = httpx2.Headers({"User-Agent": USER_AGENT, **self._outgoing.headers})
+    def _all_headers(self, outgoing: Outgoing) -> httpx2.Headers:
+        headers = httpx2.Headers({"User-Agent": USER_AGENT, **outgoing.headers})
         headers["Idempotency-Key"] = self._idempotency_key
         if self._settings.api_key is not None:
             headers["Authorization"] = f"Bearer {self._settings.api_key}"
@@ -114,10 +178,18 @@ class Call(Interruptible):
 
     def _trace(self, event: str, _: Mapping[str, Any]) -> None:
         if event.startswith("connection.connect_"):
-            self._connected = True
+            self._connected = self._connecting = True
+        elif event.startswith("http"):
+            self._connecting = False
 
     async def _trace_async(self, event: str, info: Mapping[str, Any]) -> None:
         self._trace(event, info)
+        if event == "connection.connect_tcp.complete":
+            self._connection = info["return_value"]
+        elif event.endswith("start_tls.failed") and self._connection is not None:
+            # Closed by nobody if the handshake was cancelled, as every timeout does here.
+            with anyio.CancelScope(shield=True):
+                await self._connection.aclose()
 
     def answered(self, response: httpx2.Response) -> bool:
         """Take note of an answer's status and headers; return whether it is a good one."""
@@ -129,9 +201,9 @@ class Call(Interruptible):
             response.status_code,
             time.monotonic() - self._sent,
             self.attempts,
-            response.headers.get("x-request-id", "unknown"),
+            _without(response.headers.get("x-request-id", "unknown"), self._settings.api_key),
         )
-        return response.is_success or response.status_code == httpx2.codes.SWITCHING_PROTOCOLS
+        return self.wire.accepts(response.status_code, response.headers, streams=self.streams)
 
     def result(self, response: httpx2.Response, body: bytes) -> RunResult:
         """Read a good answer to `run_generic`.
@@ -184,26 +256,30 @@ class Call(Interruptible):
         if self.interrupted:
             return False
         if isinstance(failure, errors.RunAgentError):
-            return error.status_code in RETRYABLE_STATUS
+            # An agent that ran and raised would do so again.
+            return error.status_code in RETRYABLE_STATUS and error.code != "AGENT_ERROR"
         if isinstance(failure, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)):
-            return "CERTIFICATE_VERIFY_FAILED" not in str(failure)
+            return _UNTRUSTED not in str(failure)
         # A connection kept from an earlier call that had died meanwhile: nobody read the request.
         return isinstance(failure, _LOST) and not self._connected and not self._answered
 
     def error(self, failure: Exception) -> errors.RunAgentError:
         """Return what to raise for a failure, fit to be shown to anybody.
 
-        Exceptions of the layers below are kept as its cause, but without their tracebacks, whose
-        frames hold the request's headers.
+        The cause is a copy of the exception of the layers below, without the request it belongs to
+        and without its traceback, whose frames hold the request's headers.
         """
+        key = self._settings.api_key
         if isinstance(failure, errors.RunAgentError):
-            error = failure
+            error = bare(failure)
         else:
             error = self._from_transport(failure)
-            error.__cause__ = bare(failure)
+            error.__cause__ = type(failure)(_without(str(failure), key))
         error.attempts = self.attempts
-        _conceal(error, self._settings.api_key)
-        return error.with_traceback(None)
+        for name, value in vars(error).items():  # the server may have echoed the key
+            setattr(error, name, _without(value, key))
+        error.args = (error.message,)
+        return error
 
     def cut_off(self) -> errors.StreamError:
         """Return the exception for a stream whose end was not announced."""
@@ -222,11 +298,12 @@ class Call(Interruptible):
                 code="TIMEOUT",
                 hint="Make fewer calls at once, or pass a larger connection_pool_size=.",
             )
-        if isinstance(failure, httpx2.ConnectTimeout):
+        late = isinstance(failure, (httpx2.TimeoutException, builtins.TimeoutError))
+        if isinstance(failure, httpx2.ConnectTimeout) or (late and self._connecting):
             return errors.TimeoutError(
                 f"Could not connect to {base_url} in time.", code="TIMEOUT", hint=source
             )
-        if isinstance(failure, (httpx2.TimeoutException, builtins.TimeoutError)):
+        if late:
             what = "Nothing came" if self.streams else "No complete answer came"
             return errors.TimeoutError(
                 f"{what} from {base_url} within {self.timeout:g} s.",
@@ -237,7 +314,9 @@ class Call(Interruptible):
             return errors.NetworkError(
                 f"Could not connect to {base_url}: {reason}.",
                 code="CONNECTION_FAILED",
-                hint=f"Is the server running? {source}",
+                hint=_UNTRUSTED_HINT
+                if _UNTRUSTED in reason
+                else f"Is the server running? {source}",
             )
         if isinstance(failure, httpx2.DecodingError):
             return errors.RunAgentError(
@@ -256,15 +335,9 @@ def bare(failure: E) -> E:
     return failure.with_traceback(None)
 
 
-def _conceal(error: errors.RunAgentError, secret: str | None) -> None:
-    """Take the API key out of what a server may have echoed."""
-    if secret:
-        error.message = error.message.replace(secret, "[api key]")
-        error.args = (error.message,)
-        error.details = _without(error.details, secret)
-
-
-def _without(value: Any, secret: str) -> Any:
+def _without(value: Any, secret: str | None) -> Any:
+    if not secret:
+        return value
     if isinstance(value, str):
         return value.replace(secret, "[api key]")
     if isinstance(value, dict):

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from runagent import config
+from runagent import batch, config
 from runagent.encode import to_json
 from runagent.errors import RunAgentError, ValidationError
 from runagent.results import RunResult, StreamEvent
 from runagent.stream import AsyncStream, Stream
+from runagent.wire import Input
 
 if TYPE_CHECKING:
+    import ssl
+
     from typing_extensions import Self
 
     from runagent.session import AsyncSession, SyncSession
+    from runagent.wire.server import Entrypoint
 
 DEFAULT_POOL_SIZE = 100
+DEFAULT_CONCURRENCY = 16
 DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
+
+_CONFIDENTIAL = frozenset({"api_key", "headers", "proxy"})
 
 
 class _BaseClient:
@@ -66,14 +72,14 @@ class _BaseClient:
             protocol: `"rest"` for the cloud API, `"server"` for `runagent serve`, or `"auto"`.
             allow_http: Allow the key to travel unencrypted to another machine.
             proxy: URL of a proxy, instead of those in the environment.
-            max_message_size: Bytes one event of a stream may have.
+            max_message_size: Bytes an answer, or one event of a stream, may have.
             http_client: An httpx2 client of one's own to send requests with; it is not closed.
 
         Raises:
             ValidationError: An argument or setting is not valid.
             AuthenticationError: There is no API key for a server on another machine.
         """
-        api_key = config.conceal(api_key)
+        api_key, headers, proxy = map(config.conceal, (api_key, headers, proxy))
         self._arguments: dict[str, Any] = {
             "agent_id": agent_id,
             "api_key": api_key,
@@ -132,13 +138,17 @@ class _BaseClient:
         return self._closed
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.agent_id!r}, base_url={self.base_url!r})"
+        settings = self.__dict__.get("_settings")  # a traceback may show a client half made
+        facts = f"{settings.agent_id!r}, base_url={settings.base_url!r}" if settings else ""
+        return f"{type(self).__name__}({facts})"
 
     def with_options(self, **options: Any) -> Self:
         """Return a client that differs in these arguments of the constructor.
 
         It shares this client's connections where the arguments allow it, which makes it cheap.
         """
+        for name in _CONFIDENTIAL & options.keys():
+            options[name] = config.conceal(options[name])
         client = type(self)(**{**self._arguments, **options})
         client._share(self)  # noqa: SLF001 - its own class
         return client
@@ -163,8 +173,14 @@ class _BaseClient:
         return (_unpickle, (type(self), resolved))
 
     def _prepare(
-        self, input_data: Any, timeout: float | None, headers: Mapping[str, str] | None
-    ) -> tuple[bytes, float, Mapping[str, str]]:
+        self,
+        input_data: Any,
+        timeout: float | None,
+        headers: Mapping[str, str] | None,
+        name: str = "input_data",
+        entrypoint: str | None = None,
+        input_args: Sequence[Any] = (),
+    ) -> tuple[Input, float, Mapping[str, str]]:
         """Check the arguments of a call; return what a session takes."""
         if self._closed:
             raise RunAgentError(
@@ -174,15 +190,37 @@ class _BaseClient:
             )
         if not isinstance(input_data, Mapping):
             raise ValidationError(
-                f"input_data is a {type(input_data).__name__}; an agent's input is a dictionary.",
+                f"{name} is a {type(input_data).__name__}; an agent's input is a dictionary.",
                 code="INVALID_INPUT",
                 hint='Wrap it, for example as {"query": ...}.',
             )
         return (
-            to_json(input_data),
+            Input(
+                to_json(input_data, name),
+                entrypoint,
+                to_json(list(input_args), "input_args") if input_args else b"[]",
+            ),
             self._settings.timeout if timeout is None else config.check_timeout(timeout),
             config.check_headers(headers, "headers"),
         )
+
+    def _prepare_all(
+        self,
+        inputs: Iterable[Any],
+        timeout: float | None,
+        headers: Mapping[str, str] | None,
+        max_concurrency: int,
+    ) -> list[tuple[Input, float, Mapping[str, str]]]:
+        config.check_count(max_concurrency, "max_concurrency=")
+        if isinstance(inputs, (Mapping, str, bytes)) or not isinstance(inputs, Iterable):
+            raise ValidationError(
+                f"inputs is a {type(inputs).__name__}; a batch is a list of dictionaries.",
+                code="INVALID_INPUT",
+            )
+        return [
+            self._prepare(input_data, timeout, headers, f"inputs[{index}]")
+            for index, input_data in enumerate(inputs)
+        ]
 
 
 def _unpickle(kind: type[_BaseClient], arguments: dict[str, Any]) -> _BaseClient:
@@ -306,6 +344,131 @@ class RunAgentClient(_BaseClient):
         """
         return self._session.stream(*self._prepare(input_data, timeout, headers), _event)
 
+    @overload
+    def batch_run(
+        self,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        max_concurrency: int = ...,
+        return_exceptions: Literal[False] = ...,
+        on_progress: Callable[[int, int], object] | None = ...,
+        timeout: float | None = ...,
+        headers: Mapping[str, str] | None = ...,
+    ) -> list[dict[str, Any]]: ...
+
+    @overload
+    def batch_run(
+        self,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        max_concurrency: int = ...,
+        return_exceptions: bool,
+        on_progress: Callable[[int, int], object] | None = ...,
+        timeout: float | None = ...,
+        headers: Mapping[str, str] | None = ...,
+    ) -> list[dict[str, Any] | Exception]: ...
+
+    def batch_run(
+        self,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        max_concurrency: int = DEFAULT_CONCURRENCY,
+        return_exceptions: bool = False,
+        on_progress: Callable[[int, int], object] | None = None,
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Run the agent on many inputs, several at a time.
+
+        All inputs are checked before the first one is sent.
+
+        Args:
+            inputs: The inputs, each as for `run_generic`.
+            max_concurrency: Calls at the same time, each in a thread.
+            return_exceptions: Put what a call raises in the place of its answer, instead of
+                raising the first such exception and ending the calls under way.
+            on_progress: Called in this thread after each call with the number of finished calls
+                and the number of all: `lambda done, total: print(done, "of", total)`.
+            timeout: Seconds each call may take in all; `None` for the client's.
+            headers: Sent with each request, over the client's.
+
+        Returns:
+            The answers, in the order of the inputs.
+
+        Raises:
+            RunAgentError: As for `run_generic`.
+        """
+        return batch.run(
+            lambda prepared, group: self._session.invoke(*prepared, group).result,
+            self._prepare_all(inputs, timeout, headers, max_concurrency),
+            max_concurrency=max_concurrency,
+            return_exceptions=return_exceptions,
+            on_progress=on_progress,
+        )
+
+    def run(
+        self,
+        input_data: Mapping[str, Any] | None = None,
+        *,
+        entrypoint: str | None = None,
+        input_args: Sequence[Any] = (),
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Run an entrypoint of the agent and return its answer as it is.
+
+        Args:
+            input_data: The input, or the entrypoint's keyword arguments.
+            entrypoint: The entrypoint's tag, `None` for the usual one. Only `runagent serve` has
+                others; `entrypoints` lists them.
+            input_args: Positional arguments for it.
+            timeout: Seconds the call may take in all; `None` for the client's.
+            headers: Sent with this request, over the client's.
+
+        Returns:
+            The agent's answer, of any JSON type.
+
+        Raises:
+            ValidationError: The agent has no such entrypoint, or it streams.
+            RunAgentError: As for `run_generic`.
+        """
+        config.check_entrypoint(entrypoint, streams=False)
+        return self._session.invoke(
+            *self._prepare(input_data or {}, timeout, headers, "input_data", entrypoint, input_args)
+        ).value
+
+    def run_stream(
+        self,
+        input_data: Mapping[str, Any] | None = None,
+        *,
+        entrypoint: str | None = None,
+        input_args: Sequence[Any] = (),
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Stream[str]:
+        """Stream the answer of an entrypoint, whose tag ends in `_stream`.
+
+        Arguments are those of `run`; returns and raises as `run_generic_stream` does.
+        """
+        config.check_entrypoint(entrypoint, streams=True)
+        return self._session.stream(
+            *self._prepare(
+                input_data or {}, timeout, headers, "input_data", entrypoint, input_args
+            ),
+            _text,
+        )
+
+    def entrypoints(
+        self, timeout: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> list[Entrypoint]:
+        """List the agent's entrypoints, which only `runagent serve` has.
+
+        Raises:
+            RunAgentError: As for `run_generic`; `AgentNotFoundError` also if the server has none.
+        """
+        _, seconds, checked = self._prepare({}, timeout, headers)
+        return self._session.entrypoints(seconds, checked)
+
     def close(self) -> None:
         """Close the connections. May be called again; the client cannot be used afterwards."""
         if not self._closed:
@@ -385,6 +548,94 @@ class AsyncRunAgentClient(_BaseClient):
     ) -> AsyncStream[StreamEvent]:
         """Stream the agent's answer as events, as `RunAgentClient.stream_events` does."""
         return self._session.stream(*self._prepare(input_data, timeout, headers), _event)
+
+    @overload
+    async def batch_run(
+        self,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        max_concurrency: int = ...,
+        return_exceptions: Literal[False] = ...,
+        on_progress: Callable[[int, int], object] | None = ...,
+        timeout: float | None = ...,
+        headers: Mapping[str, str] | None = ...,
+    ) -> list[dict[str, Any]]: ...
+
+    @overload
+    async def batch_run(
+        self,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        max_concurrency: int = ...,
+        return_exceptions: bool,
+        on_progress: Callable[[int, int], object] | None = ...,
+        timeout: float | None = ...,
+        headers: Mapping[str, str] | None = ...,
+    ) -> list[dict[str, Any] | Exception]: ...
+
+    async def batch_run(
+        self,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        max_concurrency: int = DEFAULT_CONCURRENCY,
+        return_exceptions: bool = False,
+        on_progress: Callable[[int, int], object] | None = None,
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Run the agent on many inputs, several at a time, as `RunAgentClient.batch_run` does."""
+
+        async def invoke(prepared: tuple[Input, float, Mapping[str, str]]) -> dict[str, Any]:
+            return (await self._session.invoke(*prepared)).result
+
+        return await batch.run_async(
+            invoke,
+            self._prepare_all(inputs, timeout, headers, max_concurrency),
+            max_concurrency=max_concurrency,
+            return_exceptions=return_exceptions,
+            on_progress=on_progress,
+        )
+
+    async def run(
+        self,
+        input_data: Mapping[str, Any] | None = None,
+        *,
+        entrypoint: str | None = None,
+        input_args: Sequence[Any] = (),
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Run an entrypoint of the agent and return its answer, as `RunAgentClient.run` does."""
+        config.check_entrypoint(entrypoint, streams=False)
+        prepared = self._prepare(
+            input_data or {}, timeout, headers, "input_data", entrypoint, input_args
+        )
+        return (await self._session.invoke(*prepared)).value
+
+    def run_stream(
+        self,
+        input_data: Mapping[str, Any] | None = None,
+        *,
+        entrypoint: str | None = None,
+        input_args: Sequence[Any] = (),
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncStream[str]:
+        """Stream the answer of an entrypoint, as `RunAgentClient.run_stream` does."""
+        config.check_entrypoint(entrypoint, streams=True)
+        return self._session.stream(
+            *self._prepare(
+                input_data or {}, timeout, headers, "input_data", entrypoint, input_args
+            ),
+            _text,
+        )
+
+    async def entrypoints(
+        self, timeout: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> list[Entrypoint]:
+        """List the agent's entrypoints, as `RunAgentClient.entrypoints` does."""
+        _, seconds, checked = self._prepare({}, timeout, headers)
+        return await self._session.entrypoints(seconds, checked)
 
     async def aclose(self) -> None:
         """Close the connections. May be called again; the client cannot be used afterwards."""

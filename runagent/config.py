@@ -9,11 +9,12 @@ import math
 import os
 import re
 import stat
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, urlsplit
 
 from runagent import registry
@@ -29,16 +30,18 @@ class Secret(str):
         return "'***'"
 
 
-def conceal(key: Any) -> Any:
-    """Return a key as a `Secret`, anything else as it is."""
-    return Secret(key) if isinstance(key, str) else key
-
-
-class Headers(dict[str, str]):
-    """Headers whose values no traceback shows."""
+class Concealed(dict[str, Any]):
+    """A dictionary whose values no traceback shows."""
 
     def __repr__(self) -> str:
         return f"{{{', '.join(f'{name!r}: ***' for name in self)}}}"
+
+
+def conceal(value: Any) -> Any:
+    """Return a string as a `Secret`, a mapping as `Concealed`, anything else as it is."""
+    if isinstance(value, str):
+        return Secret(value)
+    return Concealed(value) if isinstance(value, Mapping) else value
 
 
 class _Default:
@@ -266,7 +269,7 @@ def check_timeout(value: object, source: str = "timeout=") -> float:
             "is not a number of seconds above zero",
             'For no limit, pass float("inf").',
         )
-    return seconds
+    return seconds if seconds < threading.TIMEOUT_MAX else math.inf
 
 
 def check_retries(value: object, source: str = "max_retries=") -> int:
@@ -307,6 +310,20 @@ def check_count(value: object, source: str) -> int:
     return value
 
 
+def check_entrypoint(tag: object, *, streams: bool) -> None:
+    """Check an entrypoint's tag, `None` for the usual one: one that ends in `_stream` streams."""
+    if tag is None:
+        return
+    if not isinstance(tag, str) or not tag:
+        _refuse("entrypoint=", tag, "is not the tag of an entrypoint")
+    if tag.endswith("_stream") and not streams:
+        _refuse("entrypoint=", tag, "streams its answer", "Call it with run_stream.")
+    if streams and not tag.endswith("_stream"):
+        _refuse(
+            "entrypoint=", tag, 'does not stream: its tag does not end in "_stream"', "Use run."
+        )
+
+
 def check_agent_id(agent_id: object) -> str:
     """Return an agent's id that is safe to put into a path."""
     if not isinstance(agent_id, str):
@@ -321,31 +338,45 @@ def check_agent_id(agent_id: object) -> str:
 
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_HEADER_VALUE = re.compile(r"([\x21-\x7e]([\t\x20-\x7e]*[\x21-\x7e])?)?")
+_FRAMING = frozenset({"connection", "content-length", "transfer-encoding", "upgrade"})
 
 
-def check_headers(headers: object, name: str) -> Headers:
+def check_headers(headers: object, name: str) -> dict[str, str]:
     """Return headers that can be sent as they are; their values are in no message."""
+    checked = Concealed()
     if headers is None:
-        return Headers()
+        return checked
     if not isinstance(headers, Mapping):
         raise ValidationError(
             f"{name}: a {type(headers).__name__} is not a dictionary of names and values.",
             code="INVALID_SETTING",
         )
-    checked = Headers()
-    for key, value in headers.items():
+    for key in headers:
         if not isinstance(key, str) or not _HEADER_NAME.fullmatch(key):
             raise ValidationError(
                 f"{name}: {key!r} is not a header's name.", code="INVALID_SETTING"
             )
-        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+        if key.lower() in _FRAMING:
             raise ValidationError(
-                f"{name}[{key!r}]: the value is not a string that a header can carry.",
+                f"{name}: {key!r} belongs to the connection and cannot be set.",
                 code="INVALID_SETTING",
             )
-        checked[key] = value
+        if not _is_header_value(headers[key]):
+            raise ValidationError(
+                f"{name}[{key!r}]: the value is not a string of printable ASCII, which is all a "
+                "header can carry.",
+                code="INVALID_SETTING",
+            )
+        checked[key] = headers[key]
     return checked
+
+
+def _is_header_value(value: object) -> bool:
+    return isinstance(value, str) and _HEADER_VALUE.fullmatch(value) is not None
+
+
+_MAX_LABEL = 63
 
 
 def check_base_url(url: str, source: str) -> str:
@@ -364,6 +395,8 @@ def check_base_url(url: str, source: str) -> str:
         )
     if parts.scheme not in ("http", "https") or not host:
         _refuse(where, url, "is not a URL that begins with https:// or http://")
+    if not all(0 < len(label) <= _MAX_LABEL for label in host.removesuffix(".").split(".")):
+        _refuse(where, url, "has a host whose name is not one")
     if parts.query or parts.fragment or not url.isprintable() or " " in url.strip():
         _refuse(where, url, "has more than a scheme, a host and a path")
     path = parts.path.rstrip("/")
@@ -408,31 +441,39 @@ def _warn_once(message: str) -> None:
         warnings.warn(message, UserWarning, stacklevel=2)
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def _read_file(path: Path) -> Mapping[str, Any]:
     try:
         with path.open("rb") as stream:
             mode = os.fstat(stream.fileno()).st_mode
-            data = stream.read()
+            values, problem = _parse(stream.read())
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as exc:
         _warn_once(f"{path} is not used: {exc.strerror or exc}.")
         return {}
-    try:
-        values = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as exc:
+    if problem:
         raise ValidationError(
-            f"{path} is not JSON: {exc}.",
+            f"{path} is not JSON: {problem}.",
             code="INVALID_CONFIG_FILE",
             hint="Mend it, or remove it.",
-        ) from None
+        )
     _check_shape(path, "", values, _FILE_KEYS)
     _check_shape(path, "retry_config.", values.get("retry_config", {}), _RETRY_KEYS)
     if values.get("api_key") and os.name == "posix" and stat.S_IMODE(mode) & 0o077:
         _warn_once(
             f"{path} holds an API key and others on this machine may read it: chmod 600 {path}."
         )
-    return dict(values)
+    return Concealed(values)
+
+
+def _parse(data: bytes) -> tuple[Any, str]:
+    """Return a file's values, and what is wrong with it: an exception would hold the key."""
+    try:
+        return conceal(json.loads(data.decode("utf-8-sig"))), ""
+    except UnicodeDecodeError:
+        return None, "it is not UTF-8"
+    except (ValueError, RecursionError) as exc:
+        return None, str(exc)
 
 
 def _check_shape(path: Path, prefix: str, values: object, known: frozenset[str]) -> None:
@@ -450,7 +491,14 @@ def _check_shape(path: Path, prefix: str, values: object, known: frozenset[str])
         )
 
 
-class _LastResort(logging.StreamHandler[Any]):
+# The class is generic to type checkers, but not on Python 3.10.
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[Any]
+else:
+    _StreamHandler = logging.StreamHandler
+
+
+class _LastResort(_StreamHandler):
     """Writes to stderr as long as the program has set up no logging of its own."""
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -42,6 +42,7 @@ class RunResult:
 
     Attributes:
         result: What `run_generic` returns: the agent's answer as a dictionary.
+        value: The agent's answer as it is, of any type.
         usage: Token counts by name, as the server sent them; empty if it sent none.
         execution_time: Seconds the agent took, as the server measured them.
         tokens_used: Tokens in all.
@@ -56,6 +57,7 @@ class RunResult:
     """
 
     result: dict[str, Any]
+    value: Any = field(default=None, repr=False)
     usage: dict[str, Any] = field(default_factory=dict)
     execution_time: float | None = None
     tokens_used: int | None = None

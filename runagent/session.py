@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
-from contextlib import aclosing
+import logging
+import threading
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterator,
+    Mapping,
+)
+from contextlib import aclosing, closing, contextmanager, suppress
 from typing import Any, TypeVar
 
 import anyio
+import httpcore2
 import httpx2
 
+from runagent.batch import Group
 from runagent.call import MAX_ERROR_BODY, Call, bare
 from runagent.config import Settings, is_loopback
-from runagent.errors import RunAgentError, StreamError
+from runagent.errors import AgentNotFoundError, RunAgentError, StreamError, ValidationError
 from runagent.results import RunResult, StreamEvent
 from runagent.stream import AsyncStream, Stream, StreamState
-from runagent.transport import AsyncConnections, ConnectionOptions, SyncConnections
-from runagent.wire import StreamReader, Wire
+from runagent.transport import (
+    AsyncConnections,
+    ConnectionOptions,
+    SyncConnections,
+    unregistered,
+)
+from runagent.wire import Input, Outgoing, StreamReader, Wire
 from runagent.wire.rest import RestWire
+from runagent.wire.server import Entrypoint, ServerWire, entrypoints, served_agent
 
 T = TypeVar("T")
 
 Select = Callable[[StreamEvent], T | None]
 """Makes of an event what a stream yields; `None` for nothing."""
+
+READ_SIZE = 65_536
+"""Bytes read at most at a time from a socket used directly."""
+
+GOODBYE_TIMEOUT = 1.0
+"""Seconds for sending the last bytes to a server that may be gone."""
+
+logger = logging.getLogger("runagent")
 
 FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, RunAgentError)
 """What an attempt may end with; anything else is a bug, or the user's own."""
@@ -30,28 +56,100 @@ FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, RunAgentError)
 class _Session:
     """What both sessions are made of."""
 
-    def __init__(self, settings: Settings, arguments: Mapping[str, Any]) -> None:
+    def __init__(
+        self, settings: Settings, arguments: Mapping[str, Any], http_kind: type[Any]
+    ) -> None:
+        own = arguments["http_client"]
+        if own is not None and not isinstance(own, http_kind):
+            raise ValidationError(
+                f"http_client= is a {type(own).__module__}.{type(own).__name__}; "
+                f"this client takes an httpx2.{http_kind.__name__}.",
+                code="INVALID_SETTING",
+            )
         self._settings = settings
-        self._max_message_size: int = arguments["max_message_size"]
+        self._max_size: int = arguments["max_message_size"]
         self._options = ConnectionOptions(
             verify=arguments["verify_ssl"],
             pool_size=arguments["connection_pool_size"],
             proxy=arguments["proxy"],
             direct=is_loopback(settings.base_url),
-            http_client=arguments["http_client"],
+            http_client=own,
         )
-        self._wire: Wire = RestWire(settings.base_url, settings.quoted_agent_id)
+        self._options.arguments()  # refuses bad ones now, not at the first call
+        self._rest = RestWire(settings.base_url, settings.quoted_agent_id)
+        self._server = ServerWire(settings.base_url, settings.quoted_agent_id)
+        self._wire: Wire = self._server if settings.protocol == "server" else self._rest
+        self._is_certain = settings.protocol != "auto"
 
     def _call(
-        self, content: bytes, timeout: float, headers: Mapping[str, str], *, streams: bool
+        self, data: Input, timeout: float, headers: Mapping[str, str], *, streams: bool
     ) -> Call:
-        return Call(
-            self._settings, self._wire, content, streams=streams, timeout=timeout, headers=headers
+        wire = self._wire
+        if data.entrypoint is not None:
+            if self._settings.protocol == "rest":
+                raise ValidationError(
+                    f'The protocol "rest" has no entrypoints such as {data.entrypoint!r}.',
+                    code="INVALID_INPUT",
+                )
+            wire = self._server
+        return Call(self._settings, wire, data, streams=streams, timeout=timeout, headers=headers)
+
+    def _adopt(self, other: _Session) -> None:
+        """Take over which protocol the same server was found to speak."""
+        ours, theirs = self._settings, other._settings
+        if (ours.base_url, ours.protocol) == (theirs.base_url, theirs.protocol):
+            self._is_certain = other._is_certain
+            if other._wire is other._server:
+                self._wire = self._server
+
+    def _leads_nowhere(self, call: Call, failure: Exception) -> bool:
+        """Whether the server has no such path, and may speak the other protocol."""
+        return (
+            call.wire is self._rest
+            and not (self._is_certain and self._wire is self._rest)
+            and isinstance(failure, RunAgentError)
+            and failure.status_code in (404, 405)
+            and failure.code is None
         )
 
-    def _reader(self, response: httpx2.Response, state: StreamState) -> StreamReader:
+    def _settle(self, health: bytes | None) -> None:
+        """Decide which protocol the server speaks, from its answer to a look at its health.
+
+        Raises:
+            AgentNotFoundError: It serves another agent.
+        """
+        agent_id = None if health is None else served_agent(health)
+        if agent_id is not None:
+            self._wire = self._server
+        self._is_certain = True
+        logger.debug("%s speaks the protocol %r", self._settings.base_url, self._wire.name)
+        if agent_id and agent_id != self._settings.agent_id:
+            raise AgentNotFoundError(
+                f"{self._settings.base_url} serves the agent {agent_id!r}, "
+                f"not {self._settings.agent_id!r}.",
+                code="AGENT_NOT_FOUND",
+            )
+
+    def _misses_entrypoint(self, call: Call, failure: Exception) -> bool:
+        return (
+            call.wire is self._server
+            and isinstance(failure, ValidationError)
+            and failure.code == "NOT_FOUND"
+            and failure.hint is None
+        )
+
+    def _result(self, call: Call, response: httpx2.Response, body: bytes) -> RunResult:
+        if len(body) > self._max_size:
+            raise RunAgentError(
+                f"The answer is larger than {self._max_size:,} bytes.",
+                code="MESSAGE_TOO_LARGE",
+                hint="Pass a larger max_message_size= if that is right.",
+            )
+        return call.result(response, body)
+
+    def _reader(self, call: Call, response: httpx2.Response, state: StreamState) -> StreamReader:
         state.request_id = response.headers.get("x-request-id")
-        return self._wire.reader(self._max_message_size)
+        return call.wire.reader(call.data, self._max_size)
 
     def _read(
         self, reader: StreamReader, data: bytes, state: StreamState, select: Select[T]
@@ -77,26 +175,110 @@ def _with_text(error: RunAgentError, state: StreamState) -> RunAgentError:
     return error
 
 
-def _error_body(response: httpx2.Response) -> bytes:
-    """Read the body of an error as far as a message can use it."""
+def _body(response: httpx2.Response, limit: int) -> bytes:
+    """Read a body; of one larger than `limit`, no more than shows that it is."""
     body = bytearray()
     for data in response.iter_bytes():
         body += data
-        if len(body) >= MAX_ERROR_BODY:
+        if len(body) > limit:
             break
     response.close()
     return bytes(body)
 
 
-async def _error_body_async(response: httpx2.Response) -> bytes:
-    """Read the body of an error as far as a message can use it."""
+async def _body_async(response: httpx2.Response, limit: int) -> bytes:
+    """Read a body; of one larger than `limit`, no more than shows that it is."""
     body = bytearray()
     async with aclosing(response.aiter_bytes()) as chunks:
         async for data in chunks:
             body += data
-            if len(body) >= MAX_ERROR_BODY:
+            if len(body) > limit:
                 break
+    await response.aclose()
     return bytes(body)
+
+
+def _entrypoints_hint(architecture: bytes | None) -> str | None:
+    try:
+        found = [] if architecture is None else entrypoints(architecture)
+    except ValueError:
+        return None
+    return f"It has {', '.join(repr(entrypoint.tag) for entrypoint in found)}." if found else None
+
+
+def _upgraded(response: httpx2.Response) -> Any:
+    """Return the socket behind an answer that switched protocols, `None` for any other."""
+    if response.status_code != httpx2.codes.SWITCHING_PROTOCOLS:
+        return None
+    return response.extensions["network_stream"]
+
+
+@contextmanager
+def _as_http_errors() -> Iterator[None]:
+    """Let a socket used directly fail as one used by httpx2 does."""
+    try:
+        yield
+    except httpcore2.TimeoutException as exc:
+        raise httpx2.ReadTimeout(str(exc)) from exc
+    except httpcore2.NetworkError as exc:
+        raise httpx2.ReadError(str(exc)) from exc
+
+
+# httpx2's own WebSocket sessions read in threads or task groups of theirs, which neither a
+# generator nor its caller's cancellation can own, and close on late pongs, which busy agents send.
+
+
+def _chunks(
+    response: httpx2.Response, reader: StreamReader, silence: float | None
+) -> Generator[bytes, None, None]:
+    """Yield the bytes of a stream as they come, and send what its protocol asks for."""
+    network = _upgraded(response)
+    if network is None:
+        yield from response.iter_bytes()
+        return
+    try:
+        while True:
+            with _as_http_errors():
+                if outgoing := reader.outgoing():
+                    network.write(outgoing, silence)
+                data = network.read(READ_SIZE, silence)
+            if not data:
+                return
+            yield data
+    finally:
+        with suppress(httpcore2.NetworkError, httpcore2.TimeoutException):
+            network.write(reader.closing(), GOODBYE_TIMEOUT)
+
+
+async def _chunks_async(
+    response: httpx2.Response, reader: StreamReader, silence: float | None
+) -> AsyncGenerator[bytes, None]:
+    """Yield the bytes of a stream as they come, and send what its protocol asks for."""
+    network = _upgraded(response)
+    if network is None:
+        async with aclosing(response.aiter_bytes()) as chunks:
+            async for data in chunks:
+                yield data
+        return
+    try:
+        while True:
+            with _as_http_errors():
+                if outgoing := reader.outgoing():
+                    await network.write(outgoing, silence)
+                data = await network.read(READ_SIZE, silence)
+            if not data:
+                return
+            yield data
+    finally:
+        with anyio.CancelScope(shield=True):
+            with suppress(httpcore2.NetworkError, httpcore2.TimeoutException):
+                await network.write(reader.closing(), GOODBYE_TIMEOUT)
+            await response.aclose()
+
+
+async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
+    """Return the next bytes of a stream, `None` at its end."""
+    return await anext(chunks, None)
 
 
 class SyncSession(_Session):
@@ -104,48 +286,61 @@ class SyncSession(_Session):
 
     def __init__(self, settings: Settings, arguments: Mapping[str, Any]) -> None:
         """Talk as `settings` say, connected as the client's `arguments` say."""
-        super().__init__(settings, arguments)
+        super().__init__(settings, arguments, httpx2.Client)
+        self._probing = threading.Lock()
         self._connections = SyncConnections(self._options)
+        self._connections.users.add(self)
 
     def share(self, other: SyncSession) -> None:
         """Use the connections of another session, if they are made in the same way."""
         if self._options == other._options:
             self._connections = other._connections
-            self._connections.users += 1
+            self._connections.users.add(self)
+        self._adopt(other)
 
-    def invoke(self, content: bytes, timeout: float, headers: Mapping[str, str]) -> RunResult:
-        """Run the agent once."""
-        call = self._call(content, timeout, headers, streams=False)
-        return self._perform(call, lambda response: call.result(response, response.read()))
+    def invoke(
+        self,
+        data: Input,
+        timeout: float,
+        headers: Mapping[str, str],
+        group: Group | None = None,
+    ) -> RunResult:
+        """Run the agent once, as one of `group`."""
+        call = self._call(data, timeout, headers, streams=False)
+        if group is not None:
+            group.add(call)
+        return self._perform(
+            call, lambda response: self._result(call, response, _body(response, self._max_size))
+        )
 
     def stream(
-        self, content: bytes, timeout: float, headers: Mapping[str, str], select: Select[T]
+        self, data: Input, timeout: float, headers: Mapping[str, str], select: Select[T]
     ) -> Stream[T]:
         """Return a stream of what `select` makes of its events."""
-        call = self._call(content, timeout, headers, streams=True)
+        call = self._call(data, timeout, headers, streams=True)
         state = StreamState()
         return Stream(self._items(call, select, state), state, call.interrupt)
 
     def close(self) -> None:
         """Close the connections, unless another session uses them too."""
-        self._connections.users -= 1
-        if self._connections.users == 0:
+        self._connections.users.discard(self)
+        if not self._connections.users:
             self._connections.close()
 
     def _items(self, call: Call, select: Select[T], state: StreamState) -> Generator[T, None, None]:
         response = None
         try:
             response = self._perform(call, lambda response: response)
-            reader = self._reader(response, state)
-            chunks = response.iter_bytes()
-            while True:
-                with call.scope():
-                    data = next(chunks, None)
-                if data is None:
-                    break
-                yield from self._read(reader, data, state, select)
-                if state.done:
-                    return
+            reader = self._reader(call, response, state)
+            with closing(_chunks(response, reader, call.silence)) as chunks:
+                while True:
+                    with call.scope():
+                        data = next(chunks, None)
+                    if data is None:
+                        break
+                    yield from self._read(reader, data, state, select)
+                    if state.done:
+                        return
             failure: Exception = call.cut_off()
         except FAILURES as exc:
             failure = exc
@@ -154,6 +349,8 @@ class SyncSession(_Session):
         finally:
             if response is not None:
                 response.close()
+        if self._misses_entrypoint(call, failure):
+            self._name_entrypoints(call, failure)
         if not call.interrupted:
             raise _with_text(call.error(failure), state)
 
@@ -168,7 +365,7 @@ class SyncSession(_Session):
                     try:
                         if call.answered(response):
                             return receive(response)
-                        raise call.refusal(response, _error_body(response))
+                        raise call.refusal(response, _body(response, MAX_ERROR_BODY))
                     except BaseException:
                         response.close()
                         raise
@@ -176,7 +373,41 @@ class SyncSession(_Session):
                 failure = exc
             except BaseException as exc:  # noqa: BLE001 - raised again
                 raise bare(exc)  # noqa: B904
+            if self._leads_nowhere(call, failure):
+                with self._probing:
+                    if not self._is_certain:
+                        self._settle(self._fetch(call, self._server.health()))
+                if self._wire is self._server:
+                    call.switch(self._server)
+                    continue
+            elif self._misses_entrypoint(call, failure):
+                self._name_entrypoints(call, failure)
             call.wait(call.next_delay(failure))
+
+    def _fetch(self, call: Call, outgoing: Outgoing) -> bytes | None:
+        """Ask the server about itself within the time of `call`; `None` if it does not say."""
+        http = self._connections.client()
+        try:
+            with call.scope(call.remaining):
+                response = http.send(
+                    call.side_request(http, outgoing), stream=True, follow_redirects=False
+                )
+                body = _body(response, MAX_ERROR_BODY)
+        except FAILURES:
+            return None
+        return body if response.is_success else None
+
+    def _name_entrypoints(self, call: Call, failure: Exception) -> None:
+        assert isinstance(failure, RunAgentError)
+        failure.hint = _entrypoints_hint(self._fetch(call, self._server.architecture()))
+
+    def entrypoints(self, timeout: float, headers: Mapping[str, str]) -> list[Entrypoint]:
+        """Ask the server which entrypoints the agent has."""
+        call = self._call(Input(b"{}"), timeout, headers, streams=False)
+        call.look(self._server)
+        return self._perform(
+            call, lambda response: call.entrypoints(response, _body(response, MAX_ERROR_BODY))
+        )
 
 
 class AsyncSession(_Session):
@@ -184,21 +415,23 @@ class AsyncSession(_Session):
 
     def __init__(self, settings: Settings, arguments: Mapping[str, Any]) -> None:
         """Talk as `settings` say, connected as the client's `arguments` say."""
-        super().__init__(settings, arguments)
+        super().__init__(settings, arguments, httpx2.AsyncClient)
         self._connections = AsyncConnections(self._options)
+        self._connections.users.add(self)
 
     def share(self, other: AsyncSession) -> None:
         """Use the connections of another session, if they are made in the same way."""
         if self._options == other._options:
             self._connections = other._connections
-            self._connections.users += 1
+            self._connections.users.add(self)
+        self._adopt(other)
 
-    async def invoke(self, content: bytes, timeout: float, headers: Mapping[str, str]) -> RunResult:
+    async def invoke(self, data: Input, timeout: float, headers: Mapping[str, str]) -> RunResult:
         """Run the agent once."""
-        call = self._call(content, timeout, headers, streams=False)
+        call = self._call(data, timeout, headers, streams=False)
 
         async def receive(response: httpx2.Response) -> RunResult:
-            return call.result(response, await response.aread())
+            return self._result(call, response, await _body_async(response, self._max_size))
 
         call.start()
         try:
@@ -209,17 +442,17 @@ class AsyncSession(_Session):
         raise call.error(failure)
 
     def stream(
-        self, content: bytes, timeout: float, headers: Mapping[str, str], select: Select[T]
+        self, data: Input, timeout: float, headers: Mapping[str, str], select: Select[T]
     ) -> AsyncStream[T]:
         """Return a stream of what `select` makes of its events."""
-        call = self._call(content, timeout, headers, streams=True)
+        call = self._call(data, timeout, headers, streams=True)
         state = StreamState()
         return AsyncStream(self._items(call, select, state), state)
 
     async def aclose(self) -> None:
         """Close the connections, unless another session uses them too."""
-        self._connections.users -= 1
-        if self._connections.users == 0:
+        self._connections.users.discard(self)
+        if not self._connections.users:
             await self._connections.aclose()
 
     async def _items(
@@ -232,18 +465,23 @@ class AsyncSession(_Session):
         try:
             async with self._connections.client(call.remaining) as http:
                 response = await self._perform(call, http, receive)
-                reader = self._reader(response, state)
-                async with aclosing(response.aiter_bytes()) as chunks:
-                    async for data in chunks:
+                reader = self._reader(call, response, state)
+                async with aclosing(_chunks_async(response, reader, call.silence)) as chunks:
+                    data = await unregistered(_next(chunks))
+                    while data is not None:
                         for item in self._read(reader, data, state, select):
                             yield item
                         if state.done:
                             return
+                        data = await _next(chunks)
             failure: Exception = call.cut_off()
         except FAILURES as exc:
             failure = exc
         except BaseException as exc:  # noqa: BLE001 - raised again
             raise bare(exc)  # noqa: B904
+        if self._misses_entrypoint(call, failure):
+            async with self._connections.client(call.remaining) as http:
+                await self._name_entrypoints(http, call, failure)
         raise _with_text(call.error(failure), state)
 
     async def _perform(
@@ -262,7 +500,7 @@ class AsyncSession(_Session):
                     try:
                         if call.answered(response):
                             return await receive(response)
-                        raise call.refusal(response, await _error_body_async(response))
+                        raise call.refusal(response, await _body_async(response, MAX_ERROR_BODY))
                     except BaseException:
                         await response.aclose()
                         raise
@@ -270,4 +508,48 @@ class AsyncSession(_Session):
                 failure = exc
             except BaseException as exc:  # noqa: BLE001 - raised again
                 raise bare(exc)  # noqa: B904
+            if self._leads_nowhere(call, failure):
+                if not self._is_certain:
+                    self._settle(await self._fetch(http, call, self._server.health()))
+                if self._wire is self._server:
+                    call.switch(self._server)
+                    continue
+            elif self._misses_entrypoint(call, failure):
+                await self._name_entrypoints(http, call, failure)
             await anyio.sleep(call.next_delay(failure))
+
+    async def _fetch(
+        self, http: httpx2.AsyncClient, call: Call, outgoing: Outgoing
+    ) -> bytes | None:
+        """Ask the server about itself within the time of `call`; `None` if it does not say."""
+        try:
+            with anyio.fail_after(call.remaining):
+                response = await http.send(
+                    call.side_request(http, outgoing), stream=True, follow_redirects=False
+                )
+                body = await _body_async(response, MAX_ERROR_BODY)
+        except FAILURES:
+            return None
+        return body if response.is_success else None
+
+    async def _name_entrypoints(
+        self, http: httpx2.AsyncClient, call: Call, failure: Exception
+    ) -> None:
+        assert isinstance(failure, RunAgentError)
+        failure.hint = _entrypoints_hint(await self._fetch(http, call, self._server.architecture()))
+
+    async def entrypoints(self, timeout: float, headers: Mapping[str, str]) -> list[Entrypoint]:
+        """Ask the server which entrypoints the agent has."""
+        call = self._call(Input(b"{}"), timeout, headers, streams=False)
+        call.look(self._server)
+
+        async def receive(response: httpx2.Response) -> list[Entrypoint]:
+            return call.entrypoints(response, await _body_async(response, MAX_ERROR_BODY))
+
+        call.start()
+        try:
+            async with self._connections.client(call.remaining) as http:
+                return await self._perform(call, http, receive)
+        except FAILURES as exc:
+            failure = exc
+        raise call.error(failure)

@@ -33,6 +33,10 @@ class StreamState:
         """Take note of an event."""
         if event.text is not None:
             self.parts.append(event.text)
+        elif event.kind == "start" and self.request_id is None:
+            facts = event.value if isinstance(event.value, dict) else {}
+            found = facts.get("request_id", facts.get("invocation_id"))
+            self.request_id = None if found is None else str(found)
         elif event.kind == "done":
             self.done = True
             facts = event.value if isinstance(event.value, dict) else {}

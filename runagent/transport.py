@@ -8,13 +8,18 @@ import math
 import os
 import socket
 import ssl
+import sys
 import threading
 import time
+import types
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import anyio
 import httpcore2
@@ -28,73 +33,101 @@ KEEPALIVE_EXPIRY = 4.0
 _DIRECT = {"http://": None, "https://": None}
 
 
+T = TypeVar("T")
+C = TypeVar("C", httpx2.Client, httpx2.AsyncClient)
+
+
+def _unusable(problem: str) -> ValidationError:
+    return ValidationError(f"{problem.rstrip('.')}.", code="INVALID_SETTING")
+
+
 @dataclass(frozen=True)
 class ConnectionOptions:
     """How connections are made.
 
     Attributes:
         verify: Whether certificates are checked: `True` against the system's trust store, a path
-            against the CA bundle there, a context as it says.
+            against the CA bundle or directory there, a context as it says.
         pool_size: Connections at the same time.
         proxy: URL of a proxy, `None` for what the environment names.
         direct: Whether the environment's proxies are left out, as for a server on this machine.
         http_client: The user's own client, instead of one made from the rest.
     """
 
-    verify: bool | str | ssl.SSLContext
+    verify: bool | str | os.PathLike[str] | ssl.SSLContext
     pool_size: int
     proxy: str | None = field(repr=False)
     direct: bool
     http_client: httpx2.Client | httpx2.AsyncClient | None = None
 
-    def _arguments(self) -> dict[str, Any]:
-        verify = self.verify
-        if isinstance(verify, str):
-            try:
-                verify = (
-                    ssl.create_default_context(capath=verify)
-                    if Path(verify).is_dir()
-                    else ssl.create_default_context(cafile=verify)
-                )
-            except (OSError, ssl.SSLError) as exc:
-                raise ValidationError(
-                    f"verify_ssl={self.verify!r} is not a usable CA bundle: {exc}.",
-                    code="INVALID_SETTING",
-                ) from None
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments that make a client of httpx2.
+
+        Raises:
+            ValidationError: One of the options cannot be used.
+        """
+        proxy, problem = None, None
+        try:
+            proxy = None if self.proxy is None else httpx2.Proxy(self.proxy)
+            if proxy is not None and not proxy.url.host:
+                problem = f"{self.proxy!r} names no host"
+        except (ValueError, TypeError, AttributeError, httpx2.InvalidURL) as exc:
+            problem = str(exc)
+        if problem is not None:  # raised here: the exception above leads to the proxy's password
+            raise _unusable(f"proxy= is not the URL of a proxy: {problem}")
         return {
-            "verify": verify,
+            "verify": self._verify(),
             "limits": httpx2.Limits(
                 max_connections=self.pool_size,
                 max_keepalive_connections=self.pool_size,
                 keepalive_expiry=KEEPALIVE_EXPIRY,
             ),
-            "proxy": self.proxy,
-            "mounts": _DIRECT if self.direct and self.proxy is None else None,
+            "proxy": proxy,
+            "mounts": _DIRECT if self.direct and proxy is None else None,
             "timeout": None,
         }
 
+    def _verify(self) -> bool | ssl.SSLContext:
+        verify = self.verify
+        if isinstance(verify, (bool, ssl.SSLContext)):
+            return verify
+        try:
+            if Path(verify).is_dir():
+                return ssl.create_default_context(capath=verify)
+            return ssl.create_default_context(cafile=verify)
+        except (OSError, TypeError, ValueError) as exc:
+            raise _unusable(f"verify_ssl={verify!r} is not a usable CA bundle: {exc}") from None
+
     def new_client(self) -> httpx2.Client:
         """Return a client whose reads and writes keep to the `scope` they run in."""
-        client = httpx2.Client(**self._arguments())
+        client = self._new(httpx2.Client)
         _keep_to_scope(client)
         return client
 
     def new_async_client(self) -> httpx2.AsyncClient:
         """Return an asynchronous client."""
-        return httpx2.AsyncClient(**self._arguments())
+        return self._new(httpx2.AsyncClient)
+
+    def _new(self, kind: type[C]) -> C:
+        try:
+            return kind(**self.arguments())
+        except (ValueError, ImportError, httpx2.InvalidURL) as exc:
+            raise _unusable(
+                f"The proxy, as set or in the environment, cannot be used: {exc}"
+            ) from None
 
 
 class SyncConnections:
     """One `httpx2.Client` for all threads, made when it is first used.
 
     Attributes:
-        users: Clients that share it.
+        users: Sessions that share it, as long as they exist and are open.
     """
 
     def __init__(self, options: ConnectionOptions) -> None:
         """Connect later, as `options` say."""
         self.options = options
-        self.users = 1
+        self.users: weakref.WeakSet[object] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._client: httpx2.Client | None = None
         self._pid = 0
@@ -136,41 +169,30 @@ class AsyncConnections:
     its asynchronous generators, as `asyncio.run` does at its end, or by `aclose`.
 
     Attributes:
-        users: Clients that share them.
+        users: Sessions that share them, as long as they exist and are open.
     """
 
     def __init__(self, options: ConnectionOptions) -> None:
         """Connect later, as `options` say."""
         self.options = options
-        self.users = 1
+        self.users: weakref.WeakSet[object] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopConnections] = (
             weakref.WeakKeyDictionary()
         )
 
-    @contextlib.asynccontextmanager
-    async def client(self, seconds: float) -> AsyncIterator[httpx2.AsyncClient]:
-        """Wait for a free connection of the running loop; yield the client to use it with.
-
-        Raises:
-            httpx2.PoolTimeout: None became free within `seconds`.
-        """
+    def client(self, seconds: float) -> Lease:
+        """Return what waits for a free connection of the running loop, at most so long."""
         own = self.options.http_client
         if own is not None:
             assert isinstance(own, httpx2.AsyncClient)
-            yield own
-            return
+            return Lease(own)
         loop = asyncio.get_running_loop()
         with self._lock:
             entry = self._by_loop.get(loop)
-            if entry is None:
+            if entry is None or entry.http.is_closed:
                 entry = self._by_loop[loop] = _LoopConnections(self.options)
-        await entry.start()
-        await entry.acquire(seconds)
-        try:
-            yield entry.http
-        finally:
-            entry.slots.release()
+        return Lease(entry.http, entry, seconds)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop, and have other running loops close theirs."""
@@ -183,6 +205,64 @@ class AsyncConnections:
                 loop.call_soon_threadsafe(entry.close_soon)
         if own is not None:
             await own.aclose()
+
+
+class Lease:
+    """A connection of a loop, for as long as its `async with` block takes.
+
+    A class, as the loop would close a generator by itself when it shuts down.
+    """
+
+    def __init__(
+        self,
+        http: httpx2.AsyncClient,
+        entry: _LoopConnections | None = None,
+        seconds: float = math.inf,
+    ) -> None:
+        """Lend a client; if one of `entry`, wait for a free connection for so many seconds."""
+        self._http = http
+        self._entry = entry
+        self._seconds = seconds
+
+    async def __aenter__(self) -> httpx2.AsyncClient:
+        if self._entry is not None:
+            await self._entry.start()
+            await self._entry.acquire(self._seconds)
+        return self._http
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._entry is not None:
+            self._entry.slots.release()
+
+
+@types.coroutine
+def unregistered(awaitable: Awaitable[T]) -> Generator[Any, None, T]:
+    """Await something whose asynchronous generators the event loop shall not know of.
+
+    A loop that shuts down closes all those it knows at the same time; of generators that wrap each
+    other, as those of httpx2 do, the outer ones then fail to close the inner ones.
+    """
+    steps = awaitable.__await__()
+    advance: Callable[[], Any] = partial(next, steps)
+    register = sys.get_asyncgen_hooks().firstiter
+    sys.set_asyncgen_hooks(firstiter=None)
+    try:
+        waited = advance()
+    except StopIteration as stop:
+        return cast("T", stop.value)
+    finally:
+        sys.set_asyncgen_hooks(firstiter=register)
+    while True:
+        try:
+            yield waited
+        except BaseException as exc:  # noqa: BLE001 - handed on
+            advance = partial(steps.throw, exc)
+        else:
+            advance = partial(next, steps)
+        try:
+            waited = advance()
+        except StopIteration as stop:
+            return cast("T", stop.value)
 
 
 class _LoopConnections:
@@ -277,13 +357,16 @@ class Interruptible:
 
     def wait(self, seconds: float) -> None:
         """Sleep, unless interrupted."""
-        self._interrupted.wait(seconds)
+        self._interrupted.wait(min(seconds, threading.TIMEOUT_MAX))
 
     def watch(self, stream: httpcore2.NetworkStream) -> None:
         """Take note of the stream that is about to block."""
         self._stream = stream
         if self.interrupted:
             raise httpcore2.ReadError("interrupted")
+
+
+_PIECE = 1 << 16
 
 
 class _ScopedStream(httpcore2.NetworkStream):
@@ -300,7 +383,10 @@ class _ScopedStream(httpcore2.NetworkStream):
         return self._stream.read(max_bytes, self._limit(timeout, httpcore2.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._limit(timeout, httpcore2.WriteTimeout))
+        # In pieces, each with the time that is left: a slow reader would get it all for each send.
+        for start in range(0, len(buffer), _PIECE):
+            limit = self._limit(timeout, httpcore2.WriteTimeout)
+            self._stream.write(buffer[start : start + _PIECE], limit)
 
     def _limit(
         self, timeout: float | None, error: type[httpcore2.TimeoutException]
@@ -340,9 +426,21 @@ class _ScopedBackend(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         limit = _limit(timeout, httpcore2.ConnectTimeout)
-        return _ScopedStream(
-            self._backend.connect_tcp(host, port, limit, local_address, socket_options)
-        )
+        deadline = math.inf if limit is None else time.monotonic() + limit
+        addresses = _resolve(host, port, limit)
+        for untried in range(len(addresses), 0, -1):
+            # An address that does not answer leaves time for those after it.
+            share = None if limit is None else max(deadline - time.monotonic(), 0.001) / untried
+            try:
+                stream = self._backend.connect_tcp(
+                    addresses[-untried], port, share, local_address, socket_options
+                )
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                if untried == 1:
+                    raise
+            else:
+                return _ScopedStream(stream)
+        raise httpcore2.ConnectError(f"{host} has no address")
 
     def connect_unix_socket(
         self,
@@ -352,6 +450,24 @@ class _ScopedBackend(httpcore2.NetworkBackend):
     ) -> httpcore2.NetworkStream:
         limit = _limit(timeout, httpcore2.ConnectTimeout)
         return _ScopedStream(self._backend.connect_unix_socket(path, limit, socket_options))
+
+
+def _resolve(host: str, port: int, seconds: float | None) -> list[str]:
+    """Return a host's addresses; in a thread, as the system's resolver takes the time it likes."""
+    future: Future[list[str]] = Future()
+
+    def look_up() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            future.set_result([str(address[0]) for *_, address in found])
+        except (OSError, UnicodeError) as exc:
+            future.set_exception(httpcore2.ConnectError(f"{host}: {exc}"))
+
+    threading.Thread(target=look_up, name="runagent-resolver", daemon=True).start()
+    try:
+        return future.result(seconds)
+    except FutureTimeoutError:
+        raise httpcore2.ConnectTimeout(f"{host} was not resolved in time") from None
 
 
 def _limit(timeout: float | None, error: type[httpcore2.TimeoutException]) -> float | None:

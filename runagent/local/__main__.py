@@ -103,6 +103,12 @@ def _only(agents: dict[str, Callable[..., Any]], target: str) -> Callable[..., A
 
 
 def _announce(server: Server, agents: dict[str, Callable[..., Any]], api_key: str | None) -> None:
+    if not server.is_loopback and api_key is None:
+        print(
+            f"Warning: whoever reaches {server.host} can call these agents. Set {_KEY}.",
+            file=sys.stderr,
+            flush=True,
+        )
     print(f"Serving on {server.url}")
     for agent_id, function in agents.items():
         print(f"  {agent_id}{inspect.signature(function)}")
@@ -110,12 +116,6 @@ def _announce(server: Server, agents: dict[str, Callable[..., Any]], api_key: st
     key = f', api_key=os.environ["{_KEY}"]' if api_key else ""
     print(f"Client: RunAgentClient({first!r}, base_url={server.url!r}{key})")
     print("Stop with Ctrl-C.", flush=True)
-    if not server.is_loopback and api_key is None:
-        print(
-            f"Warning: whoever reaches {server.host} can call these agents. Set {_KEY}.",
-            file=sys.stderr,
-            flush=True,
-        )
 
 
 def _refuse(problem: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -122,8 +121,7 @@ async def _in_thread(call: Callable[[], Any], emit: Callable[[Any], Awaitable[No
                 iterator.close()
 
     # Not a pool's thread: those are joined at exit, and an agent may take for ever.
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(work,), name="runagent-agent", daemon=True).start()
+    threading.Thread(target=work, name="runagent-agent", daemon=True).start()
     try:
         while True:
             kind, value = await inbox.get()

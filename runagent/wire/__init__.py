@@ -4,13 +4,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from runagent.errors import RunAgentError
 from runagent.results import RunResult, StreamEvent
 
-__all__ = ["Outgoing", "StreamReader", "Wire", "chunk_text", "excerpt", "parse_json"]
+__all__ = [
+    "Input",
+    "Outgoing",
+    "StreamReader",
+    "Wire",
+    "chunk_text",
+    "describe",
+    "excerpt",
+    "parse_json",
+]
+
+
+@dataclass(frozen=True)
+class Input:
+    """What an agent is called with, as JSON.
+
+    Attributes:
+        content: The input, an object.
+        entrypoint: The entrypoint to call, `None` for the usual one.
+        args: Positional arguments for it, an array.
+    """
+
+    content: bytes = field(repr=False)
+    entrypoint: str | None = None
+    args: bytes = field(default=b"[]", repr=False)
 
 
 @dataclass(frozen=True)
@@ -22,12 +46,14 @@ class Outgoing:
         url: The absolute URL.
         content: The body, `None` for none.
         headers: Headers of this request.
+        key_in_query: Whether the API key is put into the query as `token` too.
     """
 
     method: str
     url: str
     content: bytes | None
     headers: Mapping[str, str]
+    key_in_query: bool = False
 
 
 class StreamReader(Protocol):
@@ -43,6 +69,9 @@ class StreamReader(Protocol):
     def outgoing(self) -> bytes:
         """Return bytes that must be sent to the server now, often none."""
 
+    def closing(self) -> bytes:
+        """Return bytes that end the stream, to be sent before the connection is closed."""
+
     def failure(self, event: StreamEvent) -> RunAgentError:
         """Return the exception for an `"error"` event."""
 
@@ -54,11 +83,14 @@ class Wire(Protocol):
     def name(self) -> str:
         """The value of `protocol=` that selects it."""
 
-    def invoke(self, content: bytes) -> Outgoing:
-        """Return the request that runs the agent with this input (JSON)."""
+    def invoke(self, data: Input) -> Outgoing:
+        """Return the request that runs the agent with this input."""
 
-    def stream(self, content: bytes) -> Outgoing:
-        """Return the request that starts a stream with this input (JSON)."""
+    def stream(self, data: Input) -> Outgoing:
+        """Return the request that starts a stream with this input."""
+
+    def accepts(self, status: int, headers: Mapping[str, str], *, streams: bool) -> bool:
+        """Whether an answer begins as a good one to `stream`, or to `invoke`, does."""
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> RunResult:
         """Read the answer to `invoke`.
@@ -68,9 +100,9 @@ class Wire(Protocol):
         """
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> RunAgentError:
-        """Return the exception for an answer whose status says that it failed."""
+        """Return the exception for an answer that is not accepted."""
 
-    def reader(self, max_message_size: int) -> StreamReader:
+    def reader(self, data: Input, max_message_size: int) -> StreamReader:
         """Return what reads the stream that answers `stream`."""
 
 
@@ -91,6 +123,11 @@ def excerpt(body: bytes | str, length: int = 200) -> str:
     text = body[: 4 * length].decode("utf-8", "replace") if isinstance(body, bytes) else body
     text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return text if len(text) <= length else f"{text[:length]}…"
+
+
+def describe(body: bytes) -> str:
+    """Say what an unreadable body is, for a message."""
+    return f"{excerpt(body)!r}" if body.strip() else "an empty body"
 
 
 def chunk_text(value: Any) -> str | None:

@@ -10,8 +10,12 @@ from typing import Any
 
 from runagent import errors
 from runagent.results import RateLimit, RunResult, StreamEvent, number
-from runagent.wire import Outgoing, chunk_text, excerpt, parse_json
+from runagent.wire import Input, Outgoing, chunk_text, describe, excerpt, parse_json
 from runagent.wire.sse import EventTooLargeError, SSEDecoder
+
+_EVENT_STREAM = "text/event-stream"
+
+_NOT_THE_AGENT = "Check the base URL: something between here and the agent may have answered."
 
 
 @dataclass(frozen=True)
@@ -27,21 +31,28 @@ class RestWire:
     agent: str
     name: str = "rest"
 
-    def invoke(self, content: bytes) -> Outgoing:
+    def invoke(self, data: Input) -> Outgoing:
         """Return the request that runs the agent."""
-        return self._post("invoke", content, "application/json")
+        return self._post("invoke", data, "application/json")
 
-    def stream(self, content: bytes) -> Outgoing:
+    def stream(self, data: Input) -> Outgoing:
         """Return the request that starts a stream."""
-        return self._post("stream", content, "text/event-stream")
+        return self._post("stream", data, _EVENT_STREAM)
 
-    def _post(self, action: str, content: bytes, accept: str) -> Outgoing:
+    def _post(self, action: str, data: Input, accept: str) -> Outgoing:
         return Outgoing(
             "POST",
             f"{self.base_url}/v1/agents/{self.agent}/{action}",
-            content,
+            data.content,
             {"Content-Type": "application/json", "Accept": accept},
         )
+
+    def accepts(self, status: int, headers: Mapping[str, str], *, streams: bool) -> bool:
+        """Whether the status is good and, for a stream, the content type too."""
+        kind = headers.get("content-type", _EVENT_STREAM).partition(";")[0].strip().lower()
+        if streams:
+            return status == 200 and kind == _EVENT_STREAM  # noqa: PLR2004
+        return 200 <= status < 300  # noqa: PLR2004
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> RunResult:
         """Read a 2xx answer in either documented shape, or as the bare result."""
@@ -53,7 +64,7 @@ class RestWire:
                 code="INVALID_RESPONSE",
                 status_code=status,
                 request_id=headers.get("x-request-id"),
-                hint="Check the base URL: something between here and the agent may have answered.",
+                hint=_NOT_THE_AGENT,
             ) from None
         result, usage, metadata = _unwrap(data)
         tokens = number(metadata.get("tokens_used", usage.get("total_tokens")))
@@ -61,6 +72,7 @@ class RestWire:
         request_id = metadata.get("request_id") or headers.get("x-request-id")
         return RunResult(
             result=result if isinstance(result, dict) else {"result": result},
+            value=result,
             usage=usage,
             execution_time=number(metadata.get("execution_time")),
             tokens_used=None if tokens is None else int(tokens),
@@ -73,10 +85,14 @@ class RestWire:
         )
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> errors.RunAgentError:
-        """Read an answer of status 300 or more, whatever its body."""
-        return error_from(status, headers, body)
+        """Read an answer that is not accepted, whatever its body."""
+        error = error_from(status, headers, body)
+        if status < 300:  # noqa: PLR2004
+            error.code = error.code or "INVALID_RESPONSE"
+            error.hint = f"A stream was expected. {_NOT_THE_AGENT}"
+        return error
 
-    def reader(self, max_message_size: int) -> EventStreamReader:
+    def reader(self, data: Input, max_message_size: int) -> EventStreamReader:  # noqa: ARG002
         """Return what reads the events of a stream."""
         return EventStreamReader(max_message_size)
 
@@ -114,6 +130,10 @@ class EventStreamReader:
         """Return nothing: this wire only listens."""
         return b""
 
+    def closing(self) -> bytes:
+        """Return nothing: closing the connection says it all."""
+        return b""
+
     def failure(self, event: StreamEvent) -> errors.RunAgentError:
         """Return the exception for an `"error"` event."""
         problem = _dict(event.value)
@@ -122,7 +142,9 @@ class EventStreamReader:
         message = problem.get("message") or problem.get("error") or event.value
         code = problem.get("code")
         return errors.StreamError(
-            message if isinstance(message, str) else f"The stream failed: {message!r}",
+            message
+            if isinstance(message, str) and message
+            else f"The stream failed with {message!r}.",
             code=None if code is None else str(code),
             details=problem or None,
             retry_after=number(problem.get("retry_after")),
@@ -148,13 +170,8 @@ def _broken(problem: str, code: str) -> StreamEvent:
     return StreamEvent("error", {"error": f"The stream cannot be read: {problem}.", "code": code})
 
 
-def describe(body: bytes) -> str:
-    """Say what an unreadable body is, for a message."""
-    return f"{excerpt(body)!r}" if body.strip() else "an empty body"
-
-
 def error_from(status: int, headers: Mapping[str, str], body: bytes) -> errors.RunAgentError:
-    """Return the exception for an answer of status 300 or more, whatever its body."""
+    """Return the exception for an answer that is not a good one, whatever its body."""
     problem = _problem(body)
     details = problem.get("details")
     kind = errors.for_status(status)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
 
+_MAX_RETRY_DIGITS = 18  # int() refuses thousands
+
 
 class ServerSentEvent(NamedTuple):
     r"""One dispatched event.
@@ -112,13 +114,13 @@ class SSEDecoder:
             value = value.removeprefix(b" ")
             if name == b"data":
                 self._data.append(value)
-                self._data_size += len(value)
+                self._data_size += len(value) + 1
                 self._check_size()
             elif name == b"event":
                 self._event = value
             elif name == b"id":
                 if b"\0" not in value:
                     self._id = value.decode("utf-8", "replace")
-            elif name == b"retry" and value.isdigit():
+            elif name == b"retry" and value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
                 self.retry = int(value)
         return events
