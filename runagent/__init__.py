@@ -14,7 +14,7 @@ from runagent.errors import (
     TimeoutError,  # noqa: A004 - also the builtin, so that either catches it
     ValidationError,
 )
-from runagent.results import RateLimit, RunResult, StreamEvent
+from runagent.results import Entrypoint, RateLimit, RunResult, StreamEvent
 from runagent.stream import AsyncStream, Stream
 from runagent.version import __version__
 
@@ -30,6 +30,7 @@ __all__ = [
     "AsyncStream",
     "AsyncStreamGenerator",
     "AuthenticationError",
+    "Entrypoint",
     "InputData",
     "NetworkError",
     "OutputData",

@@ -75,6 +75,8 @@ def run(
                 finished.put((index, function(value, group)))  # type: ignore[arg-type]
             except BaseException as exc:  # noqa: BLE001 - raised in the thread that waits
                 finished.put((index, exc))
+                if not return_exceptions:
+                    return
 
     threads = [
         threading.Thread(target=work, name="runagent-batch", daemon=True)

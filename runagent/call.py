@@ -21,12 +21,12 @@ import httpx2
 
 from runagent import errors
 from runagent.config import Settings
-from runagent.results import RunResult
+from runagent.results import Entrypoint, RunResult
 from runagent.retry import RETRYABLE_STATUS, RetryPolicy
 from runagent.transport import Interruptible
 from runagent.version import USER_AGENT
 from runagent.wire import Input, Outgoing, Wire
-from runagent.wire.server import Entrypoint, ServerWire, entrypoints
+from runagent.wire.server import ServerWire, entrypoints
 
 E = TypeVar("E", bound=BaseException)
 
@@ -86,7 +86,8 @@ class Call(Interruptible):
         self._connection: httpcore2.AsyncNetworkStream | None = None
 
     def switch(self, wire: Wire) -> None:
-        """Go on over another wire: the first one does not lead to the agent."""
+        """Go on over another wire: what was sent over the first one did not reach the agent."""
+        self.attempts = 0
         self.wire = wire
         self._outgoing = wire.stream(self.data) if self.streams else wire.invoke(self.data)
 
@@ -203,7 +204,9 @@ class Call(Interruptible):
             self.attempts,
             _without(response.headers.get("x-request-id", "unknown"), self._settings.api_key),
         )
-        return self.wire.accepts(response.status_code, response.headers, streams=self.streams)
+        return self.wire.accepts(
+            self._outgoing, response.status_code, response.headers, streams=self.streams
+        )
 
     def result(self, response: httpx2.Response, body: bytes) -> RunResult:
         """Read a good answer to `run_generic`.

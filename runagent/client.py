@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from runagent import batch, config
 from runagent.encode import to_json
 from runagent.errors import RunAgentError, ValidationError
-from runagent.results import RunResult, StreamEvent
+from runagent.results import Entrypoint, RunResult, StreamEvent
 from runagent.stream import AsyncStream, Stream
 from runagent.wire import Input
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from runagent.session import AsyncSession, SyncSession
-    from runagent.wire.server import Entrypoint
-
 DEFAULT_POOL_SIZE = 100
 DEFAULT_CONCURRENCY = 16
 DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
@@ -195,14 +193,30 @@ class _BaseClient:
                 hint='Wrap it, for example as {"query": ...}.',
             )
         return (
-            Input(
-                to_json(input_data, name),
-                entrypoint,
-                to_json(list(input_args), "input_args") if input_args else b"[]",
-            ),
+            Input(to_json(input_data, name), entrypoint, to_json(list(input_args), "input_args")),
             self._settings.timeout if timeout is None else config.check_timeout(timeout),
             config.check_headers(headers, "headers"),
         )
+
+    def _prepare_entrypoint(
+        self,
+        input_data: Any,
+        timeout: float | None,
+        headers: Mapping[str, str] | None,
+        entrypoint: str | None,
+        input_args: Sequence[Any],
+        *,
+        streams: bool,
+    ) -> tuple[Input, float, Mapping[str, str]]:
+        tag = config.check_entrypoint(entrypoint, streams=streams)
+        if isinstance(input_args, (str, bytes, Mapping)) or not isinstance(input_args, Iterable):
+            raise ValidationError(
+                f"input_args is a {type(input_args).__name__}; positional arguments are a list.",
+                code="INVALID_INPUT",
+            )
+        if input_data is None:
+            input_data = {}
+        return self._prepare(input_data, timeout, headers, "input_data", tag, input_args)
 
     def _prepare_all(
         self,
@@ -331,18 +345,24 @@ class RunAgentClient(_BaseClient):
 
     def stream_events(
         self,
-        input_data: Mapping[str, Any],
+        input_data: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        entrypoint: str | None = None,
+        input_args: Sequence[Any] = (),
     ) -> Stream[StreamEvent]:
         """Stream the agent's answer as events, with the raw values the agent sent.
 
-        Arguments and exceptions are those of `run_generic_stream`.
+        Arguments and exceptions are those of `run_stream`.
 
         Returns:
             An iterator over every event of the stream, of kinds this version does not know too.
         """
-        return self._session.stream(*self._prepare(input_data, timeout, headers), _event)
+        prepared = self._prepare_entrypoint(
+            input_data, timeout, headers, entrypoint, input_args, streams=True
+        )
+        return self._session.stream(*prepared, _event)
 
     @overload
     def batch_run(
@@ -432,10 +452,10 @@ class RunAgentClient(_BaseClient):
             ValidationError: The agent has no such entrypoint, or it streams.
             RunAgentError: As for `run_generic`.
         """
-        config.check_entrypoint(entrypoint, streams=False)
-        return self._session.invoke(
-            *self._prepare(input_data or {}, timeout, headers, "input_data", entrypoint, input_args)
-        ).value
+        prepared = self._prepare_entrypoint(
+            input_data, timeout, headers, entrypoint, input_args, streams=False
+        )
+        return self._session.invoke(*prepared).value
 
     def run_stream(
         self,
@@ -448,15 +468,20 @@ class RunAgentClient(_BaseClient):
     ) -> Stream[str]:
         """Stream the answer of an entrypoint, whose tag ends in `_stream`.
 
-        Arguments are those of `run`; returns and raises as `run_generic_stream` does.
+        Arguments are those of `run`, but `timeout` bounds the silence of the server. A server
+        closes a stream whose reader pauses for long: `runagent serve` does after 20 to 40 s.
+
+        Returns:
+            As `run_generic_stream`; `stream_events` has chunks as they are.
+
+        Raises:
+            ValidationError: The agent has no such entrypoint, or it does not stream.
+            RunAgentError: As for `run_generic_stream`.
         """
-        config.check_entrypoint(entrypoint, streams=True)
-        return self._session.stream(
-            *self._prepare(
-                input_data or {}, timeout, headers, "input_data", entrypoint, input_args
-            ),
-            _text,
+        prepared = self._prepare_entrypoint(
+            input_data, timeout, headers, entrypoint, input_args, streams=True
         )
+        return self._session.stream(*prepared, _text)
 
     def entrypoints(
         self, timeout: float | None = None, headers: Mapping[str, str] | None = None
@@ -464,7 +489,8 @@ class RunAgentClient(_BaseClient):
         """List the agent's entrypoints, which only `runagent serve` has.
 
         Raises:
-            RunAgentError: As for `run_generic`; `AgentNotFoundError` also if the server has none.
+            ValidationError: Agents of this server have no named entrypoints.
+            RunAgentError: As for `run_generic`.
         """
         _, seconds, checked = self._prepare({}, timeout, headers)
         return self._session.entrypoints(seconds, checked)
@@ -542,12 +568,18 @@ class AsyncRunAgentClient(_BaseClient):
 
     def stream_events(
         self,
-        input_data: Mapping[str, Any],
+        input_data: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        entrypoint: str | None = None,
+        input_args: Sequence[Any] = (),
     ) -> AsyncStream[StreamEvent]:
         """Stream the agent's answer as events, as `RunAgentClient.stream_events` does."""
-        return self._session.stream(*self._prepare(input_data, timeout, headers), _event)
+        prepared = self._prepare_entrypoint(
+            input_data, timeout, headers, entrypoint, input_args, streams=True
+        )
+        return self._session.stream(*prepared, _event)
 
     @overload
     async def batch_run(
@@ -606,9 +638,8 @@ class AsyncRunAgentClient(_BaseClient):
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Run an entrypoint of the agent and return its answer, as `RunAgentClient.run` does."""
-        config.check_entrypoint(entrypoint, streams=False)
-        prepared = self._prepare(
-            input_data or {}, timeout, headers, "input_data", entrypoint, input_args
+        prepared = self._prepare_entrypoint(
+            input_data, timeout, headers, entrypoint, input_args, streams=False
         )
         return (await self._session.invoke(*prepared)).value
 
@@ -622,13 +653,10 @@ class AsyncRunAgentClient(_BaseClient):
         headers: Mapping[str, str] | None = None,
     ) -> AsyncStream[str]:
         """Stream the answer of an entrypoint, as `RunAgentClient.run_stream` does."""
-        config.check_entrypoint(entrypoint, streams=True)
-        return self._session.stream(
-            *self._prepare(
-                input_data or {}, timeout, headers, "input_data", entrypoint, input_args
-            ),
-            _text,
+        prepared = self._prepare_entrypoint(
+            input_data, timeout, headers, entrypoint, input_args, streams=True
         )
+        return self._session.stream(*prepared, _text)
 
     async def entrypoints(
         self, timeout: float | None = None, headers: Mapping[str, str] | None = None

@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 
 from runagent import registry
 from runagent.errors import AuthenticationError, ValidationError
+from runagent.wire import GENERIC, GENERIC_STREAM, STREAM_SUFFIX
 
 
 class Secret(str):
@@ -310,18 +311,22 @@ def check_count(value: object, source: str) -> int:
     return value
 
 
-def check_entrypoint(tag: object, *, streams: bool) -> None:
-    """Check an entrypoint's tag, `None` for the usual one: one that ends in `_stream` streams."""
-    if tag is None:
-        return
+def check_entrypoint(tag: object, *, streams: bool) -> str | None:
+    """Return the tag of an entrypoint that streams or does not, `None` for the usual one."""
+    if tag is None or tag == (GENERIC_STREAM if streams else GENERIC):
+        return None
     if not isinstance(tag, str) or not tag:
         _refuse("entrypoint=", tag, "is not the tag of an entrypoint")
-    if tag.endswith("_stream") and not streams:
+    if tag.endswith(STREAM_SUFFIX) and not streams:
         _refuse("entrypoint=", tag, "streams its answer", "Call it with run_stream.")
-    if streams and not tag.endswith("_stream"):
+    if streams and not tag.endswith(STREAM_SUFFIX):
         _refuse(
-            "entrypoint=", tag, 'does not stream: its tag does not end in "_stream"', "Use run."
+            "entrypoint=",
+            tag,
+            f"does not stream: its tag does not end in {STREAM_SUFFIX!r}",
+            "Call it with run.",
         )
+    return tag
 
 
 def check_agent_id(agent_id: object) -> str:

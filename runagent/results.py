@@ -86,6 +86,26 @@ class StreamEvent:
     text: str | None = None
 
 
+@dataclass(frozen=True)
+class Entrypoint:
+    """A named way into an agent that `runagent serve` serves.
+
+    Attributes:
+        tag: Its name; one that ends in `_stream` streams.
+        file: The file it is in, `None` if the server does not say.
+        module: The function's name, `None` if the server does not say.
+    """
+
+    tag: str
+    file: str | None = None
+    module: str | None = None
+
+    @property
+    def streams(self) -> bool:
+        """Whether it streams its answer."""
+        return self.tag.endswith("_stream")
+
+
 def number(value: object) -> float | None:
     """Return what a server sent as a finite number, `None` if it is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):

@@ -13,7 +13,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from contextlib import aclosing, closing, contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any, TypeVar
 
 import anyio
@@ -23,8 +23,8 @@ import httpx2
 from runagent.batch import Group
 from runagent.call import MAX_ERROR_BODY, Call, bare
 from runagent.config import Settings, is_loopback
-from runagent.errors import AgentNotFoundError, RunAgentError, StreamError, ValidationError
-from runagent.results import RunResult, StreamEvent
+from runagent.errors import RunAgentError, StreamError, ValidationError
+from runagent.results import Entrypoint, RunResult, StreamEvent
 from runagent.stream import AsyncStream, Stream, StreamState
 from runagent.transport import (
     AsyncConnections,
@@ -34,7 +34,7 @@ from runagent.transport import (
 )
 from runagent.wire import Input, Outgoing, StreamReader, Wire
 from runagent.wire.rest import RestWire
-from runagent.wire.server import Entrypoint, ServerWire, entrypoints, served_agent
+from runagent.wire.server import ServerWire, served_agent
 
 T = TypeVar("T")
 
@@ -85,14 +85,27 @@ class _Session:
         self, data: Input, timeout: float, headers: Mapping[str, str], *, streams: bool
     ) -> Call:
         wire = self._wire
-        if data.entrypoint is not None:
-            if self._settings.protocol == "rest":
-                raise ValidationError(
-                    f'The protocol "rest" has no entrypoints such as {data.entrypoint!r}.',
-                    code="INVALID_INPUT",
-                )
+        if not data.is_generic:
+            if self._is_certain and wire is self._rest:
+                raise self._no_entrypoints()
             wire = self._server
         return Call(self._settings, wire, data, streams=streams, timeout=timeout, headers=headers)
+
+    def _look_up(self, timeout: float, headers: Mapping[str, str]) -> Call:
+        """Return a call that asks for the agent's entrypoints."""
+        if self._is_certain and self._wire is self._rest:
+            raise self._no_entrypoints()
+        call = self._call(Input(b"{}"), timeout, headers, streams=False)
+        call.look(self._server)
+        return call
+
+    def _no_entrypoints(self) -> ValidationError:
+        return ValidationError(
+            f"The agents of {self._settings.base_url} have no named entrypoints.",
+            code="NO_ENTRYPOINTS",
+            hint="Use run_generic or run_generic_stream: named entrypoints are those of agents "
+            "that `runagent serve` serves.",
+        )
 
     def _adopt(self, other: _Session) -> None:
         """Take over which protocol the same server was found to speak."""
@@ -102,41 +115,43 @@ class _Session:
             if other._wire is other._server:
                 self._wire = self._server
 
-    def _leads_nowhere(self, call: Call, failure: Exception) -> bool:
+    def _must_look(self, call: Call) -> bool:
+        """Whether `call` may only be sent to a server that is known to have entrypoints."""
+        return not self._is_certain and call.wire is self._server
+
+    def _leads_nowhere(self, call: Call, error: RunAgentError) -> bool:
         """Whether the server has no such path, and may speak the other protocol."""
         return (
             call.wire is self._rest
             and not (self._is_certain and self._wire is self._rest)
-            and isinstance(failure, RunAgentError)
-            and failure.status_code in (404, 405)
-            and failure.code is None
+            and error.status_code in (404, 405)
+            and error.code is None
         )
 
     def _settle(self, health: bytes | None) -> None:
-        """Decide which protocol the server speaks, from its answer to a look at its health.
+        """Decide which protocol the server speaks, if it answered a look at its health."""
+        if health is not None:
+            if served_agent(health) is not None:
+                self._wire = self._server
+            self._is_certain = True
+            logger.debug("%s speaks the protocol %r", self._settings.base_url, self._wire.name)
+
+    def _question(self, call: Call, failure: Exception) -> Outgoing | None:
+        """Return the request whose answer says more about a failure, if there is one."""
+        return self._server.question(failure) if call.wire is self._server else None
+
+    def _redirect(self, call: Call) -> bool:
+        """Send a call over the wire that was settled on; return whether that is another one.
 
         Raises:
-            AgentNotFoundError: It serves another agent.
+            ValidationError: That wire has no entrypoints.
         """
-        agent_id = None if health is None else served_agent(health)
-        if agent_id is not None:
-            self._wire = self._server
-        self._is_certain = True
-        logger.debug("%s speaks the protocol %r", self._settings.base_url, self._wire.name)
-        if agent_id and agent_id != self._settings.agent_id:
-            raise AgentNotFoundError(
-                f"{self._settings.base_url} serves the agent {agent_id!r}, "
-                f"not {self._settings.agent_id!r}.",
-                code="AGENT_NOT_FOUND",
-            )
-
-    def _misses_entrypoint(self, call: Call, failure: Exception) -> bool:
-        return (
-            call.wire is self._server
-            and isinstance(failure, ValidationError)
-            and failure.code == "NOT_FOUND"
-            and failure.hint is None
-        )
+        if not self._is_certain or call.wire is self._wire:
+            return False
+        if call.wire is self._server:
+            raise self._no_entrypoints()
+        call.switch(self._wire)
+        return True
 
     def _result(self, call: Call, response: httpx2.Response, body: bytes) -> RunResult:
         if len(body) > self._max_size:
@@ -152,10 +167,14 @@ class _Session:
         return call.wire.reader(call.data, self._max_size)
 
     def _read(
-        self, reader: StreamReader, data: bytes, state: StreamState, select: Select[T]
+        self,
+        reader: StreamReader,
+        events: list[StreamEvent],
+        state: StreamState,
+        select: Select[T],
     ) -> Iterator[T]:
-        """Yield what the next bytes of a stream hold, up to its end."""
-        for event in reader.feed(data):
+        """Yield what the next events of a stream hold, up to its end."""
+        for event in events:
             if event.kind == "error":
                 raise reader.failure(event)
             state.take(event)
@@ -198,14 +217,6 @@ async def _body_async(response: httpx2.Response, limit: int) -> bytes:
     return bytes(body)
 
 
-def _entrypoints_hint(architecture: bytes | None) -> str | None:
-    try:
-        found = [] if architecture is None else entrypoints(architecture)
-    except ValueError:
-        return None
-    return f"It has {', '.join(repr(entrypoint.tag) for entrypoint in found)}." if found else None
-
-
 def _upgraded(response: httpx2.Response) -> Any:
     """Return the socket behind an answer that switched protocols, `None` for any other."""
     if response.status_code != httpx2.codes.SWITCHING_PROTOCOLS:
@@ -228,47 +239,62 @@ def _as_http_errors() -> Iterator[None]:
 # generator nor its caller's cancellation can own, and close on late pongs, which busy agents send.
 
 
-def _chunks(
+def _arrivals(
     response: httpx2.Response, reader: StreamReader, silence: float | None
-) -> Generator[bytes, None, None]:
-    """Yield the bytes of a stream as they come, and send what its protocol asks for."""
+) -> Iterator[list[StreamEvent]]:
+    """Return the events of a stream as they come, and send what its protocol asks for."""
     network = _upgraded(response)
     if network is None:
-        yield from response.iter_bytes()
-        return
-    try:
-        while True:
-            with _as_http_errors():
-                if outgoing := reader.outgoing():
-                    network.write(outgoing, silence)
-                data = network.read(READ_SIZE, silence)
+        return map(reader.feed, response.iter_bytes())
+    return _received(network, reader, silence)
+
+
+def _received(
+    network: Any, reader: StreamReader, silence: float | None
+) -> Iterator[list[StreamEvent]]:
+    with _as_http_errors():
+        network.write(reader.outgoing(), silence)
+    while True:
+        with _as_http_errors():
+            data = network.read(READ_SIZE, silence)
             if not data:
                 return
-            yield data
-    finally:
+            events = reader.feed(data)
+            if outgoing := reader.outgoing():
+                network.write(outgoing, silence)
+        yield events
+
+
+def _say_goodbye(response: httpx2.Response, reader: StreamReader) -> None:
+    network = _upgraded(response)
+    if network is not None:
         with suppress(httpcore2.NetworkError, httpcore2.TimeoutException):
             network.write(reader.closing(), GOODBYE_TIMEOUT)
 
 
-async def _chunks_async(
+async def _arrivals_async(
     response: httpx2.Response, reader: StreamReader, silence: float | None
-) -> AsyncGenerator[bytes, None]:
-    """Yield the bytes of a stream as they come, and send what its protocol asks for."""
+) -> AsyncGenerator[list[StreamEvent], None]:
+    """Yield the events of a stream as they come, and send what its protocol asks for."""
     network = _upgraded(response)
     if network is None:
-        async with aclosing(response.aiter_bytes()) as chunks:
+        # The response first: cancelled now, the generators around it must have nothing to wait for.
+        async with aclosing(response.aiter_bytes()) as chunks, aclosing(response):
             async for data in chunks:
-                yield data
+                yield reader.feed(data)
         return
     try:
+        with _as_http_errors():
+            await network.write(reader.outgoing(), silence)
         while True:
             with _as_http_errors():
+                data = await network.read(READ_SIZE, silence)
+                if not data:
+                    return
+                events = reader.feed(data)
                 if outgoing := reader.outgoing():
                     await network.write(outgoing, silence)
-                data = await network.read(READ_SIZE, silence)
-            if not data:
-                return
-            yield data
+            yield events
     finally:
         with anyio.CancelScope(shield=True):
             with suppress(httpcore2.NetworkError, httpcore2.TimeoutException):
@@ -276,9 +302,9 @@ async def _chunks_async(
             await response.aclose()
 
 
-async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
-    """Return the next bytes of a stream, `None` at its end."""
-    return await anext(chunks, None)
+async def _next(arrivals: AsyncIterator[list[StreamEvent]]) -> list[StreamEvent] | None:
+    """Return the next events of a stream, `None` at its end."""
+    return await anext(arrivals, None)
 
 
 class SyncSession(_Session):
@@ -328,19 +354,19 @@ class SyncSession(_Session):
             self._connections.close()
 
     def _items(self, call: Call, select: Select[T], state: StreamState) -> Generator[T, None, None]:
-        response = None
+        response = reader = None
         try:
             response = self._perform(call, lambda response: response)
             reader = self._reader(call, response, state)
-            with closing(_chunks(response, reader, call.silence)) as chunks:
-                while True:
-                    with call.scope():
-                        data = next(chunks, None)
-                    if data is None:
-                        break
-                    yield from self._read(reader, data, state, select)
-                    if state.done:
-                        return
+            arrivals = _arrivals(response, reader, call.silence)
+            while True:
+                with call.scope():
+                    events = next(arrivals, None)
+                if events is None:
+                    break
+                yield from self._read(reader, events, state, select)
+                if state.done:
+                    return
             failure: Exception = call.cut_off()
         except FAILURES as exc:
             failure = exc
@@ -348,11 +374,11 @@ class SyncSession(_Session):
             raise bare(exc)  # noqa: B904
         finally:
             if response is not None:
+                if reader is not None:
+                    _say_goodbye(response, reader)
                 response.close()
-        if self._misses_entrypoint(call, failure):
-            self._name_entrypoints(call, failure)
         if not call.interrupted:
-            raise _with_text(call.error(failure), state)
+            raise _with_text(call.error(self._explained(call, failure)), state)
 
     def _perform(self, call: Call, receive: Callable[[httpx2.Response], T]) -> T:
         """Send the call's request until `receive` has taken a good answer to it."""
@@ -360,51 +386,64 @@ class SyncSession(_Session):
         call.start()
         while True:
             try:
+                if self._must_look(call):
+                    self._look(call)
                 with call.scope(call.remaining):
                     response = http.send(call.request(http), stream=True, follow_redirects=False)
                     try:
                         if call.answered(response):
                             return receive(response)
-                        raise call.refusal(response, _body(response, MAX_ERROR_BODY))
+                        error = call.refusal(response, _body(response, MAX_ERROR_BODY))
                     except BaseException:
                         response.close()
                         raise
+                if self._leads_nowhere(call, error) and self._look(call):
+                    continue
+                failure: Exception = self._explained(call, error)
             except FAILURES as exc:
                 failure = exc
             except BaseException as exc:  # noqa: BLE001 - raised again
                 raise bare(exc)  # noqa: B904
-            if self._leads_nowhere(call, failure):
-                with self._probing:
-                    if not self._is_certain:
-                        self._settle(self._fetch(call, self._server.health()))
-                if self._wire is self._server:
-                    call.switch(self._server)
-                    continue
-            elif self._misses_entrypoint(call, failure):
-                self._name_entrypoints(call, failure)
             call.wait(call.next_delay(failure))
 
-    def _fetch(self, call: Call, outgoing: Outgoing) -> bytes | None:
-        """Ask the server about itself within the time of `call`; `None` if it does not say."""
+    def _look(self, call: Call) -> bool:
+        """Find out what the server speaks; return whether `call` must be sent in another way."""
+        if self._probing.acquire(timeout=min(call.remaining, threading.TIMEOUT_MAX)):
+            try:
+                if not self._is_certain:
+                    self._settle(self._ask(call, self._server.health()))
+            finally:
+                self._probing.release()
+        return self._redirect(call)
+
+    def _ask(self, call: Call, outgoing: Outgoing) -> bytes | None:
+        """Ask the server about itself within half the time `call` has left.
+
+        Returns:
+            What it answers, nothing if it refuses; `None` if there was no answer.
+        """
         http = self._connections.client()
         try:
-            with call.scope(call.remaining):
+            with call.scope(call.remaining / 2):
                 response = http.send(
                     call.side_request(http, outgoing), stream=True, follow_redirects=False
                 )
                 body = _body(response, MAX_ERROR_BODY)
         except FAILURES:
             return None
-        return body if response.is_success else None
+        return body if response.is_success else b""
 
-    def _name_entrypoints(self, call: Call, failure: Exception) -> None:
-        assert isinstance(failure, RunAgentError)
-        failure.hint = _entrypoints_hint(self._fetch(call, self._server.architecture()))
+    def _explained(self, call: Call, failure: Exception) -> Exception:
+        """Return a failure with what the server says of itself added, where that helps."""
+        question = self._question(call, failure)
+        if question is None:
+            return failure
+        answer = self._ask(call, question)
+        return failure if answer is None else self._server.explain(failure, answer)
 
     def entrypoints(self, timeout: float, headers: Mapping[str, str]) -> list[Entrypoint]:
         """Ask the server which entrypoints the agent has."""
-        call = self._call(Input(b"{}"), timeout, headers, streams=False)
-        call.look(self._server)
+        call = self._look_up(timeout, headers)
         return self._perform(
             call, lambda response: call.entrypoints(response, _body(response, MAX_ERROR_BODY))
         )
@@ -466,22 +505,22 @@ class AsyncSession(_Session):
             async with self._connections.client(call.remaining) as http:
                 response = await self._perform(call, http, receive)
                 reader = self._reader(call, response, state)
-                async with aclosing(_chunks_async(response, reader, call.silence)) as chunks:
-                    data = await unregistered(_next(chunks))
-                    while data is not None:
-                        for item in self._read(reader, data, state, select):
+                async with aclosing(_arrivals_async(response, reader, call.silence)) as arrivals:
+                    events = await unregistered(_next(arrivals))
+                    while events is not None:
+                        for item in self._read(reader, events, state, select):
                             yield item
                         if state.done:
                             return
-                        data = await _next(chunks)
+                        events = await _next(arrivals)
             failure: Exception = call.cut_off()
         except FAILURES as exc:
             failure = exc
         except BaseException as exc:  # noqa: BLE001 - raised again
             raise bare(exc)  # noqa: B904
-        if self._misses_entrypoint(call, failure):
+        if self._question(call, failure) is not None:
             async with self._connections.client(call.remaining) as http:
-                await self._name_entrypoints(http, call, failure)
+                failure = await self._explained(call, http, failure)
         raise _with_text(call.error(failure), state)
 
     async def _perform(
@@ -493,6 +532,8 @@ class AsyncSession(_Session):
         """Send the call's request until `receive` has taken a good answer to it."""
         while True:
             try:
+                if self._must_look(call):
+                    await self._look(call, http)
                 with anyio.fail_after(call.remaining):
                     response = await http.send(
                         call.request(http), stream=True, follow_redirects=False
@@ -500,48 +541,56 @@ class AsyncSession(_Session):
                     try:
                         if call.answered(response):
                             return await receive(response)
-                        raise call.refusal(response, await _body_async(response, MAX_ERROR_BODY))
+                        error = call.refusal(response, await _body_async(response, MAX_ERROR_BODY))
                     except BaseException:
                         await response.aclose()
                         raise
+                if self._leads_nowhere(call, error) and await self._look(call, http):
+                    continue
+                failure: Exception = await self._explained(call, http, error)
             except FAILURES as exc:
                 failure = exc
             except BaseException as exc:  # noqa: BLE001 - raised again
                 raise bare(exc)  # noqa: B904
-            if self._leads_nowhere(call, failure):
-                if not self._is_certain:
-                    self._settle(await self._fetch(http, call, self._server.health()))
-                if self._wire is self._server:
-                    call.switch(self._server)
-                    continue
-            elif self._misses_entrypoint(call, failure):
-                await self._name_entrypoints(http, call, failure)
             await anyio.sleep(call.next_delay(failure))
 
-    async def _fetch(
-        self, http: httpx2.AsyncClient, call: Call, outgoing: Outgoing
-    ) -> bytes | None:
-        """Ask the server about itself within the time of `call`; `None` if it does not say."""
+    async def _look(self, call: Call, http: httpx2.AsyncClient) -> bool:
+        """Find out what the server speaks; return whether `call` must be sent in another way."""
+        with anyio.move_on_after(call.remaining):
+            async with self._connections.probing():
+                if not self._is_certain:
+                    self._settle(await self._ask(call, http, self._server.health()))
+        return self._redirect(call)
+
+    async def _ask(self, call: Call, http: httpx2.AsyncClient, outgoing: Outgoing) -> bytes | None:
+        """Ask the server about itself within half the time `call` has left.
+
+        Returns:
+            What it answers, nothing if it refuses; `None` if there was no answer.
+        """
         try:
-            with anyio.fail_after(call.remaining):
+            with anyio.fail_after(call.remaining / 2):
                 response = await http.send(
                     call.side_request(http, outgoing), stream=True, follow_redirects=False
                 )
                 body = await _body_async(response, MAX_ERROR_BODY)
         except FAILURES:
             return None
-        return body if response.is_success else None
+        return body if response.is_success else b""
 
-    async def _name_entrypoints(
-        self, http: httpx2.AsyncClient, call: Call, failure: Exception
-    ) -> None:
-        assert isinstance(failure, RunAgentError)
-        failure.hint = _entrypoints_hint(await self._fetch(http, call, self._server.architecture()))
+    async def _explained(
+        self, call: Call, http: httpx2.AsyncClient, failure: Exception
+    ) -> Exception:
+        """Return a failure with what the server says of itself added, where that helps."""
+        question = self._question(call, failure)
+        if question is None:
+            return failure
+        answer = await self._ask(call, http, question)
+        return failure if answer is None else self._server.explain(failure, answer)
 
     async def entrypoints(self, timeout: float, headers: Mapping[str, str]) -> list[Entrypoint]:
         """Ask the server which entrypoints the agent has."""
-        call = self._call(Input(b"{}"), timeout, headers, streams=False)
-        call.look(self._server)
+        call = self._look_up(timeout, headers)
 
         async def receive(response: httpx2.Response) -> list[Entrypoint]:
             return call.entrypoints(response, await _body_async(response, MAX_ERROR_BODY))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -99,6 +100,8 @@ class Stream(_Facts, Generator[T, None, None], Generic[T]):
         self._items = items
         self._state = state
         self._interrupt = interrupt
+        # At exit, too: a generator left to the interpreter's last moments finds half of it gone.
+        weakref.finalize(self, _close, items)
 
     def __iter__(self) -> Stream[T]:
         return self
@@ -119,9 +122,7 @@ class Stream(_Facts, Generator[T, None, None], Generic[T]):
 
         The thread that waits for a chunk meanwhile sees the stream end.
         """
-        try:
-            self._items.close()
-        except ValueError:  # another thread is in `next`
+        if not _close(self._items):
             self._interrupt()
 
     def __enter__(self) -> Stream[T]:
@@ -134,6 +135,15 @@ class Stream(_Facts, Generator[T, None, None], Generic[T]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _close(items: Generator[Any, None, None]) -> bool:
+    """Close a generator; return whether that was possible: not while another thread is in it."""
+    try:
+        items.close()
+    except ValueError:
+        return False
+    return True
 
 
 class AsyncStream(_Facts, AsyncGenerator[T, None], Generic[T]):

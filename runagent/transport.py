@@ -177,6 +177,9 @@ class AsyncConnections:
         self.options = options
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
         self._lock = threading.Lock()
+        self._probing: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+            weakref.WeakKeyDictionary()
+        )
         self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopConnections] = (
             weakref.WeakKeyDictionary()
         )
@@ -193,6 +196,11 @@ class AsyncConnections:
             if entry is None or entry.http.is_closed:
                 entry = self._by_loop[loop] = _LoopConnections(self.options)
         return Lease(entry.http, entry, seconds)
+
+    def probing(self) -> asyncio.Lock:
+        """Return what a task of the running loop holds while it finds out what a server speaks."""
+        with self._lock:
+            return self._probing.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
     async def aclose(self) -> None:
         """Close the connections of the running loop, and have other running loops close theirs."""

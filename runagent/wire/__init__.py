@@ -11,6 +11,9 @@ from runagent.errors import RunAgentError
 from runagent.results import RunResult, StreamEvent
 
 __all__ = [
+    "GENERIC",
+    "GENERIC_STREAM",
+    "STREAM_SUFFIX",
     "Input",
     "Outgoing",
     "StreamReader",
@@ -20,6 +23,15 @@ __all__ = [
     "excerpt",
     "parse_json",
 ]
+
+GENERIC = "generic"
+"""The tag of the usual entrypoint."""
+
+GENERIC_STREAM = "generic_stream"
+"""The tag of the usual entrypoint that streams."""
+
+STREAM_SUFFIX = "_stream"
+"""What the tags of entrypoints that stream end in."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,11 @@ class Input:
     content: bytes = field(repr=False)
     entrypoint: str | None = None
     args: bytes = field(default=b"[]", repr=False)
+
+    @property
+    def is_generic(self) -> bool:
+        """Whether it is for the usual entrypoint, with no positional arguments."""
+        return self.entrypoint is None and self.args == b"[]"
 
 
 @dataclass(frozen=True)
@@ -89,8 +106,10 @@ class Wire(Protocol):
     def stream(self, data: Input) -> Outgoing:
         """Return the request that starts a stream with this input."""
 
-    def accepts(self, status: int, headers: Mapping[str, str], *, streams: bool) -> bool:
-        """Whether an answer begins as a good one to `stream`, or to `invoke`, does."""
+    def accepts(
+        self, sent: Outgoing, status: int, headers: Mapping[str, str], *, streams: bool
+    ) -> bool:
+        """Whether an answer begins as a good one to `stream`, or to any other request, does."""
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> RunResult:
         """Read the answer to `invoke`.

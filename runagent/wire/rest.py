@@ -47,7 +47,14 @@ class RestWire:
             {"Content-Type": "application/json", "Accept": accept},
         )
 
-    def accepts(self, status: int, headers: Mapping[str, str], *, streams: bool) -> bool:
+    def accepts(
+        self,
+        sent: Outgoing,  # noqa: ARG002
+        status: int,
+        headers: Mapping[str, str],
+        *,
+        streams: bool,
+    ) -> bool:
         """Whether the status is good and, for a stream, the content type too."""
         kind = headers.get("content-type", _EVENT_STREAM).partition(";")[0].strip().lower()
         if streams:
@@ -202,9 +209,19 @@ def _problem(body: bytes) -> dict[str, Any]:
     if isinstance(problem, dict):
         return problem
     if "detail" in data:
-        detail = data["detail"]
-        return {"message": detail if isinstance(detail, str) else excerpt(str(detail)), **data}
+        return {"message": _detail(data["detail"]), **data}
     return data
+
+
+def _detail(detail: Any) -> str:
+    """Return the message in what FastAPI sends: a text, or a list of what is wrong and where."""
+    if isinstance(detail, str):
+        return detail
+    try:
+        problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in detail]
+    except (TypeError, KeyError):
+        return excerpt(str(detail))
+    return excerpt("; ".join(problems))
 
 
 def _text(value: Any) -> str | None:

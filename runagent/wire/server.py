@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from runagent import errors
-from runagent.results import RunResult, StreamEvent
-from runagent.wire import Input, Outgoing, chunk_text, describe, excerpt, parse_json
+from runagent.results import Entrypoint, RunResult, StreamEvent
+from runagent.wire import (
+    GENERIC,
+    GENERIC_STREAM,
+    Input,
+    Outgoing,
+    chunk_text,
+    describe,
+    excerpt,
+    parse_json,
+)
 from runagent.wire.rest import error_from
-
-INVOKE_TAG = "generic"
-STREAM_TAG = "generic_stream"
-STREAM_SUFFIX = "_stream"
 
 _KINDS: Mapping[str, type[errors.RunAgentError]] = {
     "AUTHENTICATION_ERROR": errors.AuthenticationError,
     "PERMISSION_ERROR": errors.AuthenticationError,
-    "NOT_FOUND": errors.ValidationError,  # an entrypoint; an unknown agent has no code
     "VALIDATION_ERROR": errors.ValidationError,
     "TIMEOUT_ERROR": errors.TimeoutError,
 }
 _FAILED = frozenset({"stream_error", "stream_failed", "stream_interrupted", "stream_retry"})
+_TYPES = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
+_CLOSE_HINTS = {
+    1009: "The input is larger than the server takes.",
+    1011: "The server closes a stream whose reader pauses for more than about 20 s.",
+}
 _INFINITIES = {"inf": math.inf, "-inf": -math.inf}
 
 
@@ -43,9 +50,6 @@ class ServerWire:
     base_url: str
     agent: str
     name: str = "server"
-    _nonce: str = field(
-        default_factory=lambda: base64.b64encode(secrets.token_bytes(16)).decode(), repr=False
-    )
 
     @property
     def root(self) -> str:
@@ -60,12 +64,14 @@ class ServerWire:
         return Outgoing(
             "POST",
             self._url("run"),
-            _request(data, INVOKE_TAG),
+            _request(data, GENERIC),
             {"Content-Type": "application/json", "Accept": "application/json"},
         )
 
     def stream(self, data: Input) -> Outgoing:  # noqa: ARG002 - it is sent once the socket is open
         """Return the request that opens the WebSocket of a stream."""
+        from wsproto.utilities import generate_nonce  # noqa: PLC0415 - only streams load it
+
         return Outgoing(
             "GET",
             self._url("run-stream"),
@@ -73,7 +79,7 @@ class ServerWire:
             {
                 "Connection": "Upgrade",
                 "Upgrade": "websocket",
-                "Sec-WebSocket-Key": self._nonce,
+                "Sec-WebSocket-Key": generate_nonce().decode(),
                 "Sec-WebSocket-Version": "13",
             },
             key_in_query=True,
@@ -90,16 +96,16 @@ class ServerWire:
     def _get(self, url: str) -> Outgoing:
         return Outgoing("GET", url, None, {"Accept": "application/json"})
 
-    def accepts(self, status: int, headers: Mapping[str, str], *, streams: bool) -> bool:
+    def accepts(
+        self, sent: Outgoing, status: int, headers: Mapping[str, str], *, streams: bool
+    ) -> bool:
         """Whether the status is good and, for a stream, the WebSocket is open."""
-        if streams:
-            return status == 101 and headers.get("sec-websocket-accept") == self._accept()  # noqa: PLR2004
-        return 200 <= status < 300  # noqa: PLR2004
+        if not streams:
+            return 200 <= status < 300  # noqa: PLR2004
+        from wsproto.utilities import generate_accept_token  # noqa: PLC0415
 
-    def _accept(self) -> str:
-        # https://www.rfc-editor.org/rfc/rfc6455#section-1.3
-        proof = f"{self._nonce}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()
-        return base64.b64encode(hashlib.sha1(proof, usedforsecurity=False).digest()).decode()
+        proof = generate_accept_token(sent.headers["Sec-WebSocket-Key"].encode()).decode()
+        return status == 101 and headers.get("sec-websocket-accept") == proof  # noqa: PLR2004
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> RunResult:
         """Read an answer to `invoke`; a status of 200 may be a failure too."""
@@ -107,8 +113,10 @@ class ServerWire:
             data = parse_json(body)
         except ValueError as exc:
             raise _unreadable(status, body, str(exc)) from None
-        if not isinstance(data, dict) or ("success" in data and not data["success"]):
-            raise self.error(status, headers, body)
+        if not isinstance(data, dict):
+            raise _unreadable(status, body, "an object was expected")
+        if "success" in data and not data["success"]:
+            raise _refusal(status, headers, body)
         value = _result(data)
         request_id = data.get("request_id")
         return RunResult(
@@ -120,20 +128,57 @@ class ServerWire:
         )
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> errors.RunAgentError:
-        """Read an answer that is not a good one, in any of the shapes it comes in."""
-        error = error_from(status, headers, body)
-        kind = _KINDS.get(error.code or "")
-        if kind is not None:
-            error = _like(kind, error)
-        elif status == 403 and not body:  # noqa: PLR2004
+        """Read an answer that is not accepted, in any of the shapes it comes in."""
+        error = _refusal(status, headers, body)
+        agent_id = unquote(self.agent)
+        if status < 300:  # noqa: PLR2004
+            error.code = error.code or "INVALID_RESPONSE"
+            error.hint = (
+                "A WebSocket was expected. Check the base URL: something between here and the "
+                "agent may have answered, or may let no WebSockets through."
+            )
+        elif status == 403 and error.code is None:  # noqa: PLR2004
             # An upgrade to a path that is not routed is refused like one with a wrong key.
-            error.message = "The server refused to open a stream for this agent."
+            error.message = f"The server refused to stream from the agent {agent_id!r}."
             error.hint = "Check the agent's id, and the API key if the server asks for one."
+        elif status == 404 and error.code is None:  # noqa: PLR2004
+            error.message = f"The server knows no agent {agent_id!r}."
+        elif status == 500 and error.code is None:  # noqa: PLR2004
+            error.code = "AGENT_ERROR"  # the agent ran, and ended with SystemExit
         return error
+
+    def question(self, error: Exception) -> Outgoing | None:
+        """Return the request whose answer says more about an error, if there is one."""
+        if not isinstance(error, errors.RunAgentError):
+            return None
+        if isinstance(error, errors.ValidationError) and error.code == "NOT_FOUND":
+            return self.architecture()
+        if error.status_code in (403, 404) and error.code is None:
+            return self.health()
+        return None
+
+    def explain(self, error: Exception, answer: bytes) -> Exception:
+        """Return an error that says more, if the answer to its `question` allows it."""
+        if isinstance(error, errors.ValidationError):
+            try:
+                tags = ", ".join(repr(entrypoint.tag) for entrypoint in entrypoints(answer))
+            except ValueError:
+                return error
+            error.hint = f"The agent has {tags or 'none'}."
+            return error
+        served = served_agent(answer)
+        agent_id = unquote(self.agent)
+        if not served or served == agent_id:
+            return error
+        return errors.AgentNotFoundError(
+            f"{self.base_url} serves the agent {served!r}, not {agent_id!r}.",
+            "AGENT_NOT_FOUND",
+            status_code=404,
+        )
 
     def reader(self, data: Input, max_message_size: int) -> WebSocketReader:
         """Return what reads the messages of a stream."""
-        return WebSocketReader(_request(data, STREAM_TAG), max_message_size)
+        return WebSocketReader(_request(data, GENERIC_STREAM), max_message_size)
 
 
 def _request(data: Input, default_tag: str) -> bytes:
@@ -143,6 +188,14 @@ def _request(data: Input, default_tag: str) -> bytes:
         data.args,
         data.content,
     )
+
+
+def _refusal(status: int, headers: Mapping[str, str], body: bytes) -> errors.RunAgentError:
+    error = error_from(status, headers, body)
+    if error.code == "NOT_FOUND" and error.message.startswith("Entrypoint"):
+        return _like(errors.ValidationError, error)
+    kind = _KINDS.get(error.code or "")
+    return error if kind is None else _like(kind, error)
 
 
 def _like(kind: type[errors.RunAgentError], error: errors.RunAgentError) -> errors.RunAgentError:
@@ -189,14 +242,17 @@ def decode(content: Any) -> Any:
             structure = parse_json(content)
         except ValueError:
             return content
-    if not isinstance(structure, dict) or set(structure) != {"type", "payload"}:
+    if not isinstance(structure, dict) or structure.keys() != {"type", "payload"}:
         return content
     kind, payload = structure["type"], structure["payload"]
+    if kind not in _TYPES:
+        return content
     if isinstance(payload, str):
         try:
-            payload = parse_json(payload)
+            value = parse_json(payload)
         except ValueError:
-            return content
+            return payload
+        payload = value if kind != "string" or isinstance(value, str) else payload
     if kind == "number" and payload is None:
         return math.nan
     if kind == "number" and isinstance(payload, str):
@@ -205,19 +261,25 @@ def decode(content: Any) -> Any:
 
 
 class WebSocketReader:
-    """Reads the messages of one stream, and says what to send."""
+    """Reads the messages of one stream, and says what to send.
+
+    It answers pings and sends none: an agent that is a synchronous generator keeps its server from
+    answering. Whoever feeds it late answers late, and the server closes the stream.
+    """
 
     def __init__(self, request: bytes, max_message_size: int) -> None:
         """Begin with the request for the stream; a larger message than that size is an error."""
-        from wsproto import events  # noqa: PLC0415 - only those who need it load it
-        from wsproto.connection import Connection, ConnectionType  # noqa: PLC0415
+        from wsproto import events  # noqa: PLC0415 - only streams load it
+        from wsproto.connection import Connection, ConnectionState, ConnectionType  # noqa: PLC0415
 
         self._events = events
         self._connection = Connection(ConnectionType.CLIENT)
-        self._outgoing = self._connection.send(events.TextMessage(request.decode()))
+        self._open = ConnectionState.OPEN
+        self._outgoing = bytes(self._connection.send(events.TextMessage(request.decode())))
         self._limit = max_message_size
         self._parts: list[str] = []
         self._size = 0
+        self._close_code = 1000
 
     def outgoing(self) -> bytes:
         """Return what must be sent now: the request, pongs."""
@@ -226,61 +288,56 @@ class WebSocketReader:
 
     def closing(self) -> bytes:
         """Return what says goodbye: the server does not close by itself."""
-        from wsproto.connection import ConnectionState  # noqa: PLC0415
-
-        if self._connection.state is not ConnectionState.OPEN:
-            return self.outgoing()
-        return self._outgoing + self._connection.send(self._events.CloseConnection(1000))
+        data = self.outgoing()
+        if self._connection.state is self._open:
+            data += self._connection.send(self._events.CloseConnection(self._close_code))
+        return data
 
     def feed(self, data: bytes) -> list[StreamEvent]:
         """Take the next bytes; return the events they complete."""
-        from wsproto.utilities import RemoteProtocolError  # noqa: PLC0415
-
         found: list[StreamEvent] = []
-        try:
-            self._connection.receive_data(data)
-            for event in self._connection.events():
-                found += self._handle(event)
-                if found and found[-1].kind in ("done", "error"):
-                    break
-        except (RemoteProtocolError, UnicodeDecodeError) as exc:
-            found.append(_broken(f"The stream cannot be read: {exc}.", "INVALID_RESPONSE"))
+        self._connection.receive_data(data)
+        for event in self._connection.events():
+            if isinstance(event, self._events.TextMessage):
+                found += self._message(event.data, event.message_finished)
+            elif isinstance(event, self._events.BytesMessage):
+                self._close_code = 1003
+                problem = "The stream cannot be read: a message is not text."
+                found.append(_broken(problem, "INVALID_RESPONSE"))
+            elif isinstance(event, self._events.Ping):
+                self._outgoing += self._connection.send(event.response())
+            elif isinstance(event, self._events.CloseConnection):
+                found.append(self._closed(int(event.code), event.reason or ""))
+            if found and found[-1].kind in ("done", "error"):
+                break
         return found
 
-    def _handle(self, event: Any) -> list[StreamEvent]:
-        if isinstance(event, self._events.Ping):
-            self._outgoing += self._connection.send(event.response())
-        elif isinstance(event, self._events.Message):
-            return self._message(event)
-        elif isinstance(event, self._events.CloseConnection):
-            reason = f" ({event.reason})" if event.reason else ""
-            return [
-                _broken(
-                    "The stream was cut off: the server closed it before its end, "
-                    f"with code {int(event.code)}{reason}.",
-                    "STREAM_CUT_OFF",
-                )
-            ]
-        return []
-
-    def _message(self, event: Any) -> list[StreamEvent]:
-        text = event.data if isinstance(event.data, str) else bytes(event.data).decode()
-        self._parts.append(text)
-        self._size += len(text)
+    def _message(self, part: str, finished: bool) -> list[StreamEvent]:
+        self._parts.append(part)
+        self._size += len(part) if part.isascii() else len(part.encode())
         if self._size > self._limit:
+            self._close_code = 1009
             return [
                 _broken(
-                    f"A message is larger than {self._limit:,} bytes; "
+                    f"The stream cannot be read: a message is larger than {self._limit:,} bytes; "
                     "max_message_size= can raise the limit.",
                     "MESSAGE_TOO_LARGE",
                 )
             ]
-        if not event.message_finished:
+        if not finished:
             return []
         message = "".join(self._parts)
         self._parts.clear()
         self._size = 0
         return [_event(message)]
+
+    def _closed(self, code: int, reason: str) -> StreamEvent:
+        if self._connection.state is self._open:  # nobody closed: the bytes are no WebSocket's
+            self._close_code = code
+            return _broken(f"The stream cannot be read: {reason}.", "INVALID_RESPONSE")
+        why = f"{code}, {reason}" if reason else str(code)
+        problem = f"The stream was cut off: the server closed it before its end ({why})."
+        return _broken(problem, "STREAM_CUT_OFF", _CLOSE_HINTS.get(code))
 
     def failure(self, event: StreamEvent) -> errors.RunAgentError:
         """Return the exception for an `"error"` event."""
@@ -297,7 +354,11 @@ class WebSocketReader:
             # Refused before it began: an unknown entrypoint, a malformed request.
             code = code or ("NOT_FOUND" if message.endswith("not found") else "VALIDATION_ERROR")
             return errors.ValidationError(message, code, details)
-        return errors.StreamError(message, None if code is None else str(code), details)
+        code = None if code is None else str(code)
+        hint = frame.get("hint") or frame.get("suggestion")
+        return errors.StreamError(
+            message, code, details, hint=hint if isinstance(hint, str) else None
+        )
 
 
 def _event(message: str) -> StreamEvent:
@@ -326,8 +387,8 @@ def _event(message: str) -> StreamEvent:
     return StreamEvent(known.get(status, status), frame)
 
 
-def _broken(problem: str, code: str) -> StreamEvent:
-    return StreamEvent("error", {"error": problem, "code": code})
+def _broken(problem: str, code: str, hint: str | None = None) -> StreamEvent:
+    return StreamEvent("error", {"error": problem, "code": code, "hint": hint})
 
 
 def served_agent(health: bytes) -> str | None:
@@ -341,29 +402,9 @@ def served_agent(health: bytes) -> str | None:
         data = parse_json(health)
     except ValueError:
         return None
-    if not isinstance(data, dict) or "status" not in data:
+    if not isinstance(data, dict) or not str(data.get("server")).startswith("RunAgent"):
         return None
     return str(data.get("agent_id") or "")
-
-
-@dataclass(frozen=True)
-class Entrypoint:
-    """A named way into an agent.
-
-    Attributes:
-        tag: Its name; one that ends in `_stream` streams.
-        file: The file it is in.
-        module: The function's name.
-    """
-
-    tag: str
-    file: str | None = None
-    module: str | None = None
-
-    @property
-    def streams(self) -> bool:
-        """Whether it streams its answer."""
-        return self.tag.endswith(STREAM_SUFFIX)
 
 
 def entrypoints(body: bytes) -> list[Entrypoint]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -16,14 +14,6 @@ from runagent.local import Server, serve
 
 Event = tuple[str, Any]
 Ask = Callable[..., httpx2.Response]
-
-
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    for name in [name for name in os.environ if name.startswith("RUNAGENT_")]:
-        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -7,14 +7,13 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from jupyter_client.manager import start_new_kernel
+from support.kernel import running_kernel
 
 from runagent import registry
 from runagent.local import agent, demo_endpoint, embedded
@@ -248,59 +247,36 @@ def test_it_works_under_nested_event_loops(run: Run) -> None:
 
 
 def test_in_a_kernel_it_lives_and_ends_with_it(tmp_path: Path) -> None:
-    kernel, client = start_new_kernel(env={**os.environ, "HOME": str(tmp_path)})
+    answer = """
+import runagent
+from runagent.local import agent
 
-    def cell(code: str) -> str:
-        printed: list[str] = []
+@agent("a")
+def answer(query):
+    yield from query.{method}().split()
 
-        def listen(message: dict[str, Any]) -> None:
-            if message["msg_type"] == "stream":
-                printed.append(message["content"]["text"])
+print(list(runagent.RunAgentClient("a").run_generic_stream({{"query": "Hi You"}})))
+"""
+    working = """
+import threading, time
+begun = threading.Event()
 
-        reply = client.execute_interactive(
-            textwrap.dedent(code), timeout=60, output_hook=listen, allow_stdin=False
-        )
-        assert reply["content"]["status"] == "ok", reply["content"]
-        return "".join(printed)
+@agent
+def works():
+    begun.set()
+    time.sleep(600)
 
-    try:
-        answer = """
-            import runagent
-            from runagent.local import agent
+def call():
+    runagent.RunAgentClient("works", timeout=600).run_generic({})
 
-            @agent("a")
-            def answer(query):
-                print("asked")
-                yield from query.{method}().split()
-
-            print(list(runagent.RunAgentClient("a").run_generic_stream({{"query": "Hi You"}})))
-        """
-        assert cell(answer.format(method="upper")) == "asked\n['HI', 'YOU']\n"
-        assert cell(answer.format(method="lower")) == "asked\n['hi', 'you']\n"
-        working = """
-            import threading, time
-            begun = threading.Event()
-
-            @agent
-            def works():
-                begun.set()
-                time.sleep(600)
-
-            def call():
-                runagent.RunAgentClient("works", timeout=600).run_generic({})
-
-            threading.Thread(target=call, daemon=True).start()
-            print(begun.wait(30))
-        """
-        assert cell(working) == "True\n"
-        client.shutdown(reply=True, timeout=30)
-        deadline = time.monotonic() + 30
-        while kernel.is_alive():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        client.stop_channels()
-        kernel.shutdown_kernel(now=True)
+threading.Thread(target=call, daemon=True).start()
+print(begun.wait(30))
+"""
+    with running_kernel(tmp_path) as kernel:
+        assert kernel.execute(answer.format(method="upper")).ok().stdout == "['HI', 'YOU']\n"
+        assert kernel.execute(answer.format(method="lower")).ok().stdout == "['hi', 'you']\n"
+        assert kernel.execute(working).ok().stdout == "True\n"
+        kernel.shutdown(timeout=30)
 
 
 def test_without_the_server_packages_the_error_says_what_to_install(run: Run) -> None:

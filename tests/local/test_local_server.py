@@ -210,7 +210,8 @@ def test_an_asynchronous_generator_that_never_waits_does_not_either(start: Start
         finally:
             closed.set()
 
-    caller = start({"endless": endless, "quick": answer})
+    kept = endless()  # not closed just because it is forgotten
+    caller = start({"endless": lambda: kept, "quick": answer})
     with caller.http.stream("POST", "/v1/agents/endless/stream", json={}) as stream:
         pieces = stream.iter_raw()
         next(pieces)
@@ -285,10 +286,15 @@ def test_a_client_that_leaves_closes_the_generator(start: Start) -> None:
         finally:
             ended["w"].set()
 
-    async def returned() -> Iterator[str]:
+    async def async_returned() -> Iterator[str]:
         return sync_returned()
 
     def sync_returned() -> Iterator[str]:
+        iterator = returning()
+        kept.append(iterator)
+        return iterator
+
+    def returning() -> Iterator[str]:
         try:
             while True:
                 yield "x"
@@ -296,7 +302,13 @@ def test_a_client_that_leaves_closes_the_generator(start: Start) -> None:
         finally:
             ended["r"].set()
 
-    caller = start({"s": sync, "a": asynchronous, "w": waiting, "r": returned})
+    def asynchronous_returned() -> AsyncIterator[str]:
+        iterator = asynchronous()
+        kept.append(iterator)
+        return iterator
+
+    kept: list[object] = []  # nothing is closed just because it is forgotten
+    caller = start({"s": sync, "a": asynchronous_returned, "w": waiting, "r": async_returned})
     for agent_id, event in ended.items():
         leave_after_first_chunk(caller, agent_id)
         assert event.wait(30), agent_id
@@ -456,22 +468,6 @@ def test_what_fails_in_cleaning_up_is_logged(
     assert capfd.readouterr() == ("", "")
 
 
-def test_nothing_is_printed(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
-    def agent() -> None:
-        raise ValueError("boom")
-
-    caller = start(agent)
-    caller.error()
-    caller.events()
-    caller.http.get("/", headers={"connection": "upgrade", "upgrade": "websocket"})
-    with socket.create_connection((caller.server.host, caller.server.port)) as raw:
-        raw.sendall(b"nonsense\r\n\r\n")
-        assert b"400" in raw.recv(100)
-    caller.server.close()
-    gc.collect()
-    assert capfd.readouterr() == ("", "")
-
-
 def test_the_logging_of_the_process_is_left_alone() -> None:
     import logging
     import signal
@@ -503,6 +499,85 @@ def run_python(code: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
         check=False,
         env={**os.environ, "HOME": str(tmp_path)},
     )
+
+
+def test_nothing_is_printed_and_no_request_logged(tmp_path: Path) -> None:
+    done = run_python(
+        """
+        import asyncio, gc, logging, socket, sys, time
+        import httpx2
+        from runagent.local import serve
+        from runagent.local import app
+
+        app._PATIENCE = 0.05
+
+        def fails():
+            raise ValueError("boom")
+
+        async def late():
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0.3)  # longer than anybody waits
+                raise ValueError("late")
+
+        def use(server):
+            with httpx2.Client(base_url=server.url, trust_env=False) as http:
+                for path in ("fails/invoke", "fails/stream", "unknown/invoke"):
+                    http.post(f"/v1/agents/{path}", json={})
+                http.get("/", headers={"connection": "upgrade", "upgrade": "websocket"})
+                try:
+                    http.post("/v1/agents/late/invoke", json={}, timeout=0.3)
+                except httpx2.ReadTimeout:
+                    time.sleep(0.6)
+            with socket.create_connection((server.host, server.port)) as raw:
+                raw.sendall(b"nonsense\\r\\n\\r\\n")
+                assert b"400" in raw.recv(100)
+            gc.collect()
+
+        with serve({"fails": fails, "late": late}) as server:
+            use(server)
+        logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(name)s %(message)s")
+        with serve({"a": lambda: 1}) as server:
+            httpx2.post(f"{server.url}/v1/agents/a/invoke", json={}, trust_env=False)
+        """,
+        tmp_path,
+    )
+    assert done.stderr == ""
+    assert done.returncode == 0
+    assert "httpx2 HTTP Request: POST" in done.stdout  # so that a request would have been seen
+    assert "uvicorn.access" not in done.stdout
+
+
+def test_a_program_that_ends_says_so_to_its_clients(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import asyncio\n"
+        "from runagent.local import serve\n"
+        "async def agent():\n"
+        "    yield 'x'\n"
+        "    await asyncio.sleep(600)\n"
+        "print(serve(agent).url, flush=True)\n"
+        "input()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with (
+            httpx2.Client(base_url=url, trust_env=False, timeout=LONG) as http,
+            http.stream("POST", "/v1/agents/agent/stream", json={}) as stream,
+        ):
+            lines = stream.iter_lines()
+            assert "event: chunk" in lines
+            process.communicate("\n", timeout=LONG)
+            assert "SERVER_SHUTDOWN" in "".join(lines)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_program_ends_while_agents_are_working(tmp_path: Path) -> None:
