@@ -1,0 +1,28 @@
+"""What every test of the core has: a HOME that exists, and servers that misbehave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from support.faults import FaultServer
+
+from runagent import config
+
+
+@pytest.fixture(autouse=True)
+def home(isolated: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the directory that is the user's home in this test, with nothing said yet."""
+    monkeypatch.setattr(config, "_warned", set())
+    home = Path.home()
+    home.mkdir(exist_ok=True)
+    return home
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., FaultServer]]:
+    """Start a server with these scripts."""
+    with ExitStack() as stack:
+        yield lambda *scripts, **options: stack.enter_context(FaultServer(*scripts, **options))

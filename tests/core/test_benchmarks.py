@@ -1,0 +1,46 @@
+"""Every comparison that needs no other package runs, and measures this package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+
+from benchmarks import calls, large, peers, streams
+from benchmarks.measure import Limit, Table
+
+OURS = ("httpx2", "httpx2 event source", "raw bytes", "runagent")
+
+
+@pytest.fixture(autouse=True)
+def _only_what_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SYNC", "ASYNC", "STREAMS", "ASYNC_STREAMS"):
+        found = getattr(peers, name)
+        monkeypatch.setattr(peers, name, {key: found[key] for key in OURS if key in found})
+
+
+@pytest.mark.parametrize(
+    "benchmark",
+    [
+        partial(calls.sequential, rounds=1, calls=1),
+        partial(calls.concurrent, rounds=1, sizes=(2, 4)),
+        partial(calls.threads, rounds=1, workers=2, calls=1),
+        partial(streams.chunks, rounds=1, count=50),
+        partial(streams.first, rounds=1),
+        partial(large.nested_input, rounds=1, levels=1),
+    ],
+)
+def test_it_measures_every_candidate(benchmark: Callable[[], Iterator[Table]]) -> None:
+    tables = list(benchmark())
+    assert tables
+    for table in tables:
+        assert {"runagent", table.baseline} <= set(table.samples)
+        assert all(len(values) == 1 and values[0] > 0 for values in table.samples.values())
+
+
+def test_a_limit_that_is_not_met_says_so() -> None:
+    table = Table("calls", "ms", {"a": [3.0], "b": [2.0]}, "b", [Limit("a", 1.4, "b")])
+    assert table.verdicts() == [("a: 1.5 x b (at most 1.4)", False)]
+    table.limits[0] = Limit("a", 1.6, "b")
+    assert table.verdicts() == [("a: 1.5 x b (at most 1.6)", True)]

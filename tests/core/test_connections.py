@@ -1,0 +1,690 @@
+"""Connections: shared between threads, loops and processes; through proxies and TLS; gone stale."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import multiprocessing
+import os
+import pickle
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from support.calls import KINDS, MODES, arun, call, run
+from support.faults import (
+    STALL,
+    FaultServer,
+    Pause,
+    answer,
+    error,
+    good,
+    stream,
+)
+
+from runagent import (
+    AsyncRunAgentClient,
+    NetworkError,
+    RunAgentClient,
+    RunAgentError,
+    TimeoutError,  # noqa: A004
+    ValidationError,
+)
+
+Serve = Callable[..., FaultServer]
+CERTS = Path(__file__).parent / "certs"
+
+
+# One client, any thread, any loop, any process
+
+
+def test_32_threads_share_a_client(serve: Serve) -> None:
+    server = serve(answer())
+    with RunAgentClient("a", base_url=server.url) as client, ThreadPoolExecutor(32) as pool:
+        results = list(pool.map(lambda i: client.run_generic({"i": i}), range(320)))
+    assert len(results) == 320
+    assert {e.json["i"] for e in server.exchanges} == set(range(320))
+    assert len({e.headers["idempotency-key"] for e in server.exchanges}) == 320
+    assert server.connections <= 32
+
+
+def test_32_threads_stream_at_once(serve: Serve) -> None:
+    server = serve(stream("a", "b"))
+    with RunAgentClient("a", base_url=server.url) as client, ThreadPoolExecutor(32) as pool:
+        assert set(pool.map(lambda _: run(client, "stream"), range(96))) == {"ab"}
+
+
+def test_a_thousand_concurrent_calls(serve: Serve) -> None:
+    server = serve(answer())
+
+    async def main() -> None:
+        async with AsyncRunAgentClient("a", base_url=server.url, timeout=120) as client:
+            calls = [client.run_generic({"i": i}) for i in range(1000)]
+            assert len(await asyncio.gather(*calls)) == 1000
+
+    asyncio.run(main())
+    assert {e.json["i"] for e in server.exchanges} == set(range(1000))
+    assert server.connections <= 100
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_full_pool_says_so(mode: str, serve: Serve) -> None:
+    server = serve([STALL])
+
+    async def main() -> BaseException:
+        async with AsyncRunAgentClient(
+            "a", base_url=server.url, timeout=0.5, connection_pool_size=1
+        ) as client:
+            first = asyncio.ensure_future(client.run_generic({}, timeout=1.5))
+            await asyncio.to_thread(server.wait_for, 1)
+            with pytest.raises(TimeoutError) as caught:
+                await client.run_generic({})
+            with pytest.raises(TimeoutError):
+                await first
+            return caught.value
+
+    if mode == "async":
+        problem = asyncio.run(main())
+    else:
+        with (
+            RunAgentClient("a", base_url=server.url, timeout=0.5, connection_pool_size=1) as client,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            first = pool.submit(client.run_generic, {}, timeout=1.5)
+            server.wait_for(1)
+            with pytest.raises(TimeoutError) as caught:
+                client.run_generic({})
+            problem = caught.value
+            assert isinstance(first.exception(), TimeoutError)
+    assert isinstance(problem, TimeoutError)
+    assert "connection_pool_size" in str(problem)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_event_loops_one_after_the_other(kind: str, serve: Serve) -> None:
+    server = serve(good(kind))
+    client = AsyncRunAgentClient("a", base_url=server.url)
+    for _ in range(3):
+        assert asyncio.run(arun(client, kind))
+    asyncio.run(client.aclose())
+    assert all(e.connection == i for i, e in enumerate(server.exchanges))
+
+
+def test_two_event_loops_at_once(serve: Serve) -> None:
+    server = serve(answer())
+    client = AsyncRunAgentClient("a", base_url=server.url)
+    barrier = threading.Barrier(2)
+
+    async def many() -> int:
+        barrier.wait(10)
+        return len(await asyncio.gather(*(client.run_generic({}) for _ in range(50))))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(lambda _: asyncio.run(many()), range(2))) == [50, 50]
+    asyncio.run(client.aclose())
+
+
+def test_closing_from_one_loop_closes_the_connections_of_another(serve: Serve) -> None:
+    server = serve([*answer()[:-1], STALL], answer())
+    client = AsyncRunAgentClient("a", base_url=server.url)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(client.run_generic({}), loop).result(10)
+    asyncio.run(client.aclose())
+    assert server.last.wait_closed(5)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+def ask(client: Any, kind: str = "invoke") -> Any:
+    if isinstance(client, AsyncRunAgentClient):
+        return asyncio.run(arun(client, kind))
+    return run(client, kind)
+
+
+@pytest.mark.parametrize("kind", [RunAgentClient, AsyncRunAgentClient])
+def test_clients_are_pickled_to_a_process_pool(kind: Any, serve: Serve) -> None:
+    server = serve(answer())
+    client = kind("a", "secret-key", server.url, timeout=9, headers={"X-Team": "blue"})
+    assert ask(client)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        assert pool.submit(ask, client).result(60) == {"answer": "ok"}
+    assert server.exchanges[1].headers["authorization"] == "Bearer secret-key"
+    assert server.exchanges[1].headers["x-team"] == "blue"
+    copy = pickle.loads(pickle.dumps(client))
+    assert (copy.agent_id, copy.base_url, copy.timeout) == ("a", server.url, 9)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.parametrize("kind", [RunAgentClient, AsyncRunAgentClient])
+def test_clients_survive_a_fork(kind: Any, serve: Serve) -> None:
+    server = serve(answer())
+    client = kind("a", base_url=server.url)
+    assert ask(client)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if ask(client) == ask(client) == {"answer": "ok"} else 2
+            gc.collect()
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert ask(client)  # its connection was not the child's to use or to close
+    if kind is RunAgentClient:
+        assert [e.connection for e in server.exchanges] == [0, 1, 1, 0]
+
+
+# Closing, or not
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_closing_twice_and_using_after(kind: str, serve: Serve) -> None:
+    server = serve(good(kind))
+    with RunAgentClient("a", base_url=server.url) as client:
+        run(client, kind)
+        client.close()
+    client.close()
+    assert client.closed
+    with pytest.raises(RunAgentError, match="closed") as caught:
+        run(client, kind)
+    assert caught.value.code == "CLIENT_CLOSED"
+
+    async def main() -> None:
+        async with AsyncRunAgentClient("a", base_url=server.url) as client:
+            await arun(client, kind)
+            await client.aclose()
+        await client.aclose()
+        with pytest.raises(RunAgentError, match="closed"):
+            await arun(client, kind)
+
+    asyncio.run(main())
+
+
+NEVER_CLOSED = {
+    "sync": "client = RunAgentClient('a', base_url=url); client.run_generic({}); next(client.run_generic_stream({}))",
+    "sync, in mid-stream": "client = RunAgentClient('a', base_url=url); stream = client.run_generic_stream({}); next(stream)",
+    "async": "client = AsyncRunAgentClient('a', base_url=url); asyncio.run(ask(client)); asyncio.run(ask(client))",
+    "async, in mid-stream": "client = AsyncRunAgentClient('a', base_url=url); asyncio.run(begin(client))",
+    "async, dropped": "asyncio.run(ask(AsyncRunAgentClient('a', base_url=url))); gc.collect()",
+    "threads": "client = RunAgentClient('a', base_url=url); [threading.Thread(target=client.run_generic, args=({},)).start() for _ in range(8)]",
+    "used at exit": "client = RunAgentClient('a', base_url=url); import atexit; atexit.register(lambda: client.run_generic({}))",
+    "a failing call": "client = RunAgentClient('a', base_url='http://127.0.0.1:9', max_retries=0)\ntry: client.run_generic({})\nexcept ConnectionError: pass",
+}
+
+PREAMBLE = """
+import asyncio, gc, sys, threading, logging
+logging.getLogger("asyncio").setLevel("ERROR")  # not how long the first call took
+from runagent import AsyncRunAgentClient, RunAgentClient
+url = sys.argv[1]
+held = []
+
+async def ask(client):
+    await client.run_generic({})
+    async for _ in client.run_generic_stream({}):
+        break
+
+async def begin(client):
+    held.append(client.run_generic_stream({}))
+    await anext(held[0])
+"""
+
+
+@pytest.mark.parametrize("name", NEVER_CLOSED)
+def test_never_closing_makes_no_noise(name: str, serve: Serve) -> None:
+    # A client that calls either kind in turn gets the answer to it.
+    server = serve(
+        *[answer() if "mid" not in name and i % 2 == 0 else stream("a", "b") for i in range(4)],
+        answer(),
+    )
+    if name in ("threads", "used at exit"):
+        server.scripts[:] = [answer()]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-X",
+            "dev",
+            "-W",
+            "error",
+            "-c",
+            PREAMBLE + NEVER_CLOSED[name],
+            server.url,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stderr, done.stdout, done.returncode) == ("", "", 0)
+
+
+def test_a_dropped_client_closes_its_connections(serve: Serve) -> None:
+    server = serve([*answer()[:-1], STALL])
+    RunAgentClient("a", base_url=server.url).run_generic({})
+    gc.collect()
+    assert server.last.wait_closed(5)
+
+
+def test_changed_copies_share_the_connections(serve: Serve) -> None:
+    server = serve(answer())
+    with RunAgentClient("a", base_url=server.url) as client:
+        for timeout in (3, 4, 5):
+            copy = client.with_options(timeout=timeout, headers={"X-T": str(timeout)})
+            assert copy.timeout == timeout
+            copy.run_generic({})
+        assert server.connections == 1
+        assert server.last.headers["x-t"] == "5"
+        copy.close()
+        client.run_generic({})
+        assert server.connections == 1
+        client.with_options(connection_pool_size=3).run_generic({})
+        assert server.connections == 2
+        with pytest.raises(TypeError, match="colour"):
+            client.with_options(colour="red")
+
+
+def test_copies_that_are_dropped_do_not_keep_connections_open(serve: Serve) -> None:
+    server = serve([*answer()[:-1], STALL])
+    client = RunAgentClient("a", base_url=server.url)
+    client.with_options(timeout=5).run_generic({})
+    gc.collect()
+    assert not server.last.closed_by_client.is_set()
+    client.close()
+    assert server.last.wait_closed(5)
+
+
+def test_a_copy_outlives_the_client_it_was_made_from(serve: Serve) -> None:
+    server = serve(answer())
+    client = RunAgentClient("a", base_url=server.url)
+    copy = client.with_options(timeout=5)
+    client.close()
+    assert copy.run_generic({})
+    copy.close()
+
+    async def main() -> None:
+        client = AsyncRunAgentClient("a", base_url=server.url)
+        copy = client.with_options(timeout=5)
+        await client.run_generic({})
+        await client.aclose()
+        assert await copy.run_generic({})
+        await copy.aclose()
+
+    asyncio.run(main())
+
+
+# Stale connections
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kept_connection_that_died_is_replaced(kind: str, mode: str, serve: Serve) -> None:
+    server = serve([*good(kind)[:-1]], good(kind))  # closes after the first answer
+
+    async def main() -> None:
+        async with AsyncRunAgentClient("a", base_url=server.url, max_retries=0) as client:
+            for _ in range(2):
+                assert await arun(client, kind)
+                await asyncio.sleep(0.1)
+
+    if mode == "async":
+        asyncio.run(main())
+    else:
+        with RunAgentClient("a", base_url=server.url, max_retries=0) as client:
+            for _ in range(2):
+                assert run(client, kind)
+                time.sleep(0.1)
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_connection_that_dies_under_the_request_is_tried_once_more(
+    mode: str, serve: Serve
+) -> None:
+    # The server takes the second request and closes: it may have closed before it came.
+    server = serve(answer(), [], answer())
+
+    async def main() -> Any:
+        async with AsyncRunAgentClient("a", base_url=server.url, retry_delay=0.01) as client:
+            await client.run_generic({})
+            return await client.run_generic_with_metadata({})
+
+    if mode == "async":
+        result = asyncio.run(main())
+    else:
+        with RunAgentClient("a", base_url=server.url, retry_delay=0.01) as client:
+            client.run_generic({})
+            result = client.run_generic_with_metadata({})
+    assert result.attempts == 2
+    keys = [e.headers["idempotency-key"] for e in server.exchanges]
+    assert keys[1] == keys[2] != keys[0]
+
+
+# Slow to connect, slow to resolve, slow to read
+
+
+@pytest.fixture
+def deaf() -> Iterator[int]:
+    """A port that accepts no connection and refuses none: its backlog is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses")
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_connection_that_is_never_made(kind: str, mode: str, deaf: int) -> None:
+    outcome = call(f"http://127.0.0.1:{deaf}", kind, mode, timeout=0.5)
+    assert type(outcome.error) is TimeoutError
+    assert "connect" in str(outcome.error)
+    assert 0.4 <= outcome.seconds < 4
+
+
+def patch_addresses(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Let `many.localhost` have these addresses."""
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        if host not in ("many.localhost", b"many.localhost"):
+            return real(host, port, *args, **kwargs)
+        return [info for address in addresses for info in real(address, port, *args, **kwargs)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses")
+@pytest.mark.parametrize("mode", MODES)
+def test_several_dead_addresses_share_the_time(
+    mode: str, deaf: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch_addresses(monkeypatch, *["127.0.0.1"] * 8)
+    outcome = call(f"http://many.localhost:{deaf}", "invoke", mode, timeout=0.5)
+    assert type(outcome.error) is TimeoutError
+    assert outcome.seconds < 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_second_address_is_tried_when_the_first_refuses(
+    mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(answer())
+    patch_addresses(monkeypatch, "127.0.0.2", "127.0.0.1")
+    url = f"http://many.localhost:{server.port}"
+    assert call(url, "invoke", mode, max_retries=0).value == {"answer": "ok"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_localhost_is_found_on_either_address_family(mode: str, serve: Serve) -> None:
+    server = serve(answer())
+    url = f"http://localhost:{server.port}"
+    assert call(url, "invoke", mode, max_retries=0).value == {"answer": "ok"}
+
+
+def test_ipv6(serve: Serve) -> None:
+    try:
+        server = serve(answer(), host="::1")
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    assert call(server.url, "invoke", "sync").value == {"answer": "ok"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_name_that_does_not_exist(mode: str) -> None:
+    outcome = call("http://nowhere.invalid", "invoke", mode, api_key="", max_retries=1)
+    assert type(outcome.error) is NetworkError
+    assert outcome.error.attempts == 2
+    assert "nowhere.invalid" in str(outcome.error)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_resolver_that_takes_its_time(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(2) and [])
+    outcome = call("http://slow.localhost", "invoke", mode, timeout=0.3)
+    released.set()
+    assert type(outcome.error) is TimeoutError
+    if mode == "sync":  # asyncio.run waits for the thread that resolves
+        assert outcome.seconds < 1.9
+
+
+class SlowReader:
+    """Accepts connections and takes a little now and then."""
+
+    def __init__(self) -> None:
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen()
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.read)
+        self.thread.start()
+
+    def read(self) -> None:
+        sock, _ = self.listener.accept()
+        with sock:
+            while not self.stopping.wait(0.05):
+                try:
+                    sock.recv(65536)
+                except OSError:
+                    return
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.thread.join(10)
+        self.listener.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_server_that_reads_slowly(mode: str) -> None:
+    reader = SlowReader()
+    try:
+        url = f"http://127.0.0.1:{reader.listener.getsockname()[1]}"
+        outcome = call(url, "invoke", mode, {"x": "y" * 50_000_000}, timeout=1)
+        assert type(outcome.error) is TimeoutError
+        assert outcome.error.attempts == 1
+        assert outcome.seconds < 5
+    finally:
+        reader.stop()
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def tls() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTS / "server.pem")
+    return context
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_untrusted_certificate_is_refused_at_once(
+    kind: str, mode: str, serve: Serve, tls: ssl.SSLContext
+) -> None:
+    server = serve(good(kind), tls=tls)
+    outcome = call(server.url, kind, mode, api_key="k")
+    assert type(outcome.error) is NetworkError
+    assert outcome.error.attempts == 1
+    assert "verify_ssl" in str(outcome.error)
+    assert server.exchanges == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["off", "path", "context"])
+def test_a_certificate_may_be_trusted(
+    how: str, kind: str, mode: str, serve: Serve, tls: ssl.SSLContext
+) -> None:
+    server = serve(good(kind), tls=tls)
+    trusted: Any = {
+        "off": False,
+        "path": str(CERTS / "ca.pem"),
+        "context": ssl.create_default_context(cafile=str(CERTS / "ca.pem")),
+    }[how]
+    url = server.url.replace("127.0.0.1", "localhost")
+    assert call(url, kind, mode, api_key="k", verify_ssl=trusted).error is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_plain_http_where_https_is_expected(mode: str, serve: Serve) -> None:
+    server = serve(
+        [b"HTTP/1.1 400 Bad Request\r\n\r\n"], on_accept=[b"HTTP/1.1 400 Bad\r\n\r\n", Pause(0.2)]
+    )
+    url = server.url.replace("http:", "https:")
+    outcome = call(url, "invoke", mode, api_key="k", max_retries=0)
+    assert type(outcome.error) is NetworkError
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_stall_in_the_tls_handshake(mode: str, serve: Serve) -> None:
+    server = serve([], on_accept=[STALL])
+    url = server.url.replace("http:", "https:")
+    outcome = call(url, "invoke", mode, api_key="k", timeout=0.5)
+    assert type(outcome.error) is TimeoutError
+    assert outcome.seconds < 4
+
+
+@pytest.mark.parametrize("verify", ["/nowhere/ca.pem", str(CERTS / "README"), 0, None, 3.5])
+def test_verify_ssl_must_be_usable(verify: Any) -> None:
+    with pytest.raises(ValidationError, match="verify_ssl"):
+        RunAgentClient("a", base_url="http://localhost:1", verify_ssl=verify)
+
+
+# Proxies
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_proxy_is_used_when_asked_for(mode: str, serve: Serve) -> None:
+    proxy = serve(answer())
+    outcome = call("http://127.0.0.1:9", "invoke", mode, proxy=proxy.url.replace("//", "//me:pw@"))
+    assert outcome.value == {"answer": "ok"}
+    assert proxy.last.target == "http://127.0.0.1:9/v1/agents/a/invoke"
+    assert proxy.last.headers["proxy-authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_proxies_of_the_environment_are_for_other_machines(
+    mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, server = serve(answer({"result": {"answer": "proxied"}})), serve(answer())
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy.url)
+    assert call(server.url, "invoke", mode).value == {"answer": "ok"}
+    assert proxy.connections == 0
+    remote = call("http://agents.example", "invoke", mode, api_key="")
+    assert remote.value == {"answer": "proxied"}
+    assert proxy.last.target == "http://agents.example/v1/agents/a/invoke"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_https_goes_through_a_tunnel(mode: str, serve: Serve) -> None:
+    proxy = serve([b"HTTP/1.1 403 Forbidden\r\n\r\n"])
+    outcome = call(
+        "https://agents.example", "invoke", mode, api_key="planted", proxy=proxy.url, max_retries=1
+    )
+    assert type(outcome.error) is NetworkError
+    assert "403" in str(outcome.error)
+    assert proxy.last.head.startswith(b"CONNECT agents.example:443 ")
+    assert all(b"planted" not in e.head for e in proxy.exchanges)
+
+
+@pytest.mark.parametrize("proxy", ["nonsense", "ftp://localhost", "http://", 7])
+def test_a_proxy_must_be_one(proxy: Any) -> None:
+    with pytest.raises(ValidationError, match="proxy"):
+        RunAgentClient("a", base_url="http://localhost:1", proxy=proxy)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_proxy_in_the_environment_must_be_one(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "nonsense://localhost")
+    outcome = call("http://agents.example", "invoke", mode, api_key="")
+    assert type(outcome.error) is ValidationError
+    assert "proxy" in str(outcome.error)
+
+
+# One's own httpx2 client
+
+
+def test_ones_own_client_is_used_and_left_open(serve: Serve) -> None:
+    server = serve(answer(), stream("a"), [STALL])
+    with httpx2.Client(headers={"X-Own": "1"}, trust_env=False) as own:
+        with RunAgentClient("a", "k", server.url, http_client=own) as client:
+            assert client.run_generic({}) == {"answer": "ok"}
+            assert run(client, "stream") == "a"
+            began = time.monotonic()
+            with pytest.raises(TimeoutError):
+                client.run_generic({}, timeout=0.4)
+            assert time.monotonic() - began < 4
+        assert not own.is_closed
+        assert server.last.headers["x-own"] == "1"
+        assert server.last.headers["authorization"] == "Bearer k"
+        with pytest.raises(TypeError, match="http_client"):
+            pickle.dumps(client)
+
+
+def test_ones_own_async_client_is_used_and_left_open(serve: Serve) -> None:
+    server = serve(answer(), stream("a"))
+
+    async def main() -> None:
+        async with httpx2.AsyncClient(trust_env=False) as own:
+            async with AsyncRunAgentClient("a", base_url=server.url, http_client=own) as client:
+                assert await client.run_generic({}) == {"answer": "ok"}
+                assert await arun(client, "stream") == "a"
+            assert not own.is_closed
+
+    asyncio.run(main())
+
+
+def test_the_wrong_kind_of_client_is_refused_at_once() -> None:
+    with pytest.raises(ValidationError, match=r"takes an httpx2\.AsyncClient"):
+        AsyncRunAgentClient("a", "k", http_client=httpx2.Client())
+    with pytest.raises(ValidationError, match=r"takes an httpx2\.Client"):
+        RunAgentClient("a", "k", http_client=httpx2.AsyncClient())
+    with pytest.raises(ValidationError, match=r"http_client= is a builtins\.str"):
+        RunAgentClient("a", "k", http_client="requests")
+
+
+# The request itself
+
+
+def test_what_is_sent(serve: Serve) -> None:
+    server = serve(error(503), good("invoke"), good("stream"))
+    options: dict[str, Any] = {"headers": {"X-A": "1", "X-B": "1"}, "retry_delay": 0.01}
+    with RunAgentClient("agent 1/ü", "key", f"{server.url}/v1/", **options) as client:
+        client.run_generic({"query": "ü"}, headers={"X-B": "2", "Accept": "application/json"})
+        run(client, "stream")
+    first, again, streamed = server.exchanges
+    assert first.head == again.head
+    assert first.target == "/v1/agents/agent%201%2F%C3%BC/invoke"
+    assert first.body == '{"query":"ü"}'.encode()
+    assert first.headers["content-type"] == "application/json"
+    assert first.headers["accept"] == "application/json"
+    assert first.headers["authorization"] == "Bearer key"
+    assert first.headers["user-agent"].startswith("runagent-python/")
+    assert (first.headers["x-a"], first.headers["x-b"]) == ("1", "2")
+    assert streamed.target == "/v1/agents/agent%201%2F%C3%BC/stream"
+    assert streamed.headers["accept"] == "text/event-stream"
+    assert streamed.headers["idempotency-key"] != first.headers["idempotency-key"]

@@ -1,0 +1,308 @@
+"""A planted API key is searched for everywhere, and found only in the header that carries it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import pickle
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.calls import KINDS, MODES, arun, run
+from support.faults import (
+    SSE_HEAD,
+    STALL,
+    FaultServer,
+    answer,
+    chunk,
+    error,
+    frame,
+    good,
+    stream,
+)
+
+import runagent
+from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError
+
+KEY = "sk-" + "planted" + "-4711"
+Serve = Callable[..., FaultServer]
+
+
+def everything(exc: BaseException, *, frames: bool = True) -> Iterator[str]:
+    """Yield all the text by which an exception may be shown, stored or sent.
+
+    `frames=False` leaves out the locals of its frames, for what a server echoed or the user wrote
+    in the wrong place: they hold what was received or given, as they must.
+    """
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [exc]
+    while todo:
+        current = todo.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        todo += [current.__cause__, current.__context__]
+        yield str(current)
+        yield repr(current)
+        yield repr(current.args)
+        yield repr(vars(current))
+        # What belongs to the test itself is its own.
+        steps = list(traceback.walk_tb(current.__traceback__))
+        own = [frame for frame, _ in steps if "/tests/" not in frame.f_code.co_filename]
+        for step in own:
+            for value in step.f_locals.values() if frames else ():
+                with contextlib.suppress(AttributeError):  # an object of httpx2's, half made
+                    yield repr(value)
+        for attribute in vars(current).values():
+            yield repr(attribute)
+            yield repr(getattr(attribute, "__dict__", ""))
+            yield str(getattr(attribute, "headers", ""))
+    if isinstance(exc, RunAgentError):
+        yield repr(pickle.dumps(exc))
+
+
+def shown_with_locals(make: Callable[[], Any]) -> tuple[BaseException, str]:
+    """Return what `make` raises, and its traceback with the locals of every frame of the package."""
+    try:
+        make()
+    except BaseException as exc:
+        tb = exc.__traceback__
+        while tb is not None and "/tests/" in tb.tb_frame.f_code.co_filename:
+            tb = tb.tb_next
+        text = "".join(
+            traceback.TracebackException(type(exc), exc, tb, capture_locals=True).format()
+        )
+        return exc, text
+    raise AssertionError("nothing was raised")
+
+
+def assert_clean(exc: BaseException, *more: str, frames: bool = True) -> None:
+    for text in (*everything(exc, frames=frames), *(more if frames else ())):
+        assert KEY not in text, text
+        assert KEY.encode().hex() not in text
+
+
+@pytest.fixture(autouse=True)
+def records(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Listen to every logger at DEBUG; no record may have the key, nor the input."""
+    for name in ("", "runagent", "httpx2", "httpcore2", "asyncio"):
+        caplog.set_level(logging.DEBUG, name)
+    yield caplog
+    for record in caplog.records:
+        text = record.getMessage() + repr(record.args) + repr(record.exc_info)
+        assert KEY not in text, text
+        assert "planted-input" not in text, text
+
+
+FAILING = {
+    "refused key": error(401, "INVALID_API_KEY", message=f"The key {KEY} is wrong"),
+    "echo in details": error(400, "X", message="no", details={"sent": {"key": [KEY], KEY: 1}}),
+    "echo in HTML": answer(f"<html>Authorization: Bearer {KEY}</html>", 500),
+    "echo in a code": error(400, KEY),
+    "echo in the request id": answer(b"{}", 400, f"X-Request-ID: {KEY}"),
+    "echo in a redirect": answer("", 302, f"Location: https://evil.example/?k={KEY}"),
+    "echo as the answer": answer(f"Bearer {KEY}"),
+    "echo in an error event": stream(
+        "a", end=f'event: error\ndata: {{"error": "{KEY}", "code": "{KEY}"}}\n\n'.encode()
+    ),
+    "echo in a broken chunk": stream("a", end=f"event: chunk\ndata: {KEY}\n\n".encode()),
+    "no answer": [],
+    "echo as garbage": [f"{KEY}\r\n\r\n".encode()],
+    "silence": [STALL],
+    "silence in mid-stream": [SSE_HEAD, frame(chunk("a")), STALL],
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", FAILING)
+def test_no_failure_shows_the_key(name: str, kind: str, mode: str, serve: Serve) -> None:
+    server = serve(FAILING[name])
+    input_data = {"query": "planted-input"}
+    options: dict[str, Any] = {"base_url": server.url, "timeout": 0.4, "max_retries": 1}
+
+    def make() -> None:
+        if mode == "sync":
+            with RunAgentClient("a", KEY, retry_delay=0.01, **options) as client:
+                run(client, kind, input_data)
+        else:
+            asyncio.run(main())
+
+    async def main() -> None:
+        async with AsyncRunAgentClient("a", KEY, retry_delay=0.01, **options) as client:
+            await arun(client, kind, input_data)
+
+    exc, text = shown_with_locals(make)
+    assert isinstance(exc, RunAgentError)
+    assert_clean(exc, text, frames="echo" not in name)
+    assert KEY in server.last.headers["authorization"]
+
+
+def bad_file(home: Path, **values: Any) -> Path:
+    path = home / ".runagent" / "config.json"
+    path.parent.mkdir()
+    path.touch(0o600)
+    path.write_text(json.dumps({"api_key": KEY, **values}))
+    return path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"timeout": -1},
+        {"timeout": "soon"},
+        {"base_url": f"https://user:{KEY}@example.org"},
+        {"base_url": "http://example.org"},
+        {"headers": {"Authorization": f"Bearer {KEY}\n"}},
+        {"headers": {"X y": KEY}},
+        {"api_key": [KEY]},
+        {"api_key": f"{KEY}\n{KEY}"},
+        {"proxy": f"nonsense://user:{KEY}@localhost"},
+        {"http_client": object()},
+        {"verify_ssl": "/nowhere"},
+    ],
+    ids=lambda arguments: next(iter(arguments)),
+)
+def test_no_constructor_shows_the_key(arguments: dict[str, Any]) -> None:
+    given = {"api_key": KEY, "headers": {"X-Key": KEY}, **arguments}
+    for kind in (RunAgentClient, AsyncRunAgentClient):
+        exc, text = shown_with_locals(lambda: kind("a", **given))  # noqa: B023
+        assert isinstance(exc, runagent.ValidationError)
+        misplaced = "base_url" in arguments or isinstance(arguments.get("api_key"), list)
+        assert_clean(exc, text, frames=not misplaced)
+        good_client = kind("a", KEY)
+        exc, text = shown_with_locals(lambda: good_client.with_options(**given))  # noqa: B023
+        assert_clean(exc, text, frames=not misplaced)
+
+
+def test_a_bad_configuration_file_does_not_show_the_key(home: Path) -> None:
+    path = bad_file(home, timeout="soon")
+    exc, text = shown_with_locals(lambda: RunAgentClient("a"))
+    assert "timeout" in str(exc)
+    assert_clean(exc, text)
+    path.write_text(f'{{"api_key": "{KEY}", oops')
+    exc, text = shown_with_locals(lambda: RunAgentClient("a"))
+    assert "not JSON" in str(exc)
+    assert_clean(exc, text)
+    path.write_text(json.dumps({"api_key": [KEY]}))
+    exc, text = shown_with_locals(lambda: RunAgentClient("a"))
+    assert_clean(exc, frames=False)
+    path.write_text(json.dumps([{"api_key": KEY}]))
+    exc, text = shown_with_locals(lambda: RunAgentClient("a"))
+    assert_clean(exc, frames=False)
+
+
+def test_an_unusable_key_in_the_environment_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNAGENT_API_KEY", f"{KEY} {KEY}")
+    exc, text = shown_with_locals(lambda: RunAgentClient("a"))
+    assert "RUNAGENT_API_KEY" in str(exc)
+    assert_clean(exc, text)
+
+
+def test_an_invalid_input_does_not_show_the_key() -> None:
+    client = RunAgentClient("a", KEY)
+    exc, text = shown_with_locals(lambda: client.run_generic({"x": object()}))
+    assert_clean(exc, text)
+    exc, text = shown_with_locals(lambda: client.run_generic({}, timeout=-1))
+    assert_clean(exc, text)
+    client.close()
+    exc, text = shown_with_locals(lambda: client.run_generic({}))
+    assert_clean(exc, text)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cancellation_and_interrupts_do_not_show_the_key(kind: str, serve: Serve) -> None:
+    server = serve([SSE_HEAD, frame(chunk("a")), STALL] if kind == "stream" else [STALL])
+
+    async def main() -> None:
+        client = AsyncRunAgentClient("a", KEY, base_url=server.url)
+        task = asyncio.ensure_future(arun(client, kind))
+        await asyncio.to_thread(server.wait_for, 1)
+        await asyncio.sleep(0.1)
+        task.cancel()
+        exc: BaseException | None = None
+        try:
+            await task
+        except asyncio.CancelledError as cancelled:
+            exc = cancelled
+        assert exc is not None
+        assert_clean(exc)
+
+    asyncio.run(main())
+
+
+def test_no_repr_shows_the_key(serve: Serve) -> None:
+    server = serve(good("invoke"))
+    client = RunAgentClient("a", KEY, server.url, headers={"X-Other": KEY})
+    seen = [
+        client,
+        client._settings,
+        client._arguments,
+        client._session,
+        vars(client),
+        client.with_options(timeout=3),
+    ]
+    seen += [vars(client._session), client._session._options, client.run_generic_with_metadata({})]
+    seen += [client.run_generic_stream({}), client.stream_events({})]
+    for thing in seen:
+        assert KEY not in repr(thing), thing
+        assert KEY not in str(thing), thing
+    client.close()
+    gc.collect()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_another_origin_sees_nothing(status: int, kind: str, mode: str, serve: Serve) -> None:
+    other = serve(good(kind))
+    server = serve(answer("", status, f"Location: {other.url}/v1/agents/a/{kind}"))
+    options: dict[str, Any] = {"base_url": server.url, "timeout": 5}
+    with pytest.raises(RunAgentError, match="redirect"):  # noqa: PT012
+        if mode == "sync":
+            with RunAgentClient("a", KEY, **options) as client:
+                run(client, kind)
+        else:
+            asyncio.run(arun(AsyncRunAgentClient("a", KEY, **options), kind))
+    assert len(server.exchanges) == 1
+    assert other.connections == 0
+
+
+def test_a_redirect_is_not_followed_by_a_client_of_ones_own_that_would(serve: Serve) -> None:
+    import httpx2
+
+    other = serve(good("invoke"))
+    server = serve(answer("", 307, f"Location: {other.url}/"))
+    with httpx2.Client(follow_redirects=True, trust_env=False) as own:
+        client = RunAgentClient("a", KEY, server.url, http_client=own)
+        with pytest.raises(RunAgentError, match="redirect"):
+            client.run_generic({})
+    assert other.connections == 0
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.org", "http://10.0.0.1:8000", "http://127.0.0.1.example.org"]
+)
+def test_a_key_does_not_travel_unencrypted(url: str) -> None:
+    with pytest.raises(runagent.ValidationError, match="unencrypted") as caught:
+        RunAgentClient("a", KEY, url)
+    assert caught.value.code == "INSECURE_URL"
+    with pytest.raises(runagent.ValidationError, match="unencrypted"):
+        RunAgentClient("a", base_url=url, headers={"authorization": f"Bearer {KEY}"})
+    RunAgentClient("a", KEY, url, allow_http=True).close()
+
+
+def test_the_key_of_one_server_is_not_sent_to_an_explicitly_keyless_one(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNAGENT_API_KEY", KEY)
+    server = serve(good("invoke"))
+    RunAgentClient("a", "", server.url).run_generic({})
+    assert "authorization" not in server.last.headers
+    assert KEY.encode() not in server.last.head
