@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_block import StateBlock, reference, table
 from markdown_it.rules_core import StateCore
-from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline import StateInline, image, link
 from markdown_it.token import Token
 
 from runagent_jupyter._controls import TextStream, strip_controls
@@ -40,6 +40,7 @@ _URL: Final = 2_048
 _FORMULA: Final = 2_048
 _HIGHLIGHT: Final = 65_536
 _NESTING: Final = 40  # levels of the block parser; a list takes two
+_BRACKETS: Final = 500  # in a piece of text; more are no links, and would be slow to tell
 _REFERENCE_BUDGET: Final = 100_000  # of URL, beyond the length of the text itself
 
 
@@ -408,6 +409,8 @@ def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if opener not in {"$$", "\\["} or state.is_code_block(start):
         return False
     closer = MATH_CLOSERS[opener]
+    if state.src.find(closer, first + 2) < 0:
+        return False
     lines: list[str] = []
     for number in range(start, min(end, start + 100)):
         if number > start and (state.isEmpty(number) or state.sCount[number] < state.blkIndent):
@@ -419,8 +422,8 @@ def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
             break
     else:
         return False
-    tex = "\n".join(lines).strip()
-    if rest.strip(" \t.,;") or not tex:
+    tex = "\n".join(lines).strip() + rest.strip()
+    if rest.strip(" \t.,;") or tex == rest.strip():
         return False
     if silent:
         return True
@@ -439,7 +442,7 @@ def _bare_url(state: StateInline, silent: bool) -> bool:
         return False
     scheme = re.search(r"(?<![\w.+-])https?\Z", state.pending[-8:], re.IGNORECASE)
     match = scheme and _BARE_URL.match(state.src, state.pos, min(state.pos + _URL, state.posMax))
-    if not scheme or not match:
+    if not scheme or not match or len(match[0]) > _URL - len("https"):
         return False
     rest = match[0].rstrip(".,;:!?'*_~")
     while rest.endswith(")") and rest.count(")") > rest.count("("):
@@ -467,6 +470,18 @@ def _footnote(state: StateInline, silent: bool) -> bool:
         state.push("footnote", "", 0).content = match[1]
     state.pos = match.end()
     return True
+
+
+def _has_links(state: StateInline) -> bool:
+    return state.src[state.pos] in "![" and state.src.count("[") <= _BRACKETS
+
+
+def _inline_link(state: StateInline, silent: bool) -> bool:
+    return _has_links(state) and link(state, silent)
+
+
+def _inline_image(state: StateInline, silent: bool) -> bool:
+    return _has_links(state) and image(state, silent)
 
 
 def _reference(state: StateBlock, start: int, end: int, silent: bool) -> bool:
@@ -521,6 +536,8 @@ def _parser() -> _Parser:
     parser.inline.ruler.before("escape", "math", _math_inline)
     parser.inline.ruler.before("escape", "bare_url", _bare_url)
     parser.inline.ruler.before("link", "footnote", _footnote)
+    parser.inline.ruler.at("link", _inline_link)
+    parser.inline.ruler.at("image", _inline_image)
     parser.core.ruler.push("mark_up", _mark_up)
     return parser
 

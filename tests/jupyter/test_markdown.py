@@ -14,6 +14,7 @@ from safe_html import problems, text_of
 
 from runagent_jupyter.markdown import (
     TextStream,
+    _cleaner,
     code,
     css,
     escape,
@@ -77,6 +78,14 @@ def test_the_judge_of_html_sees_what_is_bad(bad: str) -> None:
 @pytest.mark.parametrize("attack", ATTACKS, ids=str)
 def test_attacks_are_harmless(attack: Attack, way: str) -> None:
     assert problems(WAYS[way](attack.text())) == []
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=str)
+def test_the_second_wall_holds_alone(attack: Attack) -> None:
+    """Whatever HTML got past the parser, no tag, attribute or address does that should not."""
+    raw = attack.text().encode("utf-8", "replace").decode()
+    found = problems(_cleaner.clean(raw))
+    assert [problem for problem in found if problem.startswith(("tag", "attribute", "link"))] == []
 
 
 _FRAGMENTS = st.one_of(
@@ -246,6 +255,7 @@ def test_a_long_address_used_often_does_not_fill_the_page() -> None:
         ("a \\[b\\] c", '<span class="runagent-math">\\[b\\]</span>'),
         ("$$\na\n- b\n= c\n$$", '<div class="runagent-math">\\[a\n- b\n= c\\]</div>'),
         ("\\[\na < b\n\\]", '<div class="runagent-math">\\[a &lt; b\\]</div>'),
+        ("$$\na\n$$.", '<div class="runagent-math">\\[a.\\]</div>'),
         ("- $$\n  a\n  $$", '<div class="runagent-math">\\[a\\]</div>'),
         (
             "$\\begin{cases} 1 & x \\\\ 2 \\end{cases}$",
