@@ -79,7 +79,10 @@ def tests(session: nox.Session) -> None:
     """Test everything but what needs a browser or the upstream package."""
     install(session)
     paths = ["tests", "--ignore=tests/browser", "--ignore=tests/upstream"]
-    session.run("pytest", *(session.posargs or paths))
+    parallel = ["--numprocesses=auto", "--dist=worksteal"]
+    if session.python != PYTHONS[-1]:
+        parallel += ["-m", "not exhaustive"]
+    session.run("pytest", *(session.posargs or [*parallel, *paths]))
 
 
 @nox.session

@@ -35,9 +35,9 @@ class StreamingClient(NotebookClient):
     def _cell_starts(self, cell: Any, cell_index: int) -> None:
         self._end_output()
         if cell.cell_type == "code":
-            print("\n".join(f">>> {line}" for line in cell.source.splitlines()), flush=True)
+            print("", *(f">>> {line}" for line in cell.source.splitlines()), sep="\n", flush=True)
         else:
-            print(f"\n{cell.source}\n", flush=True)
+            print(f"\n{cell.source}", flush=True)
 
     def _print_new(self, cell: Any) -> None:
         self._text = "".join(_as_text(output) for output in cell.outputs)
@@ -49,8 +49,8 @@ class StreamingClient(NotebookClient):
     def _end_output(self) -> None:
         if not self._text.startswith(self._printed):
             print(f"\n{self._text}", end="")
-        if self._printed:
-            print(flush=True)
+        if self._printed and not self._printed.endswith("\n"):
+            print()
         self._text = self._printed = ""
 
 
