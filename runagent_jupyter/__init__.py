@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-try:
-    from runagent_jupyter.reply import Reply
-except ModuleNotFoundError as exc:  # pragma: no cover - shown by the package check
-    raise ModuleNotFoundError(
-        f'runagent_jupyter needs {exc.name}: pip install "runagent[jupyter]"', name=exc.name
-    ) from exc
+# Most are imported when they are first needed, which is no time to learn that they are missing.
+for _name in (
+    "IPython",
+    "anywidget",
+    "ipywidgets",
+    "jinja2",
+    "markdown_it",
+    "mdit_py_plugins",
+    "nest_asyncio2",
+    "nh3",
+    "pygments",
+):
+    if find_spec(_name) is None:
+        raise ModuleNotFoundError(
+            f'runagent_jupyter needs {_name}: pip install "runagent[jupyter]"', name=_name
+        )
+
+from runagent_jupyter.reply import Reply  # noqa: E402 - what it imports is there
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -1,8 +1,10 @@
-"""Event loops: `asyncio.run` inside a running kernel."""
+"""Event loops: `asyncio.run` inside a running kernel, and the one that streams run on."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import threading
 import warnings
 
 
@@ -32,3 +34,11 @@ def make_reentrant() -> None:
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+@functools.cache
+def background() -> asyncio.AbstractEventLoop:
+    """Return the event loop that streams run on, in a daemon thread, beside the kernel's own."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="runagent-streams", daemon=True).start()
+    return loop
