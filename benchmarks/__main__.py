@@ -1,0 +1,70 @@
+"""`python -m benchmarks [--quick] [--only NAME]`: run all comparisons and print the tables."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from benchmarks import calls, imports, large, report, streams
+from benchmarks.child import ROOT
+from benchmarks.measure import Table
+
+Benchmark = Callable[[], Iterator[Table]]
+
+# Modules beside this one with a function `tables(*, quick)`, run by `notebook`.
+_NOTEBOOK = ("magic", "display", "widget")
+
+
+def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
+    few, some, many = (2, 3, 5) if quick else (3, 9, 15)
+    count = 20_000
+    return {
+        "import": partial(imports.imports, rounds=some),
+        "load_ext": partial(imports.load_ext, rounds=few),
+        "sequential": partial(calls.sequential, rounds=many, calls=100 if quick else 300),
+        "chunks": partial(streams.chunks, rounds=few if quick else 7, count=count),
+        "memory": partial(streams.memory, rounds=few, counts=(count, 10 * count)),
+        "concurrent": partial(
+            calls.concurrent, rounds=1 if quick else 3, sizes=(100, 1_000, 5_000)
+        ),
+        "threads": partial(calls.threads, rounds=few, workers=32, calls=20 if quick else 100),
+        "first": partial(streams.first, rounds=5 if quick else 50),
+        "large": partial(large.answer, rounds=few, megabytes=20 if quick else 100),
+        "input": partial(large.nested_input, rounds=some, levels=4),
+        "notebook": partial(_notebook, quick=quick),
+    }
+
+
+def _notebook(*, quick: bool) -> Iterator[Table]:
+    for name in _NOTEBOOK:
+        if Path(__file__).with_name(f"{name}.py").exists():
+            yield from importlib.import_module(f"benchmarks.{name}").tables(quick=quick)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", help="what to measure; everything if not given")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: a look")
+    parser.add_argument("--output", type=Path, default=ROOT / ".cache" / "benchmarks")
+    options = parser.parse_args()
+    known = benchmarks(quick=options.quick)
+    wanted = [*options.names, *options.only] or list(known)
+    unknown = sorted(set(wanted) - set(known))
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(known)}")
+    print(report.markdown_header())
+    tables = []
+    for name in wanted:
+        for table in known[name]():
+            tables.append(table)
+            print(report.markdown(table), flush=True)
+    report.write(tables, options.output)
+    print(f"Written to {options.output}")
+
+
+if __name__ == "__main__":
+    main()

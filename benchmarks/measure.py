@@ -1,0 +1,112 @@
+"""How things are measured: interleaved rounds, medians, quartiles, memory of a process."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Run = Callable[[], float]
+"""Does the work once; returns what it cost."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What is asked of `subject`: at most `factor` times what `peer` takes.
+
+    Attributes:
+        subject: The candidate it is asked of.
+        factor: The largest ratio allowed; the largest value allowed if there is no peer.
+        peer: The candidate it is compared with.
+        extra: Added to what the peer takes, in the table's unit.
+    """
+
+    subject: str
+    factor: float
+    peer: str | None = None
+    extra: float = 0.0
+
+
+@dataclass
+class Table:
+    """One comparison.
+
+    Attributes:
+        name: What is compared.
+        unit: The unit of the samples.
+        samples: What each round cost, by candidate.
+        baseline: The candidate that ratios are given to.
+        limits: What is asked of this project.
+        notes: Sentences below the table.
+    """
+
+    name: str
+    unit: str
+    samples: dict[str, list[float]]
+    baseline: str
+    limits: list[Limit] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def median(self, candidate: str) -> float:
+        return statistics.median(self.samples[candidate])
+
+    def quartiles(self, candidate: str) -> tuple[float, float]:
+        values = self.samples[candidate]
+        if len(values) < 2:
+            return values[0], values[0]
+        low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+        return low, high
+
+    def verdicts(self) -> list[tuple[str, bool]]:
+        """Return each limit in words with what was measured, and whether it is met."""
+        found = []
+        for limit in self.limits:
+            if limit.subject not in self.samples or (
+                limit.peer is not None and limit.peer not in self.samples
+            ):
+                continue
+            value = self.median(limit.subject)
+            if limit.peer is None:
+                text = f"{value:.3g} {self.unit} (at most {limit.factor:g} {self.unit})"
+                met = value <= limit.factor
+            elif limit.extra:
+                over = value - self.median(limit.peer)
+                text = f"{over:.3g} {self.unit} over {limit.peer} (at most {limit.extra:g})"
+                met = over <= limit.extra
+            else:
+                ratio = value / self.median(limit.peer)
+                text = f"{ratio:.3g} x {limit.peer} (at most {limit.factor:.3g})"
+                met = ratio <= limit.factor
+            found.append((f"{limit.subject}: {text}", met))
+        return found
+
+
+def interleave(
+    candidates: Mapping[str, Run], rounds: int, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """Run all candidates in turn, `rounds` times; the order turns by one each round."""
+    names = list(candidates)
+    samples: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(-warm_up, rounds):
+        start = number % len(names)
+        for name in names[start:] + names[:start]:
+            gc.collect()
+            cost = candidates[name]()
+            if number >= 0:
+                samples[name].append(cost)
+    return samples
+
+
+def peak_memory() -> float:
+    """Return the most memory this process has held so far, in MB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage() of a new process starts with what its parent held
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -1,0 +1,130 @@
+"""Streams: many small chunks, and how soon the first one arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
+
+from benchmarks import child, peers
+from benchmarks.measure import Limit, Run, Table, interleave
+from benchmarks.server import running
+
+_LIMITS = [
+    Limit("runagent", 0.1, "openai"),
+    Limit("runagent", 1 / 0.8, "httpx2 event source"),
+]
+
+
+def chunks(*, rounds: int, count: int) -> Iterator[Table]:
+    what = f"chunks-{count}"
+    with running() as url, ExitStack() as stack:
+        candidates: dict[str, Run] = {}
+        for name, peer in peers.STREAMS.items():
+            stream = stack.enter_context(peer(url, what))
+
+            def run(stream: peers.Stream = stream, name: str = name) -> float:
+                began = time.perf_counter()
+                _check(name, sum(1 for _ in stream()), count)
+                return (time.perf_counter() - began) * 1e3
+
+            candidates[name] = run
+        samples = interleave(candidates, rounds)
+    yield Table(f"{count:,} small chunks, sync", "ms", samples, "httpx2 event source", _LIMITS)
+    yield Table(
+        f"{count:,} small chunks, async",
+        "ms",
+        asyncio.run(_chunks_async(what, rounds, count)),
+        "httpx2 event source",
+        _LIMITS,
+    )
+
+
+def _check(name: str, found: int, count: int) -> None:
+    if name != "raw bytes" and found != count:
+        raise RuntimeError(f"{name} gave {found:,} chunks of {count:,}")
+
+
+async def _chunks_async(what: str, rounds: int, count: int) -> dict[str, list[float]]:
+    with running() as url:
+        async with AsyncExitStack() as stack:
+            streams = {
+                name: await stack.enter_async_context(peer(url, what))
+                for name, peer in peers.ASYNC_STREAMS.items()
+            }
+            samples: dict[str, list[float]] = {name: [] for name in streams}
+            for number in range(rounds + 1):
+                for name, stream in streams.items():
+                    began = time.perf_counter()
+                    found = 0
+                    async for _ in stream():
+                        found += 1
+                    _check(name, found, count)
+                    if number:
+                        samples[name].append((time.perf_counter() - began) * 1e3)
+            return samples
+
+
+def memory(*, rounds: int, counts: tuple[int, ...]) -> Iterator[Table]:
+    """How much more memory a stream ten times as long takes."""
+    with running() as url:
+        for count in counts:
+            candidates: dict[str, Run] = {
+                name: lambda name=name, count=count: child.run(
+                    "stream", name, url, f"chunks-{count}"
+                )["peak"]  # type: ignore[misc]
+                for name in ("httpx2 event source", "runagent", "openai")
+                if name in peers.STREAMS
+            }
+            yield Table(
+                f"memory of a process that reads {count:,} chunks",
+                "MB",
+                interleave(candidates, rounds, warm_up=0),
+                "httpx2 event source",
+            )
+
+
+def first(*, rounds: int) -> Iterator[Table]:
+    """From the server's write of the first chunk to the iterator's first item."""
+    limits = [Limit("runagent", 1.0, "raw bytes", extra=2.0)]
+    with running() as url, ExitStack() as stack:
+        candidates: dict[str, Run] = {}
+        for name, peer in peers.STREAMS.items():
+            stream = stack.enter_context(peer(url, "late"))
+            candidates[name] = lambda stream=stream: _first(stream)  # type: ignore[misc]
+        samples = interleave(candidates, rounds)
+    yield Table("the first chunk, sync", "ms", samples, "raw bytes", limits)
+    with running() as url:
+        asyncs: dict[str, Run] = {
+            name: lambda peer=peer: asyncio.run(_first_async(peer, url))  # type: ignore[misc]
+            for name, peer in peers.ASYNC_STREAMS.items()
+        }
+        samples = interleave(asyncs, rounds)
+    yield Table("the first chunk, async", "ms", samples, "raw bytes", limits)
+
+
+def _late(item: object) -> float | None:
+    """Return how many ms ago the item was sent; `None` for one that holds no time."""
+    text = item.decode() if isinstance(item, bytes) else str(item)
+    digits = "".join(filter(str.isdigit, text.partition('"index"')[0]))
+    return (time.monotonic_ns() - int(digits)) / 1e6 if len(digits) > 10 else None
+
+
+def _first(stream: peers.Stream) -> float:
+    found = None
+    for item in stream():  # to the end: the connection can be used again
+        found = _late(item) if found is None else found
+    assert found is not None
+    return found
+
+
+async def _first_async(
+    peer: Callable[[str, str], AbstractAsyncContextManager[peers.AsyncStream]], url: str
+) -> float:
+    found = None
+    async with peer(url, "late") as stream:
+        async for item in stream():
+            found = _late(item) if found is None else found
+    assert found is not None
+    return found
