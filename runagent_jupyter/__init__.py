@@ -12,7 +12,6 @@ for _name in (
     "ipywidgets",
     "jinja2",
     "markdown_it",
-    "mdit_py_plugins",
     "nest_asyncio2",
     "nh3",
     "pygments",

@@ -1,4 +1,4 @@
-"""The JupyterLab helper does and sees what a user does and sees."""
+"""`Lab` does and sees what a user of JupyterLab does and sees."""
 
 from __future__ import annotations
 

@@ -214,7 +214,8 @@ def test_timeouts(value: Any) -> None:
 def test_numbers_of_numpy_are_numbers() -> None:
     import numpy as np
 
-    client = RunAgentClient("a", "k", timeout=np.float32(2.5), max_retries=np.int64(2))
+    numbers: dict[str, Any] = {"timeout": np.float32(2.5), "max_retries": np.int64(2)}
+    client = RunAgentClient("a", "k", **numbers)
     assert (client.timeout, client._settings.max_retries) == (2.5, 2)
 
 

@@ -1,4 +1,4 @@
-"""The kernel helper shows what a real front end would see."""
+"""`Kernel` shows what a real front end would see."""
 
 from __future__ import annotations
 

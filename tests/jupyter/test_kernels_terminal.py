@@ -1,4 +1,4 @@
-"""The terminal helper types into a real IPython and reads its screen."""
+"""`TerminalIPython` types into a real IPython and reads its screen."""
 
 from __future__ import annotations
 

@@ -1,0 +1,113 @@
+"""The magic in a real JupyterLab: what a person sees while it streams, and after."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from attacks import ATTACKS
+from support.lab import Lab
+
+pytestmark = pytest.mark.browser
+
+SLOW = """
+import asyncio
+from runagent.local import agent
+
+@agent("slow")
+async def slow(query: str):
+    yield "# A story\\n\\nOnce upon a time"
+    while True:
+        await asyncio.sleep(0.05)
+        yield " there was more"
+
+@agent("breaks")
+def breaks(query: str):
+    yield "Half an **answer**"
+    raise RuntimeError("the model is overloaded")
+"""
+
+
+EVIL = """%load_ext runagent_jupyter
+import json
+from runagent.local import agent
+
+texts = json.loads(TEXTS)
+
+@agent("evil")
+def evil(input_data: dict):
+    for text in texts:
+        for i in range(0, len(text), 7):
+            yield text[i:i + 7]
+        yield "\\n\\n---\\n\\n"
+
+@agent("evil tree")
+def tree(input_data: dict):
+    return {"items": texts[:150], texts[0]: 1}
+"""
+
+
+def test_the_demo_streams_and_stays(lab: Lab) -> None:
+    notebook = lab.open(["%load_ext runagent_jupyter", "%%runagent demo\nWhat can you show me?"])
+    notebook.run(0)
+    notebook.start_cell(1)
+    notebook.wait_for_text(1, "characters")
+    notebook.screenshot("magic-streaming")
+    notebook.wait_idle()
+    assert notebook.output(1).locator("h1", has_text="Hello from the demo agent").count() == 1
+    assert notebook.output(1).locator("table").count() == 1
+    assert "characters" not in notebook.text(1)
+    notebook.screenshot("magic-done")
+    saved = notebook.save()
+    (output,) = saved.cells[1].outputs
+    assert set(output.data) == {"text/html", "text/plain"}
+    notebook.reload()
+    assert notebook.output(1).locator("h1").count() == 1
+    notebook.theme("dark")
+    notebook.screenshot("magic-dark")
+    notebook.theme("light")
+
+
+def test_stop_keeps_what_came_and_the_next_cell_runs(lab: Lab) -> None:
+    notebook = lab.open(["%load_ext runagent_jupyter" + SLOW, "%%runagent slow\nx", "print('on')"])
+    notebook.run(0)
+    notebook.start_cell(1)
+    notebook.wait_for_text(1, "there was more")
+    notebook.interrupt()
+    notebook.wait_for_text(1, "stopped after")
+    notebook.wait_idle()
+    assert "Once upon a time" in notebook.text(1)
+    notebook.screenshot("magic-stopped")
+    assert "on" in notebook.run(2).text(2)
+
+
+def test_a_failure_stops_run_all(lab: Lab) -> None:
+    notebook = lab.open(
+        ["%load_ext runagent_jupyter" + SLOW, "%%runagent breaks\nx", "print('not reached')"]
+    )
+    notebook.run_all()
+    assert "the model is overloaded" in notebook.text(1)
+    assert "Half an answer" in notebook.text(1)
+    assert notebook.outputs(2) == []
+    notebook.screenshot("magic-error")
+
+
+def test_what_agents_write_neither_runs_nor_reaches_out(lab: Lab) -> None:
+    texts = [attack.text() for attack in ATTACKS]
+    notebook = lab.open(
+        [
+            EVIL.replace("TEXTS", json.dumps(json.dumps(texts))),
+            "%%runagent evil\nx",
+            "%%runagent --no-stream 'evil tree'\nx",
+        ]
+    )
+    notebook.run_all(timeout=180)
+    for _ in range(2):
+        assert notebook.output(1).count() == 1
+        assert notebook.page.evaluate("window.__pwned") is None
+        assert lab.watch.foreign == []
+        assert lab.watch.dialogs == []
+        notebook.save()
+        notebook.reload()
+    assert notebook.page.evaluate("window.__pwned") is None
+    assert lab.watch.foreign == []
