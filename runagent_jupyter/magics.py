@@ -63,6 +63,7 @@ class RunAgentMagics(Magics):
     @argument(
         "--header", metavar="NAME:VALUE", action="append", default=[], help="Send this header."
     )
+    @argument("--entrypoint", metavar="TAG", help="Call this entrypoint of `runagent serve`.")
     @argument("--base-url", metavar="URL", help="Call the agent on this server.")
     @argument("--no-stream", action="store_true", help="Ask for the answer in one piece.")
     @argument("--format", choices=["markdown", "text", "json", "code"], default="markdown")
@@ -226,13 +227,17 @@ class RunAgentMagics(Magics):
     def _call(
         self, client: RunAgentClient, options: argparse.Namespace, reply: Reply, show: Display
     ) -> None:
+        tag = options.entrypoint
+        if tag is not None and not tag.endswith("_stream"):
+            reply.value = client.run(reply.input_data, entrypoint=tag)
+            return
         if options.no_stream:
             result = client.run_generic_with_metadata(reply.input_data)
             reply.value = result.result
             reply.usage, reply.execution_time = result.usage, result.execution_time
             reply.request_id = result.request_id
             return
-        with client.stream_events(reply.input_data) as stream:
+        with client.stream_events(reply.input_data, entrypoint=tag) as stream:
             try:
                 self._follow(stream, reply, show)
             finally:

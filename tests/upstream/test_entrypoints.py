@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.kernel import running_kernel
 from support.upstream_agent import VALUES
 from support.upstream_server import AGENT_ID, UpstreamServer, tags
 
@@ -173,6 +174,21 @@ def test_the_asynchronous_client(server: UpstreamServer) -> None:
             assert "'generic_stream'" in str(caught.value.hint)
 
     asyncio.run(main())
+
+
+def test_the_magic_takes_entrypoints(server: UpstreamServer, tmp_path: Path) -> None:
+    with running_kernel(tmp_path) as kernel:
+        kernel.execute("%load_ext runagent_jupyter").ok()
+        line = f"%%runagent {AGENT_ID} --base-url {server.url} "
+        kernel.execute(f"{line}\nhello").ok()
+        assert kernel.execute("print(_)").stdout == "hello-0 hello-1 hello-2 \n"
+        kernel.execute(f'{line} --entrypoint arguments\n{{"a": 1}}').ok()
+        assert kernel.execute("print(_.value)").stdout == "[[], {'a': 1}]\n"
+        kernel.execute(f'{line} --entrypoint arguments_stream\n{{"a": 1}}').ok()
+        assert kernel.execute("print(_.value)").stdout == "[[], {'a': 1}]\n"
+        cell = kernel.execute(f"{line} --entrypoint nope\nx")
+        assert cell.status == "error"
+        assert "'generic_stream'" in "".join((cell.error or {})["traceback"])
 
 
 def test_a_server_that_vanishes_cuts_the_stream_off(start_server: Any, tmp_path: Path) -> None:
