@@ -96,7 +96,7 @@ def browser(session: nox.Session) -> None:
 def upstream(session: nox.Session) -> None:
     """Test against the real server of the upstream package."""
     install(session)
-    session.run("pytest", *(session.posargs or ["tests/upstream"]))
+    session.run("pytest", *(session.posargs or ["--numprocesses=2", "tests/upstream"]))
 
 
 @nox.session

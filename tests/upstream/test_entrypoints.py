@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +177,27 @@ def test_the_asynchronous_client(server: UpstreamServer) -> None:
             assert "'generic_stream'" in str(caught.value.hint)
 
     asyncio.run(main())
+
+
+def test_long_silence_is_lived_through(
+    server: UpstreamServer, start_server: Callable[[], UpstreamServer]
+) -> None:
+    """The server pings every 20 s, and gives up 20 s later; a busy agent answers none of ours."""
+
+    def stream(url: str, entrypoint: str) -> list[str]:
+        client = RunAgentClient(AGENT_ID, base_url=url, timeout=90)
+        return list(client.run_stream({"seconds": 45}, entrypoint=entrypoint))
+
+    with ThreadPoolExecutor() as pool:
+        busy = pool.submit(stream, start_server().url, "busy_stream")
+        asleep = pool.submit(stream, server.url, "sleep_stream")
+        assert [busy.result(), asleep.result()] == [["before ", "after"]] * 2
+
+
+def test_an_idle_connection_that_the_server_closed_is_no_failure(client: RunAgentClient) -> None:
+    for _ in range(2):
+        assert client.run_generic({"query": "hi"})["answer"] == "You said hi"
+        time.sleep(5.5)
 
 
 def test_the_magic_takes_entrypoints(server: UpstreamServer, tmp_path: Path) -> None:
