@@ -342,7 +342,8 @@ def _without(value: Any, secret: str | None) -> Any:
     if not secret:
         return value
     if isinstance(value, str):
-        return value.replace(secret, "[api key]")
+        # Quoted as in a query: a page that refuses a request may show its URL.
+        return value.replace(secret, "[api key]").replace(quote(secret, safe=""), "[api key]")
     if isinstance(value, dict):
         return {_without(key, secret): _without(item, secret) for key, item in value.items()}
     if isinstance(value, list):
