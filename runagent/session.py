@@ -14,6 +14,7 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import anyio
@@ -53,6 +54,14 @@ FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, RunAgentError)
 """What an attempt may end with; anything else is a bug, or the user's own."""
 
 
+@dataclass
+class _Found:
+    """Which protocol a server speaks, as far as that is known."""
+
+    is_server: bool
+    is_certain: bool
+
+
 class _Session:
     """What both sessions are made of."""
 
@@ -78,8 +87,15 @@ class _Session:
         self._options.arguments()  # refuses bad ones now, not at the first call
         self._rest = RestWire(settings.base_url, settings.quoted_agent_id)
         self._server = ServerWire(settings.base_url, settings.quoted_agent_id)
-        self._wire: Wire = self._server if settings.protocol == "server" else self._rest
-        self._is_certain = settings.protocol != "auto"
+        self._found = _Found(settings.protocol == "server", settings.protocol != "auto")
+
+    @property
+    def _wire(self) -> Wire:
+        return self._server if self._found.is_server else self._rest
+
+    @property
+    def _is_certain(self) -> bool:
+        return self._found.is_certain
 
     def _call(
         self, data: Input, timeout: float, headers: Mapping[str, str], *, streams: bool
@@ -108,12 +124,10 @@ class _Session:
         )
 
     def _adopt(self, other: _Session) -> None:
-        """Take over which protocol the same server was found to speak."""
+        """Share what is found of the same server, by whichever session finds it first."""
         ours, theirs = self._settings, other._settings
         if (ours.base_url, ours.protocol) == (theirs.base_url, theirs.protocol):
-            self._is_certain = other._is_certain
-            if other._wire is other._server:
-                self._wire = self._server
+            self._found = other._found
 
     def _must_look(self, call: Call) -> bool:
         """Whether `call` may only be sent to a server that is known to have entrypoints."""
@@ -131,9 +145,8 @@ class _Session:
     def _settle(self, health: bytes | None) -> None:
         """Decide which protocol the server speaks, if it answered a look at its health."""
         if health is not None:
-            if served_agent(health) is not None:
-                self._wire = self._server
-            self._is_certain = True
+            self._found.is_server = served_agent(health) is not None
+            self._found.is_certain = True
             logger.debug("%s speaks the protocol %r", self._settings.base_url, self._wire.name)
 
     def _question(self, call: Call, failure: Exception) -> Outgoing | None:
