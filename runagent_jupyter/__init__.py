@@ -10,7 +10,6 @@ for _name in (
     "IPython",
     "anywidget",
     "ipywidgets",
-    "jinja2",
     "markdown_it",
     "nest_asyncio2",
     "nh3",
