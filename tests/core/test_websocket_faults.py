@@ -108,9 +108,9 @@ def test_a_ping_is_answered_before_the_chunks_beside_it_are_consumed(
 
 
 CUT_OFF = [
-    ("the connection ends", [UPGRADE, ws.STARTED, ws.chunk("part")]),
+    ("the connection ends", [UPGRADE, ws.STARTED, ws.chunk("part"), Pause(0.3)]),
     ("the connection is reset", [UPGRADE, ws.STARTED, ws.chunk("part"), Pause(0.3), RESET]),
-    ("it ends within a frame", [UPGRADE, ws.STARTED, ws.chunk("part"), ws.chunk("x")[:-3]]),
+    ("it ends within a frame", [UPGRADE, ws.STARTED, ws.chunk("part"), ws.chunk("x")[:-3], Pause(0.3)]),
     ("close 1000", [UPGRADE, ws.STARTED, ws.chunk("part"), ws.close(1000), STALL]),
     ("close 1011", [UPGRADE, ws.STARTED, ws.chunk("part"), ws.close(1011, "why"), STALL]),
     ("an error", [UPGRADE, ws.STARTED, ws.chunk("part"), ws.message({"type": "error", "error": "why"}), STALL]),
