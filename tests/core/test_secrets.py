@@ -125,7 +125,7 @@ FAILING = {
 def test_no_failure_shows_the_key(name: str, kind: str, mode: str, serve: Serve) -> None:
     server = serve(FAILING[name])
     input_data = {"query": "planted-input"}
-    timeout = 1 if "silence" in name else 10
+    timeout = 2 if "silence" in name else 10
     options: dict[str, Any] = {"base_url": server.url, "timeout": timeout, "max_retries": 1}
 
     def make() -> None:
