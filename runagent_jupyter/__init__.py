@@ -10,6 +10,7 @@ for _name in (
     "IPython",
     "anywidget",
     "ipywidgets",
+    "jinja2",
     "markdown_it",
     "nest_asyncio2",
     "nh3",
@@ -28,20 +29,33 @@ if TYPE_CHECKING:
 __all__ = ["Reply", "load_ipython_extension", "unload_ipython_extension"]
 
 
+_COMPLETED = r"%%?runagent(_config)?\b"
+
+
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Add the magics to an IPython shell, and let `asyncio.run` work in its running loop."""
     from runagent_jupyter.loops import make_reentrant  # noqa: PLC0415 - only when asked to
-    from runagent_jupyter.magics import RunAgentMagics  # noqa: PLC0415
+    from runagent_jupyter.magics import RunAgentMagics, complete  # noqa: PLC0415
 
     make_reentrant()
     shell.register_magics(RunAgentMagics(shell))
+    shell.set_hook("complete_command", complete, re_key=_COMPLETED)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Remove the magics. A patched event loop stays as it is: code may be running on it."""
+    """Remove the magics, and give asyncio back as it was."""
+    from runagent_jupyter.loops import restore  # noqa: PLC0415 - loaded with the extension
+
+    restore()
     for magics in shell.magics_manager.magics.values():
         magics.pop("runagent", None)
-    shell.magics_manager.registry.pop("RunAgentMagics", None)
+        magics.pop("runagent_config", None)
+    loaded = shell.magics_manager.registry.pop("RunAgentMagics", None)
+    if loaded in shell.configurables:
+        shell.configurables.remove(loaded)
+    completions = shell.strdispatchers["complete_command"].regexs
+    for pattern in [pattern for pattern in completions if pattern.pattern == _COMPLETED]:
+        del completions[pattern]
 
 
 def __dir__() -> list[str]:

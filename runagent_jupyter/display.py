@@ -60,7 +60,9 @@ def _plain_notes(reply: Reply) -> str:
     if reply.stopped:
         return f"\n[stopped after {reply.elapsed:.1f} s]"
     if reply.error is not None:
-        return "\n[broken off]"
+        return f"\n[broken off: {markdown.strip_controls(reply.error.message)}]"
+    if reply.cached is not None:
+        return f"\n[{_kept(reply.cached)}]"
     return ""
 
 
@@ -68,8 +70,14 @@ def _notes(reply: Reply) -> str:
     if reply.stopped:
         return _status_line(f"⏹ stopped after {reply.elapsed:.1f} s")
     if reply.error is not None:
-        return _status_line("⚠ broken off")
+        return _status_line(f"⚠ broken off: {reply.error.message}")
+    if reply.cached is not None:
+        return _status_line(f"↺ {_kept(reply.cached)}")
     return ""
+
+
+def _kept(when: float) -> str:
+    return f"from the cache, asked on {time.strftime('%Y-%m-%d at %H:%M', time.localtime(when))}"
 
 
 def _status_line(text: str) -> str:
@@ -173,9 +181,11 @@ class TerminalDisplay:
     def __init__(self) -> None:
         self._stream = markdown.TextStream()
         self._last = "\n"
+        self._is_empty = True
 
     def add(self, text: str) -> None:
         """Write the next piece of text."""
+        self._is_empty = False
         self._write(self._stream.feed(text))
 
     def _write(self, text: str) -> None:
@@ -190,7 +200,7 @@ class TerminalDisplay:
     def end(self, reply: Reply) -> None:
         """End the line."""
         self._write(self._stream.finish())
-        if not reply.events:
+        if self._is_empty:
             self._write(markdown.strip_controls(reply.text))
         self._write(_plain_notes(reply))
         if self._last != "\n":
@@ -211,11 +221,12 @@ class NoDisplay:
 
 
 def display_for(
-    shell: Any, agent_id: str, *, owns_cell: bool, rendered: bool, quiet: bool
+    shell: Any, agent_id: str, *, owns_cell: bool, rendered: bool, quiet: bool, background: bool
 ) -> Display:
     """Return where to show a reply in this shell."""
     if quiet:
         return NoDisplay()
     if hasattr(shell, "kernel"):
         return NotebookDisplay(agent_id, owns_cell=owns_cell, rendered=rendered)
-    return TerminalDisplay()
+    # In the background of a terminal, it would write into what is being typed.
+    return NoDisplay() if background else TerminalDisplay()

@@ -54,10 +54,15 @@ def _lines(error: BaseException) -> list[str]:
     return lines
 
 
+def near_matches(agent_id: str) -> list[str]:
+    """Return the agents served in this process that an id may have meant."""
+    return difflib.get_close_matches(agent_id, agent_ids())
+
+
 def add_near_matches(error: RunAgentError, agent_id: str) -> None:
     """Name the agents served in this process that an id may have meant that leads nowhere."""
     if isinstance(error, AgentNotFoundError) or error.code == "MISSING_API_KEY":
-        near = difflib.get_close_matches(agent_id, agent_ids())
+        near = near_matches(agent_id)
         if near:
             question = f"Did you mean {' or '.join(near)}, which this process serves?"
             error.hint = f"{question} {error.hint}" if error.hint else question

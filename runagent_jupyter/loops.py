@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 import threading
 import warnings
+from typing import Any
+
+_MISSING = object()
+
+_changes: list[tuple[Any, str, object, object]] = []
+"""What was patched: where, which name, what it was, and what it became."""
 
 
 def make_reentrant() -> None:
@@ -19,21 +26,45 @@ def make_reentrant() -> None:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return
-    import nest_asyncio2  # noqa: PLC0415 - patches nothing before it is needed
-
-    if hasattr(asyncio, "_nest_patched") and not hasattr(asyncio, "_nest_asyncio2"):
-        # Its marks keep the maintained fork from patching what is patched already.
-        for patched in (asyncio, type(loop)):
-            if hasattr(patched, "_nest_patched"):
-                delattr(patched, "_nest_patched")
-    try:
-        nest_asyncio2.apply(loop)
-    except ValueError as exc:
+    if not isinstance(loop, asyncio.BaseEventLoop):
+        kind = f"{type(loop).__module__}.{type(loop).__qualname__}"
         warnings.warn(
-            f"asyncio.run() will not work in cells: {exc}. Use await instead.",
+            f"asyncio.run() will not work in cells: the kernel's event loop is a {kind}, which "
+            "cannot be patched. Use await instead; everything else works.",
             RuntimeWarning,
             stacklevel=2,
         )
+        return
+    import nest_asyncio2  # noqa: PLC0415 - patches nothing before it is needed
+
+    patched: list[Any] = [asyncio, asyncio.tasks, asyncio.futures, asyncio.events]
+    patched += [asyncio.get_event_loop_policy().__class__, type(loop)]
+    if "tornado.concurrent" in sys.modules:
+        patched.append(sys.modules["tornado.concurrent"])
+    before = [dict(vars(holder)) for holder in patched]
+    if hasattr(asyncio, "_nest_patched") and not hasattr(asyncio, "_nest_asyncio2"):
+        # Its marks keep the maintained fork from patching what is patched already.
+        for holder in (asyncio, type(loop)):
+            if hasattr(holder, "_nest_patched"):
+                delattr(holder, "_nest_patched")
+    nest_asyncio2.apply(loop)
+    for holder, names in zip(patched, before, strict=True):
+        for name, new in vars(holder).items():
+            old = names.get(name, _MISSING)
+            if new is not old:
+                _changes.append((holder, name, old, new))
+
+
+def restore() -> None:
+    """Undo what `make_reentrant` did, but for what others have changed since."""
+    while _changes:
+        holder, name, old, new = _changes.pop()
+        if vars(holder).get(name, _MISSING) is not new:
+            continue
+        if old is _MISSING:
+            delattr(holder, name)
+        else:
+            setattr(holder, name, old)
 
 
 @functools.cache

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
-import queue
 import re
+import shlex
 import sys
-import threading
-import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.core.error import StdinNotImplementedError, UsageError
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
+from traitlets import Enum, Unicode
 
-from runagent import RunAgentClient, RunAgentError, Stream, StreamEvent, ValidationError
+from runagent import AuthenticationError, RunAgentClient, RunAgentError, ValidationError
+from runagent.config import Secret
 from runagent.registry import agent_ids
-from runagent_jupyter.failure import add_near_matches, shortly
+from runagent_jupyter.call import Call, Job
+from runagent_jupyter.failure import add_near_matches, near_matches, shortly
 from runagent_jupyter.reply import Reply
+from runagent_jupyter.template import check_json, fill, looks_like_json
 
 if TYPE_CHECKING:
+    from runagent_jupyter.cache import ReplyCache
     from runagent_jupyter.display import Display
 
-TICK = 0.05
-"""Seconds between two looks at what is due on the display."""
+FORMATS = ["markdown", "text", "json", "code"]
 
 _TOKEN = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'[^']*'|\S+)""")
 
@@ -35,11 +40,18 @@ _TOKEN = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'[^']*'|\S+)""")
 class RunAgentMagics(Magics):
     """Calls agents from cells."""
 
+    agent = Unicode(help="The agent that %%runagent calls if it names none.").tag(config=True)
+    base_url = Unicode(help="The server's base URL.").tag(config=True)
+    timeout = Unicode(help="Seconds for a call; inf for no limit.").tag(config=True)
+    format = Enum(FORMATS, "markdown", help="How answers are shown.").tag(config=True)
+    cache_path = Unicode(help="The file --cache keeps replies in.").tag(config=True)
+
     def __init__(self, shell: Any) -> None:
         """Belong to one IPython shell."""
         super().__init__(shell)
         self._shell = shell
         self._sessions: dict[tuple[str, str], str] = {}
+        self._keys: dict[str, Secret] = {}  # by base URL: no other server gets them
 
     @no_var_expand
     @line_cell_magic
@@ -58,18 +70,30 @@ class RunAgentMagics(Magics):
     @argument(
         "--text", action="store_true", help="Send the body as text, even if it begins with {."
     )
+    @argument(
+        "--no-template", action="store_true", help="Send {{ and }} as they are; fill nothing in."
+    )
     @argument("--session", metavar="NAME", help="Keep a conversation over cells.")
+    @argument("--entrypoint", metavar="TAG", help="Call this entrypoint of `runagent serve`.")
     @argument("--timeout", metavar="SECONDS", help="For this call; inf for no limit.")
     @argument(
         "--header", metavar="NAME:VALUE", action="append", default=[], help="Send this header."
     )
-    @argument("--entrypoint", metavar="TAG", help="Call this entrypoint of `runagent serve`.")
     @argument("--base-url", metavar="URL", help="Call the agent on this server.")
+    @argument("--stream", action="store_true", help="Show the answer as it comes; the default.")
     @argument("--no-stream", action="store_true", help="Ask for the answer in one piece.")
-    @argument("--format", choices=["markdown", "text", "json", "code"], default="markdown")
+    @argument("--format", choices=FORMATS, help="How the answer is shown. Default: markdown.")
+    @argument(
+        "--cache",
+        action="store_true",
+        help="Keep the reply in a local file, and take it from there the next time.",
+    )
+    @argument("--bg", action="store_true", help="Return at once; the answer streams into the cell.")
+    @argument("--proc", metavar="NAME", help="With --bg: put what stops and waits for it here.")
+    @argument("--widget", action="store_true", help="Open a chat with the agent.")
     @argument("--quiet", action="store_true", help="Show nothing; the reply is in _ and --out.")
     @argument("--no-raise-error", action="store_true", help="Show a failure, and go on.")
-    def runagent(self, line: str, cell: str | None = None) -> Reply | None:
+    def runagent(self, line: str, cell: str | None = None) -> Any:
         """Ask an agent, and show its answer as it comes.
 
         In a cell, everything below the first line is the question::
@@ -77,26 +101,123 @@ class RunAgentMagics(Magics):
             %%runagent demo
             What can you do?
 
-        A body that is a JSON object is the input itself. On one line, as in
-        ``reply = %runagent demo What can you do?``, the rest of the line is the question.
-        The reply is in ``_`` too.
+        A body that is a JSON object is the input itself, and ``{{expression}}`` is filled in from
+        the notebook's variables, as JSON where the body is JSON::
+
+            %%runagent agent-123 --out reply
+            {"query": "Which of these stand out?", "rows": {{df.head(20)}}}
+
+        On one line, the rest of the line is the question::
+
+            reply = %runagent demo What can you do?
+
+        The reply is in ``_`` too: ``_.text``, ``_.value``, ``_.usage``, ``_.to_frame()``.
+        Interrupt the kernel to stop an answer; what came stays.
         """
         try:
             options, question = self._parse(line)
+            options.agent = options.agent or (self.agent if cell is not None else None)
             if options.agent is None:
                 sys.stdout.write(_overview())
                 return None
+            if options.widget:
+                return self._widget(options)
             return self._ask(options, question, cell)
         except RunAgentError as exc:
             error = exc
         raise shortly(error)
 
+    @no_var_expand
+    @line_magic
+    @magic_arguments()
+    @argument("--agent", metavar="ID", help="The agent that %%%%runagent calls if it names none.")
+    @argument("--base-url", metavar="URL", help="The server's base URL.")
+    @argument("--timeout", metavar="SECONDS", help="For a call; inf for no limit.")
+    @argument("--format", choices=FORMATS, help="How answers are shown.")
+    @argument(
+        "--key", action="store_true", help="Ask for the API key, out of the notebook's sight."
+    )
+    @argument("--reset", action="store_true", help="Back to what the environment and files say.")
+    @argument("--clear-cache", action="store_true", help="Forget the replies that --cache kept.")
+    def runagent_config(self, line: str) -> None:
+        """Show and set what `%%runagent` uses where a cell does not say otherwise.
+
+        The same settings are traits: ``%config RunAgentMagics.timeout = "60"``, or
+        ``c.RunAgentMagics.timeout = "60"`` in ``ipython_config.py``.
+        """
+        try:
+            options = _parsed("runagent_config", shlex.split(line))
+            self._configure(options)
+        except (RunAgentError, ValueError) as exc:
+            error = exc if isinstance(exc, RunAgentError) else _misused("runagent_config", exc)
+        else:
+            sys.stdout.write(self._settings())
+            return
+        raise shortly(error)
+
+    def _configure(self, options: argparse.Namespace) -> None:
+        names = ("agent", "base_url", "timeout", "format")
+        if options.reset:
+            for name in names:
+                setattr(self, name, self.trait_defaults(name))
+            self._keys.clear()
+        changed = {name: getattr(options, name) for name in names}
+        changed = {name: value for name, value in changed.items() if value is not None}
+        # A client knows what is valid; nothing is set if anything is not.
+        probe = self._probe(
+            changed.get("agent") or self.agent or "demo",
+            changed.get("base_url", self.base_url),
+            changed.get("timeout", self.timeout),
+        )
+        for name, value in changed.items():
+            setattr(self, name, value)
+        if options.clear_cache:
+            self._cache().clear()
+        if options.key:
+            key = self._ask_for_key(probe.base_url)
+            if key is None:
+                raise ValidationError(
+                    "No API key was entered.",
+                    code="MISSING_API_KEY",
+                    hint="Where nobody can be asked, set RUNAGENT_API_KEY.",
+                )
+
+    def _settings(self) -> str:
+        client = self._probe("-", self.base_url, self.timeout)
+        key = "entered here" if client.base_url in self._keys else "as the environment or file says"
+        facts = {
+            "agent": self.agent or "(named in each cell)",
+            "base_url": client.base_url,
+            "timeout": f"{client.timeout:g} s",
+            "format": self.format,
+            "api_key": key,
+            "cache": self._cache().path,
+        }
+        return "".join(f"{name:<9} {value}\n" for name, value in facts.items())
+
+    def _probe(self, agent_id: str, base_url: str, timeout: str) -> RunAgentClient:
+        """Return a client that has the settings, and needs no key to have them."""
+        arguments = {"base_url": base_url, "timeout": timeout}
+        arguments = {name: value for name, value in arguments.items() if value}
+        return RunAgentClient(agent_id, "", **arguments)  # type: ignore[arg-type] # text of numbers
+
+    def _ask_for_key(self, base_url: str) -> Secret | None:
+        """Ask for the key to a server; return it unless nobody answers."""
+        kernel = getattr(self._shell, "kernel", None)
+        if not (sys.stdin.isatty() if kernel is None else getattr(kernel, "_allow_stdin", False)):
+            return None
+        with suppress(StdinNotImplementedError, EOFError):
+            key = getpass.getpass(f"API key for {base_url}: ").strip()
+            if key:
+                self._keys[base_url] = Secret(key)
+                return self._keys[base_url]
+        return None
+
     def _parse(self, line: str) -> tuple[argparse.Namespace, str]:
         """Split the line into options and the question that follows the agent's id."""
-        parser: Any = vars(RunAgentMagics.runagent)["parser"]
         valued = {
             name
-            for action in parser._actions  # noqa: SLF001
+            for action in parser_of("runagent")._actions  # noqa: SLF001
             if action.nargs is None
             for name in action.option_strings
         }
@@ -111,83 +232,138 @@ class RunAgentMagics(Magics):
             wants_value = not wants_value and word in valued
             words.append(word[1:-1] if word[0] in "\"'" and word[-1] == word[0] else word)
             position = match.end()
-        try:
-            return parser.parse_args(words), line[position:].strip()
-        except UsageError as exc:
-            raise ValidationError(
-                f"%runagent: {exc}.", code="USAGE", hint="%runagent? lists the options."
-            ) from None
+        return _parsed("runagent", words), line[position:].strip()
 
-    def _ask(self, options: argparse.Namespace, question: str, cell: str | None) -> Reply | None:
-        if cell is not None and question:
-            raise ValidationError(
-                f"%%runagent {options.agent}: {question!r} stands where options are expected.",
-                code="USAGE",
-                hint="The question goes below the first line.",
-            )
-        reply = Reply(options.agent, self._input(options, question if cell is None else cell))
-        reply.format = options.format
-        show = self._display(options, is_cell=cell is not None)
-        started = time.monotonic()
-        interrupted = None
-        try:
-            with self._client(options) as client:
-                self._call(client, options, reply, show)
-        except RunAgentError as exc:
-            add_near_matches(exc, options.agent)
-            reply.error = exc
-        except KeyboardInterrupt as exc:
-            reply.stopped = True
-            interrupted = exc
-        reply.elapsed = time.monotonic() - started
-        show.end(reply)
-        reply._is_shown = True  # noqa: SLF001 - what the display hook would show is there already
+    def _ask(self, options: argparse.Namespace, question: str, cell: str | None) -> Any:
+        _check(options, question, is_cell=cell is not None)
+        body = (question if cell is None else cell).rstrip("\n")
+        if not options.no_template:
+            # Before the body is read as JSON, but as what it is: see `fill`.
+            body = fill(body, self._shell.user_ns) if "{{" in body else body
+        reply = Reply(options.agent, self._input(options, body))
+        reply.format = options.format or self.format
+        cache = self._cache() if options.cache else None
+        key = cache.key(self._question(options, reply)) if cache else ""
+        if cache and cache.find(key, reply):
+            self._display(options, reply, is_cell=cell is not None).end(reply)
+            return self._hand_over(options, reply, is_cell=cell is not None)
+        client = self._client(options)
+        call = Call(
+            client,
+            reply,
+            self._display(options, reply, is_cell=cell is not None),
+            entrypoint=options.entrypoint,
+            streams=not options.no_stream and (options.entrypoint or "_stream").endswith("_stream"),
+        )
+
+        def end(reply: Reply) -> None:
+            if isinstance(reply.error, AuthenticationError):
+                self._keys.pop(client.base_url, None)  # it was mistyped, perhaps
+            if reply.error is not None:
+                add_near_matches(reply.error, options.agent)
+            elif cache and not reply.stopped:
+                cache.keep(key, reply)
+            reply._is_shown = True  # noqa: SLF001 - what the display hook would show is there
+            if options.out:
+                self._shell.user_ns[options.out] = reply
+
+        if options.bg:
+            job = Job(call, reply, end)
+            if options.proc:
+                self._shell.user_ns[options.proc] = job
+            self._shell.displayhook.update_user_ns(job)
+            return None
+        interrupt = call.run()
+        end(reply)
+        if interrupt is not None:
+            self._shell.displayhook.update_user_ns(reply)
+            raise shortly(interrupt, f"stopped after {reply.elapsed:.1f} s; what came is in _")
+        return self._hand_over(options, reply, is_cell=cell is not None)
+
+    def _hand_over(
+        self, options: argparse.Namespace, reply: Reply, *, is_cell: bool
+    ) -> Reply | None:
+        """Return the reply to the cell, raise its error, or leave it in `_` alone."""
+        reply._is_shown = True  # noqa: SLF001 - what the display hook would show is there
         if options.out:
             self._shell.user_ns[options.out] = reply
-        if interrupted is not None or (reply.error is not None and not options.no_raise_error):
-            self._shell.displayhook.update_user_ns(reply)
-            if interrupted is not None:
-                raise shortly(
-                    interrupted, f"stopped after {reply.elapsed:.1f} s; what came is in _"
-                )
-            assert reply.error is not None
-            raise reply.error
         if reply.error is not None:
+            if not options.no_raise_error:
+                self._shell.displayhook.update_user_ns(reply)
+                raise reply.error
             sys.stderr.write(f"{type(reply.error).__name__}: {reply.error}\n")
-        if cell is not None and not hasattr(self._shell, "kernel"):
+        if is_cell and not hasattr(self._shell, "kernel"):
             # A terminal would print an empty Out[…] prompt below the answer.
             self._shell.displayhook.update_user_ns(reply)
             return None
         return reply
 
-    def _display(self, options: argparse.Namespace, *, is_cell: bool) -> Display:
+    def _display(self, options: argparse.Namespace, reply: Reply, *, is_cell: bool) -> Display:
         from runagent_jupyter.display import display_for  # noqa: PLC0415 - loads the renderer
 
         return display_for(
             self._shell,
             options.agent,
-            owns_cell=is_cell,
-            rendered=options.format == "markdown",
+            # In the background, other cells write meanwhile: one output, known by its id.
+            owns_cell=is_cell and not options.bg,
+            rendered=reply.format == "markdown",
             quiet=options.quiet,
+            background=options.bg,
         )
 
+    def _arguments(self, options: argparse.Namespace) -> dict[str, Any]:
+        """Return the client's arguments, as the line or the settings give them."""
+        given = {
+            "base_url": options.base_url or self.base_url,
+            "timeout": options.timeout or self.timeout,
+        }
+        if not options.base_url and options.agent in agent_ids():
+            del given["base_url"]  # it is served here
+        return {name: value for name, value in given.items() if value}
+
     def _client(self, options: argparse.Namespace) -> RunAgentClient:
-        arguments: dict[str, Any] = {}
-        if options.base_url:
-            arguments["base_url"] = options.base_url
-        if options.timeout:
-            arguments["timeout"] = options.timeout
-        headers = {}
-        for header in options.header:
-            name, colon, value = header.partition(":")
-            if not colon:
-                raise ValidationError(f"--header {name!r} is not NAME:VALUE.", code="USAGE")
-            headers[name.strip()] = value.strip()
-        return RunAgentClient(options.agent, headers=headers, **arguments)
+        arguments = self._arguments(options)
+        server = RunAgentClient(options.agent, "", **arguments).base_url
+        arguments["headers"] = _headers(options)
+        try:
+            return RunAgentClient(options.agent, self._keys.get(server), **arguments)
+        except AuthenticationError as exc:
+            if exc.code != "MISSING_API_KEY":
+                raise
+            add_near_matches(exc, options.agent)
+            missing = exc
+        key = None if near_matches(options.agent) else self._ask_for_key(server)
+        if key is None:
+            raise missing
+        return RunAgentClient(options.agent, key, **arguments)
+
+    def _widget(self, options: argparse.Namespace) -> Any:
+        from runagent_jupyter.widget import AgentWidget  # noqa: PLC0415 - loads ipywidgets
+
+        return AgentWidget(self._client(options))
+
+    def _cache(self) -> ReplyCache:
+        from runagent_jupyter.cache import ReplyCache, default_path  # noqa: PLC0415
+
+        return ReplyCache(Path(self.cache_path).expanduser() if self.cache_path else default_path())
+
+    def _question(self, options: argparse.Namespace, reply: Reply) -> dict[str, Any]:
+        """Return all that may shape an answer; how it is shown does not."""
+        arguments = self._arguments(options)
+        local = "base_url" not in arguments and options.agent in agent_ids()
+        arguments.pop("timeout", None)
+        return {
+            "agent": options.agent,
+            # What is served here is on another port each time.
+            "server": None if local else RunAgentClient(options.agent, "", **arguments).base_url,
+            "entrypoint": options.entrypoint,
+            "stream": not options.no_stream,
+            "headers": dict(_headers(options)),
+            "input": reply.input_data,
+        }
 
     def _input(self, options: argparse.Namespace, body: str) -> dict[str, Any]:
         """Return what is sent: from a variable, from JSON, or the text in its field."""
-        body = body.rstrip("\n")
         if options.input:
             if options.input not in self._shell.user_ns:
                 raise ValidationError(
@@ -207,8 +383,8 @@ class RunAgentMagics(Magics):
                 code="USAGE",
                 hint="Write it below %%runagent, or behind the agent's id with %runagent.",
             )
-        elif body.lstrip().startswith("{") and not options.text:
-            data = _json_object(body)
+        elif looks_like_json(body) and not options.text:
+            data = check_json(body, body)
         else:
             data = {options.field: body} if body.strip() else {}
         for assignment in options.set:
@@ -224,78 +400,79 @@ class RunAgentMagics(Magics):
             data["session_id"] = self._sessions.setdefault((options.agent, options.session), new)
         return data
 
-    def _call(
-        self, client: RunAgentClient, options: argparse.Namespace, reply: Reply, show: Display
-    ) -> None:
-        tag = options.entrypoint
-        if tag is not None and not tag.endswith("_stream"):
-            reply.value = client.run(reply.input_data, entrypoint=tag)
-            return
-        if options.no_stream:
-            result = client.run_generic_with_metadata(reply.input_data)
-            reply.value = result.result
-            reply.usage, reply.execution_time = result.usage, result.execution_time
-            reply.request_id = result.request_id
-            return
-        with client.stream_events(reply.input_data, entrypoint=tag) as stream:
-            try:
-                self._follow(stream, reply, show)
-            finally:
-                chunks = [event.value for event in reply.events if event.kind == "chunk"]
-                only_object = len(chunks) == 1 and not isinstance(chunks[0], str)
-                reply.value = chunks[0] if only_object else stream.text
-                reply.usage, reply.execution_time = stream.usage, stream.execution_time
-                reply.request_id = stream.request_id
 
-    def _follow(self, stream: Stream[StreamEvent], reply: Reply, show: Display) -> None:
-        """Show events as they come; keep the display alive while none do."""
-        inbox: queue.SimpleQueue[StreamEvent | BaseException | None] = queue.SimpleQueue()
-
-        def read() -> None:
-            try:
-                for event in stream:
-                    inbox.put(event)
-                inbox.put(None)
-            except BaseException as exc:  # noqa: BLE001 - it is raised where the reply is awaited
-                inbox.put(exc)
-
-        # Waiting for a queue can be interrupted at once and ended by a timeout; reading cannot.
-        threading.Thread(target=read, name="runagent-magic", daemon=True).start()
-        while True:
-            show.tick()
-            try:
-                item = inbox.get(timeout=TICK)
-            except queue.Empty:
-                continue
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            reply.events.append(item)
-            if item.text:
-                show.add(item.text)
+def parser_of(magic: str) -> Any:
+    """Return the parser of a magic's options."""
+    return vars(vars(RunAgentMagics)[magic])["parser"]
 
 
-def _json_object(body: str) -> dict[str, Any]:
+def _parsed(magic: str, words: list[str]) -> argparse.Namespace:
     try:
-        data: dict[str, Any] = json.loads(body)
-    except json.JSONDecodeError as exc:
-        line = body.splitlines()[exc.lineno - 1] if exc.lineno <= len(body.splitlines()) else ""
+        options: argparse.Namespace = parser_of(magic).parse_args(words)
+    except UsageError as exc:
+        raise _misused(magic, exc) from None
+    return options
+
+
+def _misused(magic: str, problem: Exception) -> ValidationError:
+    return ValidationError(
+        f"%{magic}: {problem}.", code="USAGE", hint=f"%{magic}? lists the options."
+    )
+
+
+def _check(options: argparse.Namespace, question: str, *, is_cell: bool) -> None:
+    """Refuse what contradicts itself."""
+    if is_cell and question:
         raise ValidationError(
-            f"The body begins with {{ but is not JSON: {exc.msg} "
-            f"in line {exc.lineno}, column {exc.colno}: {line.strip()!r}.",
-            code="INVALID_INPUT",
-            hint="Mend it, or add --text to send it as text.",
-        ) from None
-    except RecursionError:
-        raise ValidationError("The JSON is nested too deeply.", code="INVALID_INPUT") from None
-    return data
+            f"%%runagent {options.agent}: {question!r} stands where options are expected.",
+            code="USAGE",
+            hint="The question goes below the first line.",
+        )
+    contradictions = {
+        "--stream and --no-stream": options.stream and options.no_stream,
+        "--cache and --session": options.cache and options.session,  # an answer has a past
+    }
+    for both, given in contradictions.items():
+        if given:
+            raise ValidationError(f"{both} exclude each other.", code="USAGE")
+    if options.proc and not options.bg:
+        raise ValidationError("--proc is only for --bg.", code="USAGE")
+
+
+def _headers(options: argparse.Namespace) -> dict[str, str]:
+    headers = {}
+    for header in options.header:
+        name, colon, value = header.partition(":")
+        if not colon:
+            raise ValidationError(f"--header {name!r} is not NAME:VALUE.", code="USAGE")
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+def complete(_shell: Any, event: Any) -> list[str]:
+    """Complete the options of the magics, and the agents this process serves."""
+    words = event.text_until_cursor.removesuffix(event.symbol).split()
+    magic = words[0].lstrip("%") if words else ""
+    if magic not in ("runagent", "runagent_config"):
+        return []
+    if event.symbol.startswith("-"):
+        return sorted(
+            option
+            for action in parser_of(magic)._actions  # noqa: SLF001
+            for option in action.option_strings
+            if option.startswith("--")
+        )
+    if words[-1] == "--format":
+        return FORMATS
+    return agent_ids() if magic == "runagent" or words[-1] == "--agent" else []
 
 
 def _overview() -> str:
     return (
         "%%runagent AGENT         ask, with the question below; the answer streams into the cell\n"
         "%runagent AGENT ...      ask on one line\n"
+        "%runagent AGENT --widget a chat\n"
+        "%runagent_config         show and set the server, the timeout, the agent, the key\n"
         "%runagent?               all options\n"
         f"Served in this process: {', '.join(agent_ids())}\n"
     )

@@ -31,6 +31,7 @@ class Reply:
         elapsed: Seconds from the request to the end of the answer.
         stopped: Whether it was interrupted.
         error: What it ended with, if it failed.
+        cached: When it was kept, in seconds since the Unix epoch, if it comes from the cache.
     """
 
     agent_id: str
@@ -44,6 +45,7 @@ class Reply:
     elapsed: float = 0.0
     stopped: bool = False
     error: RunAgentError | None = None
+    cached: float | None = None
     _is_shown: bool = field(default=False, repr=False)
 
     @property
@@ -80,6 +82,7 @@ class Reply:
             "request_id": self.request_id,
             "elapsed": self.elapsed,
             "stopped": self.stopped,
+            "cached": self.cached,
             "error": None if self.error is None else str(self.error),
         }
 

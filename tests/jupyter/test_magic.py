@@ -152,7 +152,7 @@ def test_what_an_agent_writes_cannot_run(kernel: Kernel) -> None:
     ],
 )
 def test_a_failure_is_short_and_fails_the_cell(kernel: Kernel, cell: str, words: list[str]) -> None:
-    text = failure(kernel.execute(cell))
+    text = failure(kernel.execute(cell, stdin=[""]))  # no key, when asked for one
     for word in words:
         assert word in text
     assert "Traceback" not in text
@@ -214,36 +214,15 @@ def test_an_interrupt_before_the_first_word(kernel: Kernel) -> None:
     kernel.execute("%%runagent echo\nand on").ok()
 
 
-def test_asyncio_run_works_once_the_extension_is_loaded(
-    start_kernel: Callable[..., Kernel],
-) -> None:
-    kernel = start_kernel()
-    cell = "import asyncio\nasync def f(): return 42\nprint(asyncio.run(f()))"
-    kernel.execute("import runagent_jupyter").ok()
-    assert kernel.execute(cell).status == "error"
-    kernel.execute("%load_ext runagent_jupyter").ok()
-    cells = kernel.run_all(*[cell] * 5)
-    assert [cell.stdout for cell in cells] == ["42\n"] * 5
-
-
-def test_an_older_nest_asyncio_is_taken_over(start_kernel: Callable[..., Kernel]) -> None:
-    kernel = start_kernel()
-    if (
-        "no"
-        in kernel.execute(
-            "try:\n import nest_asyncio; nest_asyncio.apply()\nexcept ImportError: print('no')"
-        ).stdout
-    ):
-        pytest.skip("nest_asyncio is not installed beside this kernel")
-    kernel.execute("%load_ext runagent_jupyter").ok()
-    cell = "import asyncio\nasync def f(): return 42\nprint(asyncio.run(f()))"
-    assert [c.stdout for c in kernel.run_all(*[cell] * 5)] == ["42\n"] * 5
-
-
 def test_unloading_removes_the_magic(start_kernel: Callable[..., Kernel]) -> None:
     kernel = start_kernel()
     kernel.execute("%load_ext runagent_jupyter").ok()
     kernel.execute("%unload_ext runagent_jupyter").ok()
-    cell = kernel.execute("%runagent")
-    assert "not found" in cell.stderr + "\n".join((cell.error or {}).get("traceback", []))
+    for magic in ("%runagent", "%runagent_config"):
+        cell = kernel.execute(magic)
+        assert "not found" in cell.stderr + "\n".join((cell.error or {}).get("traceback", []))
+    assert (
+        kernel.value("any('RunAgent' in type(c).__name__ for c in get_ipython().configurables)")
+        is False
+    )
     kernel.execute("%load_ext runagent_jupyter\n%runagent").ok()

@@ -1,0 +1,216 @@
+"""One call of the magic: its answer is read beside, shown here, and stopped at once."""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from runagent import RunAgentClient, RunAgentError, RunResult, Stream, StreamEvent
+from runagent_jupyter.reply import Reply
+
+if TYPE_CHECKING:
+    from runagent_jupyter.display import Display
+
+TICK = 0.05
+"""Seconds between two looks at what is due on the display."""
+
+
+class _Stopped(BaseException):
+    """Someone has called `Call.stop`."""
+
+
+class Call:
+    """A call that fills a reply in and shows it.
+
+    Args:
+        client: Makes the call, and is closed after it.
+        reply: Gets what comes.
+        show: Shows it.
+        entrypoint: The agent's entrypoint, `None` for the usual one.
+        streams: Whether the answer is asked for in pieces.
+    """
+
+    def __init__(
+        self,
+        client: RunAgentClient,
+        reply: Reply,
+        show: Display,
+        *,
+        entrypoint: str | None,
+        streams: bool,
+    ) -> None:
+        self._client = client
+        self._reply = reply
+        self._show = show
+        self._entrypoint = entrypoint
+        self._streams = streams
+        self._stopping = threading.Event()
+
+    def run(self) -> KeyboardInterrupt | None:
+        """Make the call and show it to its end; a failure is in the reply afterwards.
+
+        Returns:
+            What interrupted it, if something did.
+        """
+        reply = self._reply
+        interrupt = None
+        started = time.monotonic()
+        try:
+            with self._client:
+                if self._streams:
+                    self._stream()
+                else:
+                    self._invoke()
+        except RunAgentError as exc:
+            reply.error = exc
+        except _Stopped:
+            reply.stopped = True
+        except KeyboardInterrupt as exc:
+            reply.stopped = True
+            interrupt = exc
+        reply.elapsed = time.monotonic() - started
+        self._show.end(reply)
+        return interrupt
+
+    def stop(self) -> None:
+        """End the call from another thread; what came stays."""
+        self._stopping.set()
+
+    def _invoke(self) -> None:
+        reply = self._reply
+
+        def invoke() -> None:
+            if self._entrypoint is not None:
+                results.append(self._client.run(reply.input_data, entrypoint=self._entrypoint))
+            else:
+                results.append(self._client.run_generic_with_metadata(reply.input_data))
+
+        results: list[object] = []
+        self._wait_for(invoke, queue.SimpleQueue())
+        (result,) = results
+        if isinstance(result, RunResult):
+            reply.value = result.result
+            reply.usage, reply.execution_time = result.usage, result.execution_time
+            reply.request_id = result.request_id
+        else:
+            reply.value = result
+
+    def _stream(self) -> None:
+        reply = self._reply
+        inbox: queue.SimpleQueue[StreamEvent | BaseException | None] = queue.SimpleQueue()
+
+        def read() -> None:
+            for event in stream:
+                inbox.put(event)
+
+        stream: Stream[StreamEvent]
+        with self._client.stream_events(reply.input_data, entrypoint=self._entrypoint) as stream:
+            try:
+                self._wait_for(read, inbox)
+            finally:
+                chunks = [event.value for event in reply.events if event.kind == "chunk"]
+                only_object = len(chunks) == 1 and not isinstance(chunks[0], str)
+                reply.value = chunks[0] if only_object else stream.text
+                reply.usage, reply.execution_time = stream.usage, stream.execution_time
+                reply.request_id = stream.request_id
+
+    def _wait_for(
+        self,
+        work: Callable[[], None],
+        inbox: queue.SimpleQueue[StreamEvent | BaseException | None],
+    ) -> None:
+        """Do the work in a thread; show events as they come, and keep the display alive.
+
+        Waiting for a queue can be interrupted at once and ended by a timeout; reading cannot.
+        """
+
+        def run() -> None:
+            try:
+                work()
+                inbox.put(None)
+            except BaseException as exc:  # noqa: BLE001 - it is raised where the reply is awaited
+                inbox.put(exc)
+
+        threading.Thread(target=run, name="runagent-magic", daemon=True).start()
+        while True:
+            self._show.tick()
+            if self._stopping.is_set():
+                raise _Stopped
+            try:
+                item = inbox.get(timeout=TICK)
+            except queue.Empty:
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            self._reply.events.append(item)
+            if item.text:
+                self._show.add(item.text)
+
+
+class Job:
+    """A call that goes on in the background, with its output in the cell that began it.
+
+    Attributes:
+        reply: What has come so far; complete once `done`.
+    """
+
+    def __init__(self, call: Call, reply: Reply, at_end: Callable[[Reply], None]) -> None:
+        self.reply = reply
+        self._call = call
+        self._at_end = at_end
+        # A thread that displays needs the context of the cell whose output it is.
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(
+            target=run, args=(self._run,), name=f"runagent-{reply.agent_id}", daemon=True
+        )
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._call.run()
+        self._at_end(self.reply)
+
+    @property
+    def done(self) -> bool:
+        """Whether the call has ended: complete, failed or stopped."""
+        return not self._thread.is_alive()
+
+    def wait(self, timeout: float | None = None) -> Reply:
+        """Wait for the end of the call.
+
+        Args:
+            timeout: Seconds; `None` for no limit.
+
+        Returns:
+            The reply.
+
+        Raises:
+            TimeoutError: It has not ended by then, and goes on.
+            RunAgentError: It failed; what came is in `reply`.
+        """
+        self._thread.join(timeout)
+        if not self.done:
+            raise TimeoutError(f"{self.reply.agent_id} has not answered within {timeout} s.")
+        if self.reply.error is not None:
+            raise self.reply.error
+        return self.reply
+
+    def stop(self) -> Reply:
+        """Stop the call, and return the reply with what came."""
+        self._call.stop()
+        self._thread.join()
+        return self.reply
+
+    def __repr__(self) -> str:
+        if not self.done:
+            state = "running"
+        elif self.reply.stopped:
+            state = "stopped"
+        else:
+            state = "failed" if self.reply.error is not None else "done"
+        return f"<Job {self.reply.agent_id!r}: {state}>"

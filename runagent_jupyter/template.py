@@ -1,0 +1,167 @@
+"""Fills `{{expression}}` in a cell's body in from the notebook's variables."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from runagent import ValidationError
+from runagent.encode import to_json
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+_BUILTINS = (abs, bool, float, int, len, list, max, min, round, set, sorted, str, sum, tuple)
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*("|\Z)', re.DOTALL)
+
+
+def fill(body: str, variables: Mapping[str, Any]) -> str:
+    """Return `body` with each `{{expression}}` replaced by its value.
+
+    Expressions are Jinja's, evaluated in its sandbox; what they insert is never evaluated again. In
+    a body that is a JSON object a value is inserted as JSON, or within a JSON string as that
+    string's characters, so that no value can change the shape of the object.
+
+    Args:
+        body: The cell's body.
+        variables: What expressions may name, besides a few builtins such as `len` and `sorted`.
+
+    Raises:
+        ValidationError: An expression is none, fails, or names what is not there; or the body
+            begins as a JSON object and is not one.
+    """
+    is_json = looks_like_json(body)
+    filled, position, in_string = [], 0, False
+    found = list(_expressions(body))
+    if is_json and found:
+        check_json(_blank(body, found), body)
+    for start, end, evaluate in found:
+        text = body[position:start]
+        filled.append(text)
+        position = end
+        in_string = is_json and _ends_in_string(text, in_string)
+        source = body[start:end]
+        value = _evaluate(evaluate, source, variables)
+        if in_string:
+            filled.append(json.dumps(str(value))[1:-1])
+        elif is_json:
+            filled.append(to_json(value, source).decode())
+        else:
+            filled.append(str(value))
+    return "".join([*filled, body[position:]])
+
+
+def looks_like_json(body: str) -> bool:
+    """Whether a body begins as a JSON object does; `{{` is an expression's beginning."""
+    text = body.lstrip()
+    return text.startswith("{") and not text.startswith("{{")
+
+
+def check_json(text: str, shown: str) -> dict[str, Any]:
+    """Return the JSON object in `text`.
+
+    Args:
+        text: The JSON.
+        shown: The same text as it is shown in an error, line by line.
+
+    Raises:
+        ValidationError: It is none; the message says where.
+    """
+    try:
+        data: dict[str, Any] = json.loads(text)
+    except json.JSONDecodeError as exc:
+        line = "".join(shown.split("\n")[exc.lineno - 1 : exc.lineno]).strip()
+        raise ValidationError(
+            f"The body begins with {{ but is not JSON: {exc.msg} "
+            f"in line {exc.lineno}, column {exc.colno}: {line!r}.",
+            code="INVALID_INPUT",
+            hint="Mend it, or add --text to send it as text.",
+        ) from None
+    except RecursionError:
+        raise ValidationError("The JSON is nested too deeply.", code="INVALID_INPUT") from None
+    return data
+
+
+def _expressions(body: str) -> Iterator[tuple[int, int, Callable[..., Any]]]:
+    """Find expressions: where each begins and ends, and what evaluates it."""
+    position = 0
+    while (start := body.find("{{", position)) >= 0:
+        line_end = body.find("\n", start)
+        line_end = len(body) if line_end < 0 else line_end
+        evaluate, position = _compile(body, start, line_end)
+        yield start, position, evaluate
+
+
+def _compile(body: str, start: int, line_end: int) -> tuple[Callable[..., Any], int]:
+    problem = "it has no }} on its line"
+    end = start + 2
+    # The first }} that makes it an expression ends it: it may have braces of its own.
+    while (end := body.find("}}", end, line_end)) >= 0:
+        evaluate, problem = _compiled(body[start + 2 : end])
+        if evaluate is not None:
+            return evaluate, end + 2
+        end += 1
+    raise ValidationError(
+        f"{body[start:line_end]!r} cannot be filled in: {problem}.",
+        code="TEMPLATE",
+        hint="To send braces as they are, add --no-template.",
+    )
+
+
+def _compiled(source: str) -> tuple[Callable[..., Any] | None, str]:
+    """Return what evaluates an expression, or what is wrong with it."""
+    from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - only for templates
+
+    try:
+        evaluate: Any = _environment().compile_expression(source, undefined_to_none=False)
+    except TemplateSyntaxError as exc:
+        return None, (exc.message or "it is no expression").rstrip(".")
+    return evaluate, ""
+
+
+@cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    from jinja2 import StrictUndefined  # noqa: PLC0415
+    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
+
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+    environment.globals.update({function.__name__: function for function in _BUILTINS})
+    return environment
+
+
+def _evaluate(evaluate: Callable[..., Any], source: str, variables: Mapping[str, Any]) -> Any:
+    from jinja2 import StrictUndefined, UndefinedError  # noqa: PLC0415
+
+    try:
+        value = evaluate(variables)
+        if isinstance(value, StrictUndefined):
+            str(value)
+    except UndefinedError as exc:
+        raise ValidationError(
+            f"{source} cannot be filled in: {exc.message}.",
+            code="TEMPLATE",
+            hint="Define it in a cell above, or add --no-template to send braces as they are.",
+        ) from None
+    except Exception as exc:
+        raise ValidationError(
+            f"{source} cannot be filled in: {type(exc).__name__}: {exc}.", code="TEMPLATE"
+        ) from exc
+    return value
+
+
+def _blank(body: str, found: list[tuple[int, int, Callable[..., Any]]]) -> str:
+    """Return a JSON body of the same shape, with a number in the place of each expression."""
+    text = body
+    for start, end, _ in found:
+        text = f"{text[:start]}{'0'.ljust(end - start)}{text[end:]}"
+    return text
+
+
+def _ends_in_string(text: str, in_string: bool) -> bool:
+    """Whether a piece of JSON ends within a string, if it began (not) within one."""
+    strings = _STRING.finditer('"' + text if in_string else text)
+    return any(not string[1] for string in strings)

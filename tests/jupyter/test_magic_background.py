@@ -1,0 +1,98 @@
+"""`--bg`: the cell returns, its answer keeps streaming into it, and a handle has it in hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from support.kernel import Kernel
+from support.terminal import TerminalIPython
+
+AGENTS = """
+import asyncio
+from runagent.local import agent
+closed = False
+
+@agent("slow")
+async def slow(query: str):
+    global closed
+    yield "# Begun"
+    try:
+        for number in range(int(query)):
+            await asyncio.sleep(0.05)
+            yield f"\\n\\npart {number}"
+    finally:
+        closed = True
+
+@agent("breaks")
+def breaks(query: str):
+    yield "half"
+    raise RuntimeError("it broke")
+"""
+
+
+@pytest.fixture
+def kernel(start_kernel: Callable[..., Kernel]) -> Kernel:
+    kernel = start_kernel()
+    kernel.execute("%load_ext runagent_jupyter" + AGENTS).ok()
+    return kernel
+
+
+def test_it_streams_into_its_own_cell_while_others_run(kernel: Kernel) -> None:
+    cell = kernel.execute("%%runagent slow --bg --proc job --out reply\n20").ok()
+    assert kernel.value("job.done") is False
+    other = kernel.execute("print('meanwhile')").ok()
+    waiting = kernel.execute("job.wait(60).text[-7:]").ok()
+    assert "part 19" in waiting.outputs[0]["data"]["text/plain"]
+    (output,) = cell.outputs
+    assert "part 19" in output["data"]["text/html"]
+    assert "characters" not in output["data"]["text/html"]
+    assert [o.get("text") for o in other.outputs] == ["meanwhile\n"]
+    assert kernel.value("[job.done, reply is job.reply, repr(job)]") == [
+        True,
+        True,
+        "<Job 'slow': done>",
+    ]
+
+
+def test_the_handle_stops_it(kernel: Kernel) -> None:
+    cell = kernel.execute("%%runagent slow --bg --proc job\n10000").ok()
+    cell.wait_for_output("part 2")
+    kernel.execute("reply = job.stop()").ok()
+    assert kernel.value("[reply.stopped, reply.text[:7], repr(job)]") == [
+        True,
+        "# Begun",
+        "<Job 'slow': stopped>",
+    ]
+    assert "stopped after" in cell.outputs[0]["data"]["text/html"]
+    kernel.execute("import time\nwhile not closed: time.sleep(0.01)", timeout=20).ok()
+
+
+def test_an_interrupt_ends_the_wait_alone(kernel: Kernel) -> None:
+    kernel.execute("%%runagent slow --bg --proc job\n40").ok()
+    waiting = kernel.submit("print('waiting', flush=True); job.wait()")
+    waiting.wait_for_output("waiting")
+    kernel.interrupt()
+    assert waiting.wait(20).status == "error"
+    assert kernel.execute("job.wait(60).stopped").ok().outputs[0]["data"]["text/plain"] == "False"
+
+
+def test_a_failure_is_shown_and_raised_by_wait(kernel: Kernel) -> None:
+    cell = kernel.execute("%%runagent breaks --bg --proc job\nx").ok()
+    waiting = kernel.execute("job.wait(60)")
+    assert (waiting.error or {})["ename"] == "StreamError"
+    assert "it broke" in (waiting.error or {})["evalue"]
+    assert "broken off" in cell.outputs[0]["data"]["text/html"]
+    assert "it broke" in cell.outputs[0]["data"]["text/html"]
+
+
+def test_waiting_has_a_limit(kernel: Kernel) -> None:
+    kernel.execute("%%runagent slow --bg --proc job\n10000").ok()
+    assert (kernel.execute("job.wait(0.1)").error or {})["ename"] == "TimeoutError"
+    kernel.execute("job.stop()").ok()
+
+
+def test_in_a_terminal_it_writes_nothing_of_itself(terminal: TerminalIPython) -> None:
+    terminal.run("%load_ext runagent_jupyter")
+    terminal.run("%runagent --bg --proc job --set delay=0 demo hello")
+    assert "# Hello" in terminal.run("print(job.wait(60).text)")

@@ -1,0 +1,91 @@
+"""Filling `{{expression}}` in: what stands there afterwards, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runagent import ValidationError
+from runagent_jupyter.template import fill
+
+NASTY = 'a "quoted" {{name}} \\ {% if %} }} \n\t{"x": 1}'
+
+
+@pytest.mark.parametrize(
+    ("body", "filled"),
+    [
+        ("Hello {{name}}!", "Hello Ada!"),
+        ("{{ name }}", "Ada"),
+        ("{{name.upper()}} {{ len(rows) }} {{rows[0] + 1}}", "ADA 2 2"),
+        ("{{ {'a': {'b': 3}}['a']['b'] }}", "3"),
+        ("{{ '}}' }}", "}}"),
+        ("{{rows|join('-')}}", "1-2"),
+        ("{% if x %} {# kept #} {name} $name \\frac{a}{b}", None),
+        ("no braces\nat all\n", None),
+        ("{{nasty}} {{nasty}}", f"{NASTY} {NASTY}"),
+    ],
+)
+def test_text(body: str, filled: str | None) -> None:
+    variables = {"name": "Ada", "rows": [1, 2], "nasty": NASTY}
+    assert fill(body, variables) == (body if filled is None else filled)
+
+
+@pytest.mark.parametrize(
+    ("body", "data"),
+    [
+        ('{"q": {{nasty}}}', {"q": NASTY}),
+        ('{"q": "<{{nasty}}>"}', {"q": f"<{NASTY}>"}),
+        ('{"q": "\\"{{nasty}}\\" {{number}}", "n": {{number}}}', {"q": f'"{NASTY}" 3', "n": 3}),
+        ("{{{key}}: 1}", None),
+        (
+            '{\n "rows": {{rows}},\n "none": {{nothing}}, "s": "{{nothing}}"}',
+            {"rows": [{"a": 1}], "none": None, "s": "None"},
+        ),
+        ('{"q": "{{number}}"}', {"q": "3"}),
+    ],
+)
+def test_a_value_cannot_change_the_shape_of_json(body: str, data: Any) -> None:
+    variables = {"nasty": NASTY, "number": 3, "rows": [{"a": 1}], "nothing": None, "key": "k"}
+    if data is None:
+        with pytest.raises(ValidationError):
+            fill(body, variables)
+    else:
+        assert json.loads(fill(body, variables)) == data
+
+
+@given(st.text(), st.text())
+def test_any_text_survives(first: str, second: str) -> None:
+    variables = {"first": first, "second": second}
+    body = '{"a": {{first}}, "b": "{{second}}", "c": ["{{first}}{{second}}", {{second}}]}'
+    assert json.loads(fill(body, variables)) == {
+        "a": first,
+        "b": second,
+        "c": [first + second, second],
+    }
+    assert fill("{{first}}|{{second}}", variables) == f"{first}|{second}"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("Hi {{nobody}}", ["{{nobody}}", "'nobody' is undefined", "--no-template"]),
+        ("Hi {{name.nothing}}", ["{{name.nothing}}", "no attribute 'nothing'"]),
+        ("Hi {{name", ["'{{name'", "no }} on its line", "--no-template"]),
+        ("Hi {{1 +}}", ["'{{1 +}}'", "--no-template"]),
+        ("Hi {{rows[7].x}}", ["{{rows[7].x}}"]),
+        ("Hi {{1 / 0}}", ["ZeroDivisionError"]),
+        ("{{name.__class__.__mro__}}", ["{{name.__class__.__mro__}}", "unsafe"]),
+        ("{{rows.append(1)}}", ["{{rows.append(1)}}", "SecurityError"]),
+        ('{"a": {{name}} "b": 2}', ["not JSON", "line 1, column 16", "{{name}}", "--text"]),
+    ],
+)
+def test_what_cannot_be_filled_in_is_named(body: str, words: list[str]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        fill(body, {"name": "a secret value", "rows": [1]})
+    for word in words:
+        assert word in str(caught.value)
+    assert "a secret value" not in str(caught.value)
