@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from runagent_jupyter.display import Display
 
 TICK = 0.05
-"""Seconds between two looks at what is due on the display."""
+"""Seconds between two looks at what is due on the display, at most."""
+
+REST = 0.02
+"""Seconds between two looks at what has come, at least."""
 
 
 class _Stopped(BaseException):
@@ -142,15 +145,21 @@ class Call:
                 raise _Stopped
             try:
                 item = inbox.get(timeout=TICK)
+                while True:
+                    if item is None:
+                        return
+                    if isinstance(item, BaseException):
+                        raise item
+                    self._take(item)
+                    item = inbox.get_nowait()
             except queue.Empty:
-                continue
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            self._reply.events.append(item)
-            if item.text:
-                self._show.add(item.text)
+                # Chunks come by the hundred a second; waking up for each would cost more than them.
+                time.sleep(REST)
+
+    def _take(self, event: StreamEvent) -> None:
+        self._reply.events.append(event)
+        if event.text:
+            self._show.add(event.text)
 
 
 class Job:

@@ -15,8 +15,11 @@ from runagent_jupyter.reply import Reply, obvious_text
 FIRST_INTERVAL = 0.1
 """Seconds between two paintings, as long as they are small."""
 
-BYTES_PER_SECOND = 200_000
-"""What painting an ever-growing output may send; a larger one is painted less often."""
+BYTES_PER_SECOND = 60_000
+"""What painting may send again and again; what is larger is painted less often."""
+
+SHARE = 0.05
+"""The part of the time that painting may take; what takes longer is painted less often."""
 
 COMMIT_SIZE = 6_000
 """Characters of finished HTML after which an output is left as it is and a new one begun."""
@@ -147,8 +150,9 @@ class NotebookDisplay:
         html = "".join(self._finished) + self._stream.tail() + self._status()
         self._paint(html)
         self._is_dirty = False
-        self._painted = now
-        self._interval = max(FIRST_INTERVAL, len(html) / BYTES_PER_SECOND)
+        self._painted = time.monotonic()
+        took = self._painted - now
+        self._interval = max(FIRST_INTERVAL, len(html) / BYTES_PER_SECOND, took / SHARE)
 
     def _status(self) -> str:
         elapsed = time.monotonic() - self._started

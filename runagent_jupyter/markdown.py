@@ -47,7 +47,7 @@ _REFERENCE_BUDGET: Final = 100_000  # of URL, beyond the length of the text itse
 # --- HTML ---------------------------------------------------------------------------------------
 
 _TOKENS: Final = ("attribute", "builtin", "comment", "decorator", "deleted", "error", "function")
-_MORE_TOKENS: Final = ("inserted", "keyword", "meta", "number", "operator", "string", "tag")
+_MORE_TOKENS: Final = ("inserted", "keyword", "meta", "number", "string", "tag")
 _CLASSES: Final[Mapping[str, frozenset[str]]] = {
     tag: frozenset(f"runagent-{name}" for name in names)
     for tag, names in {
@@ -214,7 +214,6 @@ def _token_classes() -> tuple[tuple[Any, str], ...]:
         (Operator.Word, "keyword"),
         (Literal.String, "string"),
         (Literal.Number, "number"),
-        (Operator, "operator"),
         (Name.Function, "function"),
         (Name.Class, "function"),
         (Name.Builtin, "builtin"),
