@@ -1,0 +1,199 @@
+"""What a stream into a notebook costs: bytes on the wire, CPU of the kernel, delay in the page."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from benchmarks.child import ROOT
+from benchmarks.measure import Limit, Run, Table, interleave
+from benchmarks.prose import KINDS, Prose, served
+
+sys.path.append(str(ROOT / "tests"))  # its kernels and its JupyterLab
+
+OURS = "%%runagent"
+PACED = Prose()
+TOKENS = Prose(characters=48_000, chunks=8_000, seconds=0)
+
+_SETTINGS = {"RUNAGENT_API_KEY": "key"}
+
+Measured = dict[str, float]
+Measure = Callable[[str], Measured]
+
+_WATCH = """
+() => {
+  const seen = window.seen = { gap: 0 };
+  let last = performance.now();
+  const beat = () => {
+    const now = performance.now();
+    seen.gap = Math.max(seen.gap, now - last);
+    last = now;
+    setTimeout(beat, 10);
+  };
+  setTimeout(beat, 10);
+  const notebook = document.querySelector(".jp-Notebook");
+  const look = () => {
+    for (const word of ["BEGIN", "END"]) {
+      if (word in seen) continue;
+      const found = [...notebook.querySelectorAll(".jp-OutputArea-output")]
+        .map((output) => output.textContent.match(`${word} (\\\\d{13})\\\\.`)).find(Boolean);
+      if (found) {
+        seen[word] = 0;
+        // Two frames later, it has been painted.
+        requestAnimationFrame(() => requestAnimationFrame(() => {
+          seen[word] = Date.now() - Number(found[1]);
+        }));
+      }
+    }
+  };
+  const all = { childList: true, subtree: true, characterData: true };
+  new MutationObserver(look).observe(notebook, all);
+}
+"""
+
+
+def cells(url: str, prose: Prose) -> dict[str, str]:
+    """Return the cells that show a stream, by name: this project's, and what one would write."""
+    read = (
+        "from IPython.display import Markdown, display\n"
+        "from runagent import RunAgentClient\n"
+        f"client = RunAgentClient('prose', base_url={url!r})\n"
+        f"chunks = client.run_generic_stream({prose.input_data})\n"
+    )
+    return {
+        OURS: f"%%runagent prose --base-url {url}\n{prose.input_data}",
+        "display(Markdown) per chunk": f"""{read}
+text, shown = "", display(Markdown(""), display_id=True)
+for chunk in chunks:
+    text += chunk
+    shown.update(Markdown(text))
+""",
+        "ipywidgets.Output": f"""{read}
+import ipywidgets
+output = ipywidgets.Output()
+display(output)
+for chunk in chunks:
+    output.append_stdout(chunk)
+""",
+    }
+
+
+def tables(*, quick: bool) -> Iterator[Table]:
+    rounds = 1 if quick else 3
+    with served() as url:
+        paced = _all(cells(url, PACED), _in_kernel, rounds)
+        yield _table(PACED, "bytes on iopub", "MB", paced, [Limit(OURS, 2.0)])
+        yield _table(PACED, "CPU of the kernel", "s", paced, [Limit(OURS, 1.0)])
+        ours = {str(prose): cells(url, prose)[OURS] for prose in map(Prose, KINDS)}
+        kinds = _all(ours, _in_kernel, rounds)
+        for what, unit, most in (("bytes on iopub", "MB", 2.0), ("CPU of the kernel", "s", 1.0)):
+            limits = [Limit(name, most) for name in ours]
+            samples = {name: [run[what] for run in runs] for name, runs in kinds.items()}
+            yield Table(f"{OURS}, by kind of text: {what}", unit, samples, str(PACED), limits)
+        tokens = _all(cells(url, TOKENS), _in_kernel, rounds)
+        yield _table(TOKENS, "bytes on iopub", "MB", tokens, [Limit(OURS, 0.9)])
+        yield _growth(url, rounds)
+        with _page() as measure:
+            seen = _all(cells(url, PACED), measure, rounds)
+        for what, most in (("first chunk", 150), ("last chunk", 300), ("longest gap", 200)):
+            yield _table(PACED, f"{what} in the page", "ms", seen, [Limit(OURS, most)])
+
+
+def _table(
+    prose: Prose, what: str, unit: str, runs: Mapping[str, list[Measured]], limits: list[Limit]
+) -> Table:
+    samples = {
+        name: [run[what.removesuffix(" in the page")] for run in found]
+        for name, found in runs.items()
+    }
+    return Table(f"{prose}: {what}", unit, samples, OURS, limits)
+
+
+def _all(named: Mapping[str, str], measure: Measure, rounds: int) -> dict[str, list[Measured]]:
+    """Run all cells in turn, `rounds` times."""
+    found: dict[str, list[Measured]] = {name: [] for name in named}
+
+    def run(name: str) -> float:
+        found[name].append(measure(named[name]))
+        return 0.0
+
+    candidates: dict[str, Run] = {name: lambda name=name: run(name) for name in named}  # type: ignore[misc]
+    interleave(candidates, rounds, warm_up=0)
+    return found
+
+
+def _growth(url: str, rounds: int) -> Table:
+    """Return what ten times the text costs: linear work is ten times as much."""
+    sizes = {
+        f"{size / 1e6:g} MB": Prose("mixed", size, size // 40, 0) for size in (200_000, 2_000_000)
+    }
+    found = _all(
+        {name: cells(url, prose)[OURS] for name, prose in sizes.items()}, _in_kernel, rounds
+    )
+    samples = {name: [run["CPU of the kernel"] for run in runs] for name, runs in found.items()}
+    small, large = sizes
+    limits = [Limit(large, 12, small)]
+    return Table(f"{OURS}, without pause: CPU of the kernel", "s", samples, small, limits)
+
+
+def _in_kernel(cell: str) -> Measured:
+    """Run a cell in a fresh kernel."""
+    from support.kernel import running_kernel
+
+    with (
+        tempfile.TemporaryDirectory() as root,
+        running_kernel(Path(root), environment=_SETTINGS) as kernel,
+    ):
+        kernel.execute("%load_ext runagent_jupyter\nimport ipywidgets").ok()
+        # What is loaded once for all is no cost of the stream.
+        kernel.execute('%%runagent demo\n{"delay": 0}').ok()
+        before = kernel.cpu_seconds()
+        done = kernel.execute(cell, timeout=600).ok()
+        kernel.execute("")  # what is still being sent counts too
+        return {
+            "bytes on iopub": sum(
+                message.size for message in kernel.messages if message.received > done.sent
+            )
+            / 1e6,
+            "CPU of the kernel": kernel.cpu_seconds() - before,
+        }
+
+
+@contextlib.contextmanager
+def _page() -> Iterator[Measure]:
+    """Open JupyterLab; return what runs a cell there, in a page and a kernel of its own."""
+    from playwright.sync_api import sync_playwright
+    from support.chromium import chromium_arguments, chromium_path
+    from support.lab import Lab, LabServer
+
+    with (
+        tempfile.TemporaryDirectory() as root,
+        LabServer(Path(root), environment=_SETTINGS) as server,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(
+            executable_path=chromium_path(), args=chromium_arguments()
+        ) as browser,
+    ):
+        lab = Lab(server, browser)
+
+        def measure(cell: str) -> Measured:
+            notebook = lab.open(["%load_ext runagent_jupyter\nimport ipywidgets", cell])
+            notebook.run(0)
+            notebook.page.evaluate(_WATCH)
+            notebook.start_cell(1)
+            notebook.page.wait_for_function("() => window.seen.END", timeout=120_000)
+            notebook.wait_idle()
+            time.sleep(1)  # the last painting may be what blocks the page
+            seen = notebook.page.evaluate("() => window.seen")
+            lab.reset()
+            return {
+                "first chunk": seen["BEGIN"],
+                "last chunk": seen["END"],
+                "longest gap": seen["gap"],
+            }
+
+        yield measure
