@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 TICK = 0.05
 """Seconds between two looks at what is due on the display, at most."""
 
-REST = 0.02
-"""Seconds between two looks at what has come, at least."""
+REST = 0.05
+"""Seconds that reading rests after it had to wait, so that chunks come by the dozen."""
+
+WAITED = 0.0005
+"""Seconds between two chunks after which reading has had to wait."""
 
 
 class _Stopped(BaseException):
@@ -107,8 +110,13 @@ class Call:
         inbox: queue.SimpleQueue[StreamEvent | BaseException | None] = queue.SimpleQueue()
 
         def read() -> None:
+            last = time.monotonic()
             for event in stream:
                 inbox.put(event)
+                # Waking up for each of hundreds of chunks a second would cost more than they do.
+                if time.monotonic() - last > WAITED:
+                    time.sleep(REST)
+                last = time.monotonic()
 
         stream: Stream[StreamEvent]
         with self._client.stream_events(reply.input_data, entrypoint=self._entrypoint) as stream:
@@ -153,8 +161,7 @@ class Call:
                     self._take(item)
                     item = inbox.get_nowait()
             except queue.Empty:
-                # Chunks come by the hundred a second; waking up for each would cost more than them.
-                time.sleep(REST)
+                pass
 
     def _take(self, event: StreamEvent) -> None:
         self._reply.events.append(event)

@@ -15,10 +15,10 @@ from runagent_jupyter.reply import Reply, obvious_text
 FIRST_INTERVAL = 0.1
 """Seconds between two paintings, as long as they are small."""
 
-BYTES_PER_SECOND = 60_000
+BYTES_PER_SECOND = 45_000
 """What painting may send again and again; what is larger is painted less often."""
 
-SHARE = 0.05
+SHARE = 0.03
 """The part of the time that painting may take; what takes longer is painted less often."""
 
 COMMIT_SIZE = 6_000
@@ -38,11 +38,15 @@ class Display(Protocol):
         """Show the reply as it will stay."""
 
 
-def bundle(reply: Reply, *, styled: bool = True) -> dict[str, str]:
-    """Return a reply as safe HTML and as plain text."""
-    notes = _notes(reply)
+def bundle(reply: Reply, body: str | None = None) -> dict[str, str]:
+    """Return a reply as safe HTML and as plain text.
+
+    Args:
+        reply: What came.
+        body: Its text as HTML, if that was made already.
+    """
     return {
-        "text/html": markdown.wrap(_body(reply) + notes, styled=styled),
+        "text/html": markdown.wrap((_body(reply) if body is None else body) + _notes(reply)),
         "text/plain": markdown.strip_controls(reply.text) + _plain_notes(reply),
     }
 
@@ -106,7 +110,6 @@ class NotebookDisplay:
         self._rendered = rendered
         self._stream = markdown.MarkdownStream()
         self._controls = markdown.TextStream()
-        self._text: list[str] = []  # of the current output, for displays without HTML
         self._finished: list[str] = []  # of the current output
         self._size = 0
         self._characters = 0
@@ -115,7 +118,7 @@ class NotebookDisplay:
         self._id = ""
         self._is_dirty = True
         if owns_cell:
-            display({"text/html": f"<style>{markdown.css()}</style>", "text/plain": ""}, raw=True)
+            display({"text/html": f"<style>{markdown.css()}</style>"}, raw=True)
         self.tick()
 
     def add(self, text: str) -> None:
@@ -124,9 +127,8 @@ class NotebookDisplay:
             self._interval = 0.0
         self._characters += len(text)
         self._is_dirty = True
-        shown = self._controls.feed(text)
-        self._text.append(shown)
         if not self._rendered:
+            shown = self._controls.feed(text)
             self._finish(f'<span style="white-space:pre-wrap">{markdown.escape(shown)}</span>')
             return
         for block in self._stream.feed(text):
@@ -144,7 +146,6 @@ class NotebookDisplay:
         if self._owns_cell and self._size > COMMIT_SIZE:
             self._paint("".join(self._finished))
             self._finished.clear()
-            self._text.clear()
             self._size = 0
             self._id = ""
         html = "".join(self._finished) + self._stream.tail() + self._status()
@@ -160,10 +161,7 @@ class NotebookDisplay:
         return _status_line(f"{self._agent_id} · {elapsed:.0f} s{seen}")
 
     def _paint(self, html: str) -> None:
-        data = {
-            "text/html": markdown.wrap(html, styled=not self._owns_cell),
-            "text/plain": "".join(self._text),
-        }
+        data = {"text/html": markdown.wrap(html, styled=not self._owns_cell)}
         if self._id:
             update_display(data, raw=True, display_id=self._id)
         else:
@@ -172,11 +170,15 @@ class NotebookDisplay:
 
     def end(self, reply: Reply) -> None:
         """Put one clean output in the place of what was shown."""
+        body = None
+        if self._rendered and reply.value == reply.text and self._characters == len(reply.text):
+            self._stream.finish()
+            body = self._stream.html()
         if self._owns_cell:
             clear_output(wait=True)
-            display(bundle(reply), raw=True)
+            display(bundle(reply, body), raw=True)
         else:
-            update_display(bundle(reply), raw=True, display_id=self._id)
+            update_display(bundle(reply, body), raw=True, display_id=self._id)
 
 
 class TerminalDisplay:

@@ -46,21 +46,26 @@ _REFERENCE_BUDGET: Final = 100_000  # of URL, beyond the length of the text itse
 
 # --- HTML ---------------------------------------------------------------------------------------
 
-_TOKENS: Final = ("attribute", "builtin", "comment", "decorator", "deleted", "error", "function")
-_MORE_TOKENS: Final = ("inserted", "keyword", "meta", "number", "string", "tag")
+
+def _own(*names: str) -> frozenset[str]:
+    return frozenset(f"runagent-{name}" for name in names)
+
+
+# Of highlighted code. Short, because there is one for every word: Pygments' own names, prefixed.
+_TOKENS: Final = frozenset(
+    {"ra-c", "ra-cp", "ra-err", "ra-gd", "ra-gi", "ra-k", "ra-m"}
+    | {"ra-na", "ra-nb", "ra-nd", "ra-nf", "ra-nt", "ra-s"}
+)
 _CLASSES: Final[Mapping[str, frozenset[str]]] = {
-    tag: frozenset(f"runagent-{name}" for name in names)
-    for tag, names in {
-        "div": ("code", "continued", "code-head", "math", "table", "tree"),
-        "details": ("json",),
-        "li": ("task",),
-        "p": ("continued",),
-        "pre": ("pre", "plain"),
-        "span": (*_TOKENS, *_MORE_TOKENS, "cut", "key", "language", "mark", "math", "count"),
-        "sup": ("footnote",),
-        "td": ("center", "right"),
-        "th": ("center", "right"),
-    }.items()
+    "div": _own("code", "continued", "code-head", "math", "table", "tree"),
+    "details": _own("json"),
+    "li": _own("task"),
+    "p": _own("continued"),
+    "pre": _own("pre", "plain"),
+    "span": _own("cut", "key", "language", "mark", "math", "count") | _TOKENS,
+    "sup": _own("footnote"),
+    "td": _own("center", "right"),
+    "th": _own("center", "right"),
 }
 _DIR: Final = {"dir"}
 
@@ -208,26 +213,26 @@ def _token_classes() -> tuple[tuple[Any, str], ...]:
     from pygments.token import Comment, Error, Generic, Keyword, Literal, Name, Operator  # noqa: PLC0415  # loaded late
 
     return (
-        (Comment.Preproc, "meta"),
-        (Comment, "comment"),
-        (Keyword, "keyword"),
-        (Operator.Word, "keyword"),
-        (Literal.String, "string"),
-        (Literal.Number, "number"),
-        (Name.Function, "function"),
-        (Name.Class, "function"),
-        (Name.Builtin, "builtin"),
-        (Name.Exception, "builtin"),
-        (Name.Decorator, "decorator"),
-        (Name.Tag, "tag"),
-        (Name.Attribute, "attribute"),
-        (Generic.Deleted, "deleted"),
-        (Generic.Inserted, "inserted"),
-        (Generic.Heading, "meta"),
-        (Generic.Subheading, "meta"),
-        (Generic.Prompt, "comment"),
-        (Generic.Error, "error"),
-        (Generic.Traceback, "error"),
+        (Comment.Preproc, "ra-cp"),
+        (Comment, "ra-c"),
+        (Keyword, "ra-k"),
+        (Operator.Word, "ra-k"),
+        (Literal.String, "ra-s"),
+        (Literal.Number, "ra-m"),
+        (Name.Function, "ra-nf"),
+        (Name.Class, "ra-nf"),
+        (Name.Builtin, "ra-nb"),
+        (Name.Exception, "ra-nb"),
+        (Name.Decorator, "ra-nd"),
+        (Name.Tag, "ra-nt"),
+        (Name.Attribute, "ra-na"),
+        (Generic.Deleted, "ra-gd"),
+        (Generic.Inserted, "ra-gi"),
+        (Generic.Heading, "ra-cp"),
+        (Generic.Subheading, "ra-cp"),
+        (Generic.Prompt, "ra-c"),
+        (Generic.Error, "ra-err"),
+        (Generic.Traceback, "ra-err"),
         (Error, ""),
     )
 
@@ -268,7 +273,7 @@ def _highlight(text: str, language: str) -> str:
 
 def _span(name: str, text: str) -> str:
     content = html.escape(text)
-    return f'<span class="runagent-{name}">{content}</span>' if name and text else content
+    return f'<span class="{name}">{content}</span>' if name and text else content
 
 
 # --- Markdown, one piece at a time --------------------------------------------------------------
@@ -707,18 +712,18 @@ class _Tree:
         if isinstance(value, Mapping | list | tuple):
             return self._branch(label, value, depth)
         if isinstance(value, str):
-            return label + self._text(value, "string", "&quot;")
+            return label + self._text(value, "ra-s", "&quot;")
         if value is None or isinstance(value, bool):
             word = {None: "null", True: "true", False: "false"}[value]
-            return f'{label}<span class="runagent-keyword">{word}</span>'
-        return label + self._text(_shown(value), "number")
+            return f'{label}<span class="ra-k">{word}</span>'
+        return label + self._text(_shown(value), "ra-m")
 
     def _text(self, text: str, name: str, quote: str = "") -> str:
         size = max(0, min(_STRING, _CHARACTERS - self._characters))
         self._characters += min(size, len(text))
         shown = f"{quote}{escape(text[:size])}{quote}"
         cut = _cut(len(text) - size, "character")
-        return f'<span class="runagent-{name}" dir="auto">{shown}</span>{cut}'
+        return f'<span class="{name}" dir="auto">{shown}</span>{cut}'
 
     def _branch(self, label: str, value: Mapping[Any, Any] | Sequence[Any], depth: int) -> str:
         keyed = isinstance(value, Mapping)
@@ -736,7 +741,7 @@ class _Tree:
         for key, item in islice(pairs, _ITEMS):
             if self._nodes >= _NODES:
                 break
-            head = self._text(key if isinstance(key, str) else _shown(key), "key") + ": "
+            head = self._text(key if isinstance(key, str) else _shown(key), "runagent-key") + ": "
             items.append(f"<li>{self.node(head, item, depth + 1)}</li>\n")
         if rest := _cut(total - len(items), noun):
             items.append(f"<li>{rest}</li>\n")

