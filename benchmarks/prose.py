@@ -41,12 +41,14 @@ class Prose:
         characters: About how many.
         chunks: In how many pieces.
         seconds: Over how long; 0 for as fast as it goes.
+        thinking: Seconds before the first piece.
     """
 
     kind: str = "mixed"
     characters: int = 200_000
     chunks: int = 5_000
     seconds: float = 10.0
+    thinking: float = 0.0
 
     def __str__(self) -> str:
         pace = f"over {self.seconds:g} s" if self.seconds else "without pause"
@@ -58,12 +60,15 @@ class Prose:
         return json.dumps(asdict(self))
 
 
-async def prose(kind: str, characters: int, chunks: int, seconds: float) -> AsyncIterator[str]:
+async def prose(
+    kind: str, characters: int, chunks: int, seconds: float, thinking: float
+) -> AsyncIterator[str]:
     """Write; the text begins and ends with the time in ms at which that was sent."""
     opening = _OPENINGS.get(kind, "")
     repeated = KINDS[kind]
     text = opening + "".join(itertools.repeat(repeated, characters // len(repeated) + 1))
     size = -(-characters // chunks)
+    await asyncio.sleep(thinking)
     began = time.monotonic()
     yield f"BEGIN {time.time() * 1000:.0f}.\n\n"
     for index in range(chunks):
