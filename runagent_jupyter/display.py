@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
+import unicodedata
 import uuid
 from typing import Any, Protocol
 
@@ -23,6 +26,20 @@ SHARE = 0.03
 
 COMMIT_SIZE = 6_000
 """Characters of finished HTML after which an output is left as it is and a new one begun."""
+
+# The one script of the package, the same for every block of code: nothing of an answer is in it.
+# `execCommand` copies on servers without HTTPS too, where there is no `navigator.clipboard`.
+_COPY_SCRIPT = (
+    "let block=this.closest('.runagent-code'),area=document.createElement('textarea');"
+    "do area.value+=block.querySelector('code').textContent;"
+    "while((block=block.nextElementSibling)?.matches('.runagent-continued'));"
+    "this.after(area);area.select();this.dataset.copied=document.execCommand('copy');"
+    "area.remove();this.focus()"
+)
+_COPY = (
+    '<button type="button" class="runagent-copy" aria-label="Copy code" title="Copy code"'
+    f' onclick="{_COPY_SCRIPT}"></button>'
+)
 
 
 class Display(Protocol):
@@ -45,8 +62,10 @@ def bundle(reply: Reply, body: str | None = None) -> dict[str, str]:
         reply: What came.
         body: Its text as HTML, if that was made already.
     """
+    body = _body(reply) if body is None else body
+    body = body.replace(markdown.CODE_HEAD, markdown.CODE_HEAD + _COPY)
     return {
-        "text/html": markdown.wrap((_body(reply) if body is None else body) + _notes(reply)),
+        "text/html": markdown.wrap(body + _notes(reply)),
         "text/plain": markdown.strip_controls(reply.text) + _plain_notes(reply),
     }
 
@@ -80,7 +99,26 @@ def _notes(reply: Reply) -> str:
         return _status_line(f"⚠ broken off: {reply.error.message}")
     if reply.cached is not None:
         return _status_line(f"↺ {_kept(reply.cached)}")
-    return ""
+    return _folded_line(reply)
+
+
+def _folded_line(reply: Reply) -> str:
+    """Return the tokens that an answer took, if known, and folded behind them what else is."""
+    counts = {
+        name.replace("_", " "): f"{count:,}"
+        for name, count in reply.usage.items()
+        if isinstance(count, int) and not isinstance(count, bool)
+    }
+    if not counts:
+        return ""
+    total = counts.pop("total tokens", None)
+    shown = [f"{count} {name}" for name, count in counts.items()]
+    head = f"{total} tokens" if total else shown.pop(0)
+    rest = [*shown, reply.agent_id, f"{reply.elapsed:.1f} s", f"{len(reply.text):,} characters"]
+    return (
+        f'<details class="runagent-status"><summary>{markdown.escape(head)}</summary>'
+        f"{markdown.escape(' · '.join(rest))}</details>"
+    )
 
 
 def _kept(when: float) -> str:
@@ -182,35 +220,78 @@ class NotebookDisplay:
 
 
 class TerminalDisplay:
-    """Writes a reply to a terminal as plain text, what could steer the terminal made visible."""
+    """Writes a reply to a terminal as plain text, what could steer the terminal made visible.
 
-    def __init__(self) -> None:
+    Where `rich` is installed, a complete answer is rendered in the place of that text in the end,
+    if all of it is still on the screen.
+
+    Args:
+        rendered: Whether the text is Markdown.
+    """
+
+    def __init__(self, *, rendered: bool) -> None:
+        self._rendered = rendered and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self._size = shutil.get_terminal_size()
         self._stream = markdown.TextStream()
-        self._last = "\n"
-        self._is_empty = True
+        self._shown: list[str] = []
 
     def add(self, text: str) -> None:
         """Write the next piece of text."""
-        self._is_empty = False
         self._write(self._stream.feed(text))
 
     def _write(self, text: str) -> None:
         if text:
             sys.stdout.write(text)
             sys.stdout.flush()
-            self._last = text[-1]
+            self._shown.append(text)
 
     def tick(self) -> None:
         """Do nothing: what was added is written."""
 
     def end(self, reply: Reply) -> None:
-        """End the line."""
+        """Render the text, if that is possible, and end the line."""
         self._write(self._stream.finish())
-        if self._is_empty:
+        if not self._shown:
             self._write(markdown.strip_controls(reply.text))
+        is_text = isinstance(reply.value, str) and not reply.stopped and reply.error is None
+        if self._rendered and is_text:
+            self._render("".join(self._shown))
         self._write(_plain_notes(reply))
-        if self._last != "\n":
+        if self._shown and not self._shown[-1].endswith("\n"):
             self._write("\n")
+
+    def _render(self, text: str) -> None:
+        try:
+            from rich.console import Console  # noqa: PLC0415 - the user's, if they have it
+            from rich.markdown import Markdown  # noqa: PLC0415
+        except ImportError:
+            return
+        columns, lines = self._size
+        rows = _rows(text, columns)
+        if rows is None or rows > lines or self._size != shutil.get_terminal_size():
+            return
+        up = f"\x1b[{rows - 1}A" if rows > 1 else ""
+        sys.stdout.write(f"\r{up}\x1b[J")
+        console = Console(file=sys.stdout, width=columns)
+        console.print(Markdown(text, hyperlinks=False, code_theme="ansi_dark"))
+        self._shown.append("\n")
+
+
+def _rows(text: str, columns: int) -> int | None:
+    """Return how many rows of a terminal a text takes, or `None` if terminals differ in that."""
+    rows = 0
+    for line in text.split("\n"):
+        rows += 1
+        column = 0
+        for character in line:
+            if unicodedata.category(character)[0] in "CM" or character >= "\U0001f000":
+                return None  # tabs, marks, emoji
+            width = 2 if unicodedata.east_asian_width(character) in "FW" else 1
+            column += width
+            if column > columns:
+                rows += 1
+                column = width
+    return rows
 
 
 class NoDisplay:
@@ -235,4 +316,4 @@ def display_for(
     if hasattr(shell, "kernel"):
         return NotebookDisplay(agent_id, owns_cell=owns_cell, rendered=rendered)
     # In the background of a terminal, it would write into what is being typed.
-    return NoDisplay() if background else TerminalDisplay()
+    return NoDisplay() if background else TerminalDisplay(rendered=rendered)

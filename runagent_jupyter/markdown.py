@@ -23,6 +23,7 @@ from runagent_jupyter._pieces import MATH_CLOSERS, Piece, Splitter
 from runagent_jupyter._tex import is_safe_tex
 
 __all__ = [
+    "CODE_HEAD",
     "MarkdownStream",
     "TextStream",
     "code",
@@ -45,6 +46,9 @@ _REFERENCE_BUDGET: Final = 100_000  # of URL, beyond the length of the text itse
 
 
 # --- HTML ---------------------------------------------------------------------------------------
+
+CODE_HEAD: Final = '<div class="runagent-code-head">'
+"""What a block of code begins with; text cannot contain it, as its ``<`` is escaped."""
 
 
 def _own(*names: str) -> frozenset[str]:
@@ -139,9 +143,8 @@ def plain(text: str) -> str:
 def code(text: str, language: str = "", *, continued: bool = False) -> str:
     """A block of code, highlighted by classes, with its language as a label.
 
-    The structure is stable, for scripts that add a copy button: ``div.runagent-code`` holds
-    ``div.runagent-code-head`` and ``pre > code``; a block with the class ``runagent-continued``
-    continues the one before it.
+    The structure is stable, for what adds a copy button: ``div.runagent-code`` holds `CODE_HEAD`
+    and ``pre > code``; a block with the class ``runagent-continued`` continues the one before it.
 
     Args:
         text: The code. More than 65,536 characters are shown without highlighting.
@@ -158,7 +161,7 @@ def _code(text: str, language: str, continued: bool = False) -> str:
     words = language.split(maxsplit=1)
     label = words[0][:30] if words else ""
     head = f'<span class="runagent-language">{escape(label)}</span>' if label else ""
-    head = "" if continued else f'<div class="runagent-code-head">{head}</div>'
+    head = "" if continued else f"{CODE_HEAD}{head}</div>"
     return (
         f'<div class="runagent-code{" runagent-continued" if continued else ""}">{head}'
         f'<pre class="runagent-pre" dir="ltr"><code>{_highlight(text, label)}</code></pre></div>\n'

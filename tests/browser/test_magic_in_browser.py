@@ -27,6 +27,16 @@ def breaks(query: str):
     raise RuntimeError("the model is overloaded")
 """
 
+WRITES = """
+from runagent.local import agent
+
+@agent("writes")
+def writes(query: list):
+    yield "```python\\n"
+    for line in query:
+        yield line + "\\n"
+    yield "```"
+"""
 
 EVIL = """%load_ext runagent_jupyter
 import json
@@ -66,6 +76,30 @@ def test_the_demo_streams_and_stays(lab: Lab) -> None:
     notebook.theme("dark")
     notebook.screenshot("magic-dark")
     notebook.theme("light")
+
+
+def test_code_is_copied_whole_live_and_after_a_reload(lab: Lab) -> None:
+    lines = [f"total_{number} = {number}  # & <so> on" for number in range(1_500)]
+    code = "\n".join([*lines, ""])
+    notebook = lab.open(
+        [f"%load_ext runagent_jupyter{WRITES}", '%%runagent writes\n{"query": {{lines}}}', "pass"]
+    )
+    notebook.source(2, f"lines = {lines!r}")
+    notebook.run(0).run(2).run(1)
+    page = notebook.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    for _ in range(2):
+        assert notebook.output(1).locator(".runagent-continued").count() > 1  # a long block is cut
+        page.evaluate("navigator.clipboard.writeText('')")
+        button = notebook.output(1).get_by_role("button", name="Copy code")
+        button.click()
+        assert page.evaluate("navigator.clipboard.readText()") == code
+        assert (
+            page.evaluate("getComputedStyle(document.activeElement, '::before').content")
+            == '"Copied"'
+        )
+        notebook.save()
+        notebook.reload()
 
 
 def test_stop_keeps_what_came_and_the_next_cell_runs(lab: Lab) -> None:

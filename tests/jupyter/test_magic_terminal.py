@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pyte
+import pytest
 from support.terminal import TerminalIPython
 
 AGENTS = r"""
@@ -22,6 +24,21 @@ async def slow(query: str):
 def breaks(query: str):
     yield "half an answer"
     raise RuntimeError("it broke")
+
+@agent("writes")
+def writes(query: str):
+    for line in ["# Title", "", "Some **bold** words: \u65e5\u672c\u8a9e", "", "- one", "- two", ""]:
+        yield line + "\n"
+    yield "long " * 60
+
+@agent("goes on")
+def goes_on(query: str):
+    for number in range(80):
+        yield f"- **line {number}**\n"
+
+@agent("beams")
+def beams(query: str):
+    yield "**bold** \U0001f600"
 """
 
 
@@ -36,6 +53,45 @@ def test_text_streams_and_steers_nothing(terminal: TerminalIPython) -> None:
         assert steering not in shown
     assert "red " in shown
     assert "link" in shown
+
+
+def screen_of(terminal: TerminalIPython) -> str:
+    """Return what a terminal of that size shows in the end, with what has scrolled out of it."""
+    screen = pyte.HistoryScreen(100, 50, history=1_000)
+    pyte.Stream(screen).feed(terminal.raw)
+    above = ["".join(line[x].data for x in range(100)) for line in screen.history.top]
+    return "\n".join(line.rstrip() for line in [*above, *screen.display])
+
+
+def test_rich_renders_a_complete_answer_in_its_place(terminal: TerminalIPython) -> None:
+    terminal.run("%load_ext runagent_jupyter")
+    terminal.run(AGENTS)
+    assert "**bold**" in terminal.run("%%runagent writes\nhi")  # it streamed as plain text
+    terminal.run("1 + 1")
+    shown = screen_of(terminal).partition("%%runagent")[2]
+    assert shown.count("Title") == shown.count("Some bold words: 日本語") == 1
+    assert "**bold**" not in shown
+    assert shown.count("long") == 60
+    assert "Out[4]: 2" in shown
+
+
+@pytest.mark.parametrize("agent", ["goes on", "beams", "breaks"])
+def test_what_rich_cannot_replace_stays(terminal: TerminalIPython, agent: str) -> None:
+    terminal.run("%load_ext runagent_jupyter")
+    terminal.run(AGENTS)
+    terminal.run(f"%%runagent '{agent}'\nhi")
+    shown = screen_of(terminal).partition("%%runagent")[2]
+    if agent == "goes on":
+        assert [f"**line {number}**" in shown for number in range(80)] == [True] * 80
+    else:
+        assert ("**bold**" if agent == "beams" else "half an answer") in shown
+
+
+def test_without_rich_the_text_stays(terminal: TerminalIPython) -> None:
+    terminal.run("%load_ext runagent_jupyter\nimport sys; sys.modules['rich'] = None")
+    terminal.run(AGENTS)
+    terminal.run("%%runagent writes\nhi")
+    assert "**bold**" in screen_of(terminal).partition("%%runagent")[2]
 
 
 def test_ctrl_c_stops_the_answer(terminal: TerminalIPython) -> None:
