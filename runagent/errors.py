@@ -43,7 +43,7 @@ class RunAgentError(Exception):
         hint: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = _printable(message)
         self.code = code
         self.details = details
         self.status_code = status_code
@@ -63,11 +63,16 @@ class RunAgentError(Exception):
         if self.attempts is not None and self.attempts > 1:
             facts.append(f"{self.attempts} attempts")
         text = f"{self.message} [{', '.join(facts)}]" if facts else self.message
-        return f"{text} {self.hint}" if self.hint else text
+        return _printable(f"{text} {self.hint}" if self.hint else text)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception would call the class with `args` alone; the attributes are in `__dict__`.
         return (_rebuild, (type(self), self.message), self.__dict__)
+
+
+def _printable(text: str) -> str:
+    """Return the text without lone surrogates: a notebook loses an error that has one."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _rebuild(kind: type[RunAgentError], message: str) -> RunAgentError:

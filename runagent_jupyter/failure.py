@@ -54,6 +54,11 @@ def _lines(error: BaseException) -> list[str]:
     return lines
 
 
+def summary(error: BaseException) -> str:
+    """Return in a few lines what happened, with nothing in it that steers a terminal."""
+    return f"{type(error).__name__}: " + "\n".join(_lines(error))
+
+
 def near_matches(agent_id: str) -> list[str]:
     """Return the agents served in this process that an id may have meant."""
     return difflib.get_close_matches(agent_id, agent_ids())

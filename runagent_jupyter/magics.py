@@ -23,7 +23,7 @@ from runagent import AuthenticationError, RunAgentClient, RunAgentError, Validat
 from runagent.config import Secret
 from runagent.registry import agent_ids
 from runagent_jupyter.call import Call, Job
-from runagent_jupyter.failure import add_near_matches, near_matches, shortly
+from runagent_jupyter.failure import add_near_matches, near_matches, shortly, summary
 from runagent_jupyter.reply import Reply
 from runagent_jupyter.template import check_json, fill, looks_like_json
 
@@ -291,7 +291,7 @@ class RunAgentMagics(Magics):
             if not options.no_raise_error:
                 self._shell.displayhook.update_user_ns(reply)
                 raise reply.error
-            sys.stderr.write(f"{type(reply.error).__name__}: {reply.error}\n")
+            sys.stderr.write(f"{summary(reply.error)}\n")
         if is_cell and not hasattr(self._shell, "kernel"):
             # A terminal would print an empty Out[…] prompt below the answer.
             self._shell.displayhook.update_user_ns(reply)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+from support.beacon import Beacon
 from support.chromium import chromium_arguments, chromium_path
 from support.lab import Lab, LabServer
 
@@ -44,3 +45,11 @@ def lab(lab_server: LabServer, browser: Browser) -> Iterator[Lab]:
     lab = Lab(lab_server, browser)
     yield lab
     lab.reset()
+
+
+@pytest.fixture
+def beacon() -> Iterator[Beacon]:
+    """Return a server that no attack must reach."""
+    beacon = Beacon()
+    yield beacon
+    beacon.close()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from attacks import ATTACKS
 from support.lab import Lab
 
 pytestmark = pytest.mark.browser
@@ -36,24 +33,6 @@ def writes(query: list):
     for line in query:
         yield line + "\\n"
     yield "```"
-"""
-
-EVIL = """%load_ext runagent_jupyter
-import json
-from runagent.local import agent
-
-texts = json.loads(TEXTS)
-
-@agent("evil")
-def evil(input_data: dict):
-    for text in texts:
-        for i in range(0, len(text), 7):
-            yield text[i:i + 7]
-        yield "\\n\\n---\\n\\n"
-
-@agent("evil tree")
-def tree(input_data: dict):
-    return {"items": texts[:150], texts[0]: 1}
 """
 
 
@@ -124,24 +103,3 @@ def test_a_failure_stops_run_all(lab: Lab) -> None:
     assert "Half an answer" in notebook.text(1)
     assert notebook.outputs(2) == []
     notebook.screenshot("magic-error")
-
-
-def test_what_agents_write_neither_runs_nor_reaches_out(lab: Lab) -> None:
-    texts = [attack.text() for attack in ATTACKS]
-    notebook = lab.open(
-        [
-            EVIL.replace("TEXTS", json.dumps(json.dumps(texts))),
-            "%%runagent evil\nx",
-            "%%runagent --no-stream 'evil tree'\nx",
-        ]
-    )
-    notebook.run_all(timeout=180)
-    for _ in range(2):
-        assert notebook.output(1).count() == 1
-        assert notebook.page.evaluate("window.__pwned") is None
-        assert lab.watch.foreign == []
-        assert lab.watch.dialogs == []
-        notebook.save()
-        notebook.reload()
-    assert notebook.page.evaluate("window.__pwned") is None
-    assert lab.watch.foreign == []

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from attacks import ATTACKS
 from playwright.sync_api import Browser, Page, expect
+from support.beacon import Beacon, provoke
 from support.lab import Lab
 
 from runagent_jupyter.markdown import MarkdownStream, code, escape, json_tree, plain, render, wrap
@@ -36,40 +35,6 @@ WAYS: dict[str, Callable[[str], str]] = {
 }
 
 
-class Beacon:
-    """A server that remembers what is asked of it."""
-
-    def __init__(self) -> None:
-        requests = self.requests = list[str]()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                requests.append(self.path)
-                self.send_response(204)
-                self.send_header("Access-Control-Allow-Origin", "*")
-                self.end_headers()
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-@pytest.fixture
-def beacon() -> Iterator[Beacon]:
-    beacon = Beacon()
-    yield beacon
-    beacon.close()
-
-
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     page = browser.new_page()
@@ -84,22 +49,6 @@ def open_page(page: Page, body: str) -> list[str]:
     page.on("dialog", lambda dialog: dialog.dismiss())
     page.set_content(f"<!doctype html><meta charset=utf-8><main>{body}</main><footer>end</footer>")
     return requests
-
-
-def provoke(page: Page) -> None:
-    """Do what a reader may do: open, hover, focus, click on all that is no link to elsewhere."""
-    page.evaluate(
-        """() => {
-            const own = [...document.querySelectorAll("main *")];
-            for (const node of own) {
-                if (node.tagName === "DETAILS") node.open = true;
-                for (const type of ["pointerover", "mouseover", "focus", "load", "error", "toggle"])
-                    node.dispatchEvent(new Event(type, {bubbles: true}));
-                if (!node.closest("a[href]")) node.click();
-            }
-        }"""
-    )
-    page.wait_for_timeout(200)
 
 
 def test_this_page_would_show_an_attack_that_works(page: Page, beacon: Beacon) -> None:

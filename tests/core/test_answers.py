@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.calls import MODES, call
+from support.example import EXAMPLE
 from support.faults import (
     LAST_FRAME,
     SSE_HEAD,
@@ -259,6 +260,15 @@ def test_an_error_has_all_the_server_said(mode: str, serve: Serve) -> None:
     assert str(problem) == "It failed with 429 [RATE_LIMITED, HTTP 429, request req_1]"
 
 
+@by_mode
+def test_an_error_can_be_printed_whatever_the_server_says(mode: str, serve: Serve) -> None:
+    fields = {"message": "half a pair: \ud800", "request_id": "\udfff"}
+    problem = call(serve(error(400, "\ud800", **fields)).url, "invoke", mode).error
+    assert isinstance(problem, RunAgentError)
+    assert problem.message == "half a pair: \\ud800"
+    assert str(problem).isascii()
+
+
 def test_exceptions_are_what_python_users_catch() -> None:
     assert issubclass(runagent.TimeoutError, builtins.TimeoutError)
     assert issubclass(runagent.TimeoutError, asyncio.TimeoutError)
@@ -372,49 +382,6 @@ def test_streams_of_any_length_have_no_limit(serve: Serve) -> None:
     server = serve([SSE_HEAD, Repeat(frame(chunk("x" * 1000)), 300), *stream()[1:]])
     with RunAgentClient("a", base_url=server.url, max_message_size=2000) as client:
         assert len("".join(client.run_generic_stream({}))) == 300_000
-
-
-EXAMPLE = """
-from runagent import RunAgentClient, RunAgentError
-import asyncio
-
-# Synchronous example
-def sync_example():
-    client = RunAgentClient(agent_id="agent-123")
-    
-    try:
-        # Simple request
-        result = client.run_generic({"query": "Hello"})
-        print(f"Response: {result}")
-        
-        # Streaming
-        for chunk in client.run_generic_stream({"query": "Tell a story"}):
-            print(chunk, end="")
-            
-    except RunAgentError as e:
-        print(f"Error: {e.message}")
-
-# Asynchronous example
-async def async_example():
-    from runagent import AsyncRunAgentClient
-    
-    client = AsyncRunAgentClient(agent_id="agent-123")
-    
-    # Concurrent requests
-    tasks = [
-        client.run_generic({"query": f"Question {i}"})
-        for i in range(5)
-    ]
-    results = await asyncio.gather(*tasks)
-    
-    # Streaming
-    async for chunk in client.run_generic_stream({"query": "Stream test"}):
-        print(chunk, end="")
-
-# Run examples
-sync_example()
-asyncio.run(async_example())
-"""  # noqa: W293
 
 
 def test_the_references_complete_example_runs_unchanged(

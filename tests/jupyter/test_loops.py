@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.example import EXAMPLE
+from support.faults import FaultServer, good
 from support.kernel import Kernel
 
 from runagent_jupyter.loops import make_reentrant, restore
@@ -59,6 +62,38 @@ def test_clients_under_asyncio_run(kernel: Kernel) -> None:
     assert kernel.execute("print(asyncio.run(late()))").ok().stdout == "late\n"
     assert kernel.execute("print(await gather(), asyncio.run(gather()))").ok().stdout == "50 50\n"
     assert (kernel.execute("asyncio.run(fails())").error or {})["ename"] == "ValidationError"
+
+
+def test_the_references_complete_example_is_one_cell(start_kernel: Callable[..., Kernel]) -> None:
+    script = [good("invoke"), good("stream"), *[good("invoke")] * 5, good("stream")]
+    with FaultServer(*script) as server:
+        settings = {"RUNAGENT_API_URL": server.url, "RUNAGENT_API_KEY": "key"}
+        kernel = start_kernel(environment=settings)
+        kernel.execute("%load_ext runagent_jupyter").ok()
+        cell = kernel.execute(EXAMPLE).ok()
+    assert cell.stdout == "Response: {'answer': 'ok'}\nokok"
+
+
+def test_on_uvloop_all_but_asyncio_run_works(
+    start_kernel: Callable[..., Kernel], tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    policy = "import asyncio, uvloop\nasyncio.set_event_loop_policy(uvloop.EventLoopPolicy())\n"
+    (site / "sitecustomize.py").write_text(policy)
+    kernel = start_kernel(environment={"PYTHONPATH": str(site)})
+    loaded = kernel.execute("%load_ext runagent_jupyter").ok()
+    assert "asyncio.run() will not work in cells" in loaded.stderr
+    assert "uvloop.Loop" in loaded.stderr
+    cell = kernel.execute("%%runagent demo\nhi").ok()
+    assert "Hello from the demo agent" in str(cell.outputs)
+    kernel.execute(ASKS).ok()
+    assert kernel.execute("print(await gather(), len(await stream()) > 100)").stdout == "50 True\n"
+    widget = (
+        "from runagent_jupyter import AgentWidget\nprint(AgentWidget('demo').ask('hi').text[:7])"
+    )
+    assert kernel.execute(widget).ok().stdout == "# Hello\n"
+    assert kernel.execute("asyncio.run(gather())").error is not None
 
 
 def test_an_interrupt_ends_asyncio_run(kernel: Kernel) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.faults import FaultServer, sse, stream
 from support.kernel import Execution, Kernel
 
 AGENTS = """
@@ -120,6 +121,16 @@ def test_a_session_is_kept_over_cells(kernel: Kernel) -> None:
         kernel.execute(f"%%runagent echo --session {name}\nhi").ok()
         ids.append(kernel.execute("print(_.value['session_id'])").stdout)
     assert ids[0] == ids[2] != ids[1]
+
+
+def test_tokens_are_folded_away_below_the_answer(kernel: Kernel) -> None:
+    used = {"completion_tokens": 1_200, "prompt_tokens": 34, "total_tokens": 1_234}
+    with FaultServer(stream("an answer", end=sse("done", {"usage": used}))) as server:
+        cell = kernel.execute(f"%%runagent far --base-url {server.url} --out reply\nhi").ok()
+    html = shown(cell)
+    assert "<summary>1,234 tokens</summary>1,200 completion tokens · 34 prompt tokens · far" in html
+    assert "tokens" not in cell.outputs[0]["data"]["text/plain"]
+    assert kernel.value("reply.usage") == used
 
 
 def test_what_an_agent_writes_cannot_run(kernel: Kernel) -> None:

@@ -416,6 +416,21 @@ class LabNotebook:
             [self.path, index, source],
         )
 
+    def render_all(self) -> Self:
+        """Put all cells into the page, and keep them there: usually, those out of sight are not."""
+        self.page.evaluate(
+            """async (path) => {
+              const notebook = window.runagentTest.panel(path).content;
+              notebook.notebookConfig = {...notebook.notebookConfig, windowingMode: "none"};
+              for (const cell of notebook.widgets) {
+                await notebook.scrollToCell(cell);
+                await cell.ready;
+              }
+            }""",
+            self.path,
+        )
+        return self
+
     def theme(self, name: str) -> None:
         """Switch JupyterLab to its `light` or `dark` theme, or to `dark high contrast`."""
         themes = {

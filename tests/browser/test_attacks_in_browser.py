@@ -1,0 +1,122 @@
+"""The attack corpus in JupyterLab, by every door, live and saved; and in what nbconvert makes of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from attacks import ATTACKS
+from nbconvert import HTMLExporter
+from playwright.sync_api import Browser, Page, expect
+from support.beacon import Beacon, provoke
+from support.lab import Lab, Watch
+
+AGENTS = """%load_ext runagent_jupyter
+import json
+from runagent.local import agent
+
+texts = json.loads(TEXTS)
+
+@agent("writes")
+def writes(input_data: dict):
+    for text in texts:
+        for i in range(0, len(text), 30):
+            yield text[i:i + 30]
+        yield "\\n\\n---\\n\\n"
+
+@agent("answers")
+def answers(input_data: dict):
+    return {"items": texts[:150], texts[0]: 1}
+
+@agent("fails")
+def fails(first: int):
+    raise ValueError("\\n".join(texts[first:first + STEP]))
+
+@agent("breaks off")
+def breaks_off(first: int):
+    yield "It began well"
+    raise ValueError("\\n".join(texts[first:first + 10]))
+
+run = get_ipython().run_line_magic
+"""
+
+STATUS_LINES = """
+for first in range({0}, {0} + 200, 10):
+    run("runagent", f"'breaks off' --no-raise-error --set first={{first}}")
+"""
+
+NAMES = """
+names = [text for text in texts if len(text) < 200 and "'" not in text and text.isprintable()]
+for name in names[{0}:{0} + 20]:
+    agent(name)(lambda query: query)
+    run("runagent", f"'{{name}}' hi")
+    try:
+        run("runagent", f"'{{name}}x' hi")
+    except Exception:
+        get_ipython().showtraceback()
+"""
+
+STEP = 60
+
+
+def sources(url: str) -> list[str]:
+    """Return cells; JupyterLab shows up to 50 outputs of each."""
+    texts = json.dumps(json.dumps([attack.text(url) for attack in ATTACKS]))
+    return [
+        AGENTS.replace("TEXTS", texts).replace("STEP", str(STEP)),
+        "%%runagent writes\nx",
+        "%%runagent --no-stream answers\nx",
+        *(f"%%runagent writes --format {kind}\nx" for kind in ("text", "json", "code")),
+        *(STATUS_LINES.format(first) for first in range(0, len(ATTACKS), 200)),
+        *(NAMES.format(first) for first in range(0, 160, 20)),
+        *(f"%runagent fails --set first={first}" for first in range(0, len(ATTACKS), STEP)),
+    ]
+
+
+def test_no_door_lets_an_attack_in(
+    lab: Lab, beacon: Beacon, browser: Browser, tmp_path: Path
+) -> None:
+    cells = sources(beacon.url)
+    notebook = lab.open(cells).render_all()
+    for index in range(len(cells)):
+        notebook.run(index, timeout=180)
+    kinds = [{output["output_type"] for output in notebook.outputs(i)} for i in range(len(cells))]
+    assert kinds[1:6] == [{"display_data"}] * 5
+    assert kinds[6:8] == [{"display_data", "stream"}] * 2
+    assert kinds[8:16] == [{"display_data", "error"}] * 8
+    assert kinds[16:] == [{"display_data", "error"}] * 6
+    count = notebook.page.locator(".runagent-markdown").count()
+    assert count > 150
+    saved = notebook.save()
+    for _ in ("live", "after a reload"):
+        assert_harmless(notebook.page, lab.watch, beacon)
+        notebook.reload().render_all()
+        expect(notebook.page.locator(".runagent-markdown")).to_have_count(count, timeout=30_000)
+    assert_harmless(notebook.page, lab.watch, beacon)
+
+    exported, _ = HTMLExporter(template_name="lab").from_notebook_node(saved)
+    file = tmp_path / "exported.html"
+    file.write_text(exported, encoding="utf-8")
+    context = browser.new_context()
+    requested: list[str] = []
+    context.on("request", lambda request: requested.append(request.url))
+    page = context.new_page()
+    page.goto(file.as_uri())
+    assert page.locator(".runagent-markdown").count() == count
+    provoke(page)
+    assert page.evaluate("window.__pwned") is None
+    # What the template itself loads is in every notebook that nbconvert exports.
+    assert [url for url in requested if beacon.url in url] == []
+    context.close()
+    assert beacon.requests == []
+
+
+def assert_harmless(page: Page, watch: Watch, beacon: Beacon) -> None:
+    assert page.evaluate("window.__pwned") is None
+    kinds = "[id], [name], form, iframe, img, [style], [data-commandlinker-command]"
+    mathjax = "mjx-container, mjx-container *"  # JupyterLab's, with styles of its own
+    foreign = page.locator(f".runagent-markdown :is({kinds}):not({mathjax})")
+    assert foreign.evaluate_all("nodes => nodes.map(node => node.outerHTML)") == []
+    assert watch.foreign == []
+    assert watch.dialogs == []
+    assert beacon.requests == []
