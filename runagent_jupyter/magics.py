@@ -121,7 +121,7 @@ class RunAgentMagics(Magics):
                 sys.stdout.write(_overview())
                 return None
             if options.widget:
-                return self._widget(options)
+                return self._widget(options, question or (cell or "").strip())
             return self._ask(options, question, cell)
         except RunAgentError as exc:
             error = exc
@@ -337,10 +337,33 @@ class RunAgentMagics(Magics):
             raise missing
         return RunAgentClient(options.agent, key, **arguments)
 
-    def _widget(self, options: argparse.Namespace) -> Any:
+    def _widget(self, options: argparse.Namespace, question: str) -> Any:
+        _check_widget(options, question)
         from runagent_jupyter.widget import AgentWidget  # noqa: PLC0415 - loads ipywidgets
 
-        return AgentWidget(self._client(options))
+        context: dict[str, Any] = {}
+        if options.input:
+            value = self._variable(options)
+            context = dict(value) if isinstance(value, Mapping) else {options.input: value}
+        context |= _assigned(options)
+        widget = AgentWidget(
+            self._client(options),
+            context=context,
+            field=options.field,
+            entrypoint=options.entrypoint,
+            session_id=self._session_id(options) if options.session else None,
+        )
+        if options.out:
+            self._shell.user_ns[options.out] = widget
+        return widget
+
+    def _variable(self, options: argparse.Namespace) -> Any:
+        if options.input not in self._shell.user_ns:
+            raise ValidationError(f"--input: there is no variable {options.input!r}.", code="USAGE")
+        return self._shell.user_ns[options.input]
+
+    def _session_id(self, options: argparse.Namespace) -> str:
+        return self._sessions.setdefault((options.agent, options.session), uuid.uuid4().hex)
 
     def _cache(self) -> ReplyCache:
         from runagent_jupyter.cache import ReplyCache, default_path  # noqa: PLC0415
@@ -365,11 +388,7 @@ class RunAgentMagics(Magics):
     def _input(self, options: argparse.Namespace, body: str) -> dict[str, Any]:
         """Return what is sent: from a variable, from JSON, or the text in its field."""
         if options.input:
-            if options.input not in self._shell.user_ns:
-                raise ValidationError(
-                    f"--input: there is no variable {options.input!r}.", code="USAGE"
-                )
-            value = self._shell.user_ns[options.input]
+            value = self._variable(options)
             data = dict(value) if isinstance(value, Mapping) else {options.field: value}
             if body.strip():
                 if not isinstance(value, Mapping):
@@ -387,17 +406,9 @@ class RunAgentMagics(Magics):
             data = check_json(body, body)
         else:
             data = {options.field: body} if body.strip() else {}
-        for assignment in options.set:
-            key, equals, value = assignment.partition("=")
-            if not equals:
-                raise ValidationError(f"--set {assignment!r} is not KEY=VALUE.", code="USAGE")
-            try:
-                data[key] = json.loads(value)
-            except ValueError:
-                data[key] = value
+        data |= _assigned(options)
         if options.session:
-            new = uuid.uuid4().hex
-            data["session_id"] = self._sessions.setdefault((options.agent, options.session), new)
+            data["session_id"] = self._session_id(options)
         return data
 
 
@@ -437,6 +448,34 @@ def _check(options: argparse.Namespace, question: str, *, is_cell: bool) -> None
             raise ValidationError(f"{both} exclude each other.", code="USAGE")
     if options.proc and not options.bg:
         raise ValidationError("--proc is only for --bg.", code="USAGE")
+
+
+def _check_widget(options: argparse.Namespace, question: str) -> None:
+    """Refuse what a chat would not heed."""
+    if question:
+        raise ValidationError(
+            f"--widget opens a chat, and {question[:80]!r} is no option.",
+            code="USAGE",
+            hint="Ask in the chat.",
+        )
+    flags = "text no_template stream no_stream format cache bg proc quiet no_raise_error".split()  # noqa: SIM905
+    given = [f"--{flag.replace('_', '-')}" for flag in flags if getattr(options, flag)]
+    if given:
+        raise ValidationError(f"{' and '.join(given)} cannot be had with --widget.", code="USAGE")
+
+
+def _assigned(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields that `--set` adds."""
+    data: dict[str, Any] = {}
+    for assignment in options.set:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise ValidationError(f"--set {assignment!r} is not KEY=VALUE.", code="USAGE")
+        try:
+            data[key] = json.loads(value)
+        except ValueError:
+            data[key] = value
+    return data
 
 
 def _headers(options: argparse.Namespace) -> dict[str, str]:

@@ -4,73 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
 import difflib
 import inspect
 import json
+import logging
 import pathlib
+import shlex
 import threading
 import time
 import uuid
+import zlib
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import anywidget
+import ipywidgets
 import traitlets
+from IPython.display import display, update_display
 
-from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError, StreamEvent
+from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError
 from runagent_jupyter import markdown
 from runagent_jupyter.loops import background
+from runagent_jupyter.turns import Answer, Turn, describe
 
 INTERVAL = 0.05
 """Seconds between two messages to the page while an answer streams."""
 
+SHARE = 0.05
+"""The part of the time that rendering may take; what takes longer is sent less often."""
+
+REST = 0.04
+"""Seconds that reading rests after it had to wait, so that chunks come by the dozen."""
+
+WAITED = 0.0005
+"""Seconds between two chunks after which reading has had to wait."""
+
+COPY_DELAY = 1.0
+"""Seconds after a change until the copy for viewers without a kernel is renewed."""
+
+COPY_BYTES_PER_SECOND = 100_000
+"""What renewing that copy may take; a long conversation's is renewed later."""
+
 _STATIC = pathlib.Path(__file__).parent / "static"
 
-
-@dataclass
-class Turn:
-    """A question, or an answer as far as it came.
-
-    Attributes:
-        role: `"user"` or `"agent"`.
-        text: What was said.
-        events: The events of the answer's stream, in order.
-        error: What the answer ended with, if it failed.
-        usage: Token counts by name, empty if the server sent none.
-        execution_time: Seconds the agent took, as the server measured them.
-        elapsed: Seconds from the question to the end of the answer.
-        status: `"done"`, `"streaming"`, `"stopped"` or `"error"`.
-    """
-
-    role: str
-    text: str = ""
-    events: list[StreamEvent] = field(default_factory=list, repr=False)
-    error: RunAgentError | None = None
-    usage: dict[str, Any] = field(default_factory=dict)
-    execution_time: float | None = None
-    elapsed: float = 0.0
-    status: str = "done"
-    _stream: markdown.MarkdownStream = field(
-        default_factory=markdown.MarkdownStream, repr=False, compare=False
-    )
-    _steps: list[str] = field(default_factory=list, repr=False, compare=False)
-
-    def _shown(self) -> dict[str, Any]:
-        """Return what the page shows of it: agent text only as HTML of the markdown room."""
-        if self.role == "user":
-            return {"role": "user", "text": self.text}
-        return {
-            "role": "agent",
-            "blocks": list(self._stream.blocks),
-            "tail": self._stream.tail(),
-            "steps": list(self._steps),
-            "status": self.status,
-            "error": _message(self.error),
-        }
+_logger = logging.getLogger(__name__)
 
 
-class AgentWidget(anywidget.AnyWidget):
+class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[misc, name-defined] # untyped
     """A chat with one agent. Streams run beside the kernel, which stays free for cells.
 
     Args:
@@ -78,34 +60,48 @@ class AgentWidget(anywidget.AnyWidget):
         title: Shown above the chat. Default: the agent's id.
         placeholder: Shown in the empty input.
         suggestions: Questions to begin with, as buttons.
-        height: Of the transcript at most, in pixels.
-        context: Fields that go along with every question.
+        height: Of the conversation at most, in pixels; it scrolls.
+        context: Fields that go along with every question, such as `{"df": df}`; they are read
+            each time, so that a variable's content is what it is then.
         field: The field that carries the question.
-        history: Whether the turns so far go along, as `history`.
+        history: Whether the turns so far go along, as `history`: a list of `role` and `text`.
+        entrypoint: The agent's entrypoint, of those that `runagent serve` serves and that stream.
+            Default: the usual one.
+        session_id: Goes along with every question, so that the agent knows the conversation.
+            Default: a new one.
         **client_options: The client's, such as `base_url`.
+
+    Attributes:
+        turns: The conversation, a list of `Turn`; to be read, not changed.
+        client: Calls the agent. Another one may be put in its place, with a new key for example.
+        context: May be changed, for the questions to come.
+
+    Traits to observe, on whatever thread changes them, which is the one that reads the stream:
+    `busy`, whether an answer is on its way, and `value`, the last answer's text once it has ended.
+    That text is the agent's: show it with `Textarea` or `Label`, never as `HTML`.
 
     Raises:
         TypeError: An unknown option, or an agent that is neither an id nor a client.
-        RunAgentError: The client refuses its settings.
+        RunAgentError: The client refuses its settings, or the context cannot be sent.
     """
 
     _esm = _STATIC / "widget.js"
-    _css = markdown.css() + (_STATIC / "widget.css").read_text("utf-8")
+    _css = _STATIC / "widget.css"
 
     title = traitlets.Unicode().tag(sync=True)
-    placeholder = traitlets.Unicode("Ask the agent…").tag(sync=True)
+    placeholder = traitlets.Unicode().tag(sync=True)
     suggestions = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    height = traitlets.Int(480, min=80).tag(sync=True)
+    height = traitlets.Int(min=80).tag(sync=True)
     busy = traitlets.Bool(False).tag(sync=True)
-    """Whether an answer is on its way."""
-    value = traitlets.Unicode().tag(sync=False)
-    """The last answer's text, set when it ends."""
+    value = traitlets.Unicode().tag(sync=True)
     # Made when a page asks for the state, so that it costs nothing while an answer streams.
     _snapshot = traitlets.Dict().tag(
         sync=True,
-        to_json=lambda _, widget: widget._transcript(),  # noqa: SLF001 - its own
+        to_json=lambda _, widget: widget._transcript(0),  # noqa: SLF001 - its own
         from_json=lambda _, __: {},
     )
+    _markdown_css = traitlets.Unicode().tag(sync=True)
+    _copy = traitlets.Unicode().tag(sync=True)
 
     def __init__(
         self,
@@ -118,39 +114,54 @@ class AgentWidget(anywidget.AnyWidget):
         context: Mapping[str, Any] | None = None,
         field: str = "query",
         history: bool = False,
+        entrypoint: str | None = None,
+        session_id: str | None = None,
         **client_options: Any,
     ) -> None:
         self.client = _client(agent, client_options)
         self.turns: list[Turn] = []
         self.context = dict(context or {})
-        self.session_id = uuid.uuid4().hex
+        self.session_id = session_id or uuid.uuid4().hex
         self._field = field
         self._history = history
+        self._entrypoint = entrypoint
         self._lock = threading.RLock()
         self._sequence = 0
-        self._running: concurrent.futures.Future[None] | None = None
+        self._answers: dict[int, Answer] = {}  # by the identity of their turn
+        self._requests: dict[int, str] = {}  # the page's name for a question of its
+        self._current: Turn | None = None
+        self._task: concurrent.futures.Future[None] | None = None
+        self._displayed: deque[tuple[str, contextvars.Context]] = deque(maxlen=20)
+        self._renewal: asyncio.TimerHandle | None = None
+        self._stream("?", [])  # refuses what cannot be sent, and sends nothing
         super().__init__(
             title=markdown.strip_controls(self.client.agent_id if title is None else title),
             placeholder=placeholder,
             suggestions=list(suggestions),
             height=height,
+            _markdown_css=markdown.css(),
+            _copy=uuid.uuid4().hex,
         )
         self.on_msg(self._received)
 
     def ask(self, question: str) -> Turn:
         """Ask, and wait for the end of the answer; the view streams it meanwhile.
 
+        Interrupting the kernel stops the answer.
+
         Returns:
             The answer. A failure is in its `error`.
 
         Raises:
-            RuntimeError: An answer is on its way.
+            RuntimeError: An answer is on its way, or this is called by what observes the chat.
             ValueError: The question is empty.
             ValidationError: The context cannot be sent.
         """
-        answer, running = self._start(question)
+        if _is_background():
+            raise RuntimeError("ask() would wait for itself here; use `await ask_async()`.")
+        answer, ended = self._start(question)
         try:
-            concurrent.futures.wait([running])
+            concurrent.futures.wait([ended])
         except KeyboardInterrupt:
             self.stop()
             raise
@@ -158,9 +169,9 @@ class AgentWidget(anywidget.AnyWidget):
 
     async def ask_async(self, question: str) -> Turn:
         """Do what `ask` does, without blocking the event loop."""
-        answer, running = self._start(question)
+        answer, ended = self._start(question)
         try:
-            await asyncio.wait([asyncio.wrap_future(running)])
+            await asyncio.wait([asyncio.wrap_future(ended)])
         except asyncio.CancelledError:
             self.stop()
             raise
@@ -168,160 +179,272 @@ class AgentWidget(anywidget.AnyWidget):
 
     def stop(self) -> None:
         """Stop the answer that is on its way, if any; what came of it stays."""
-        if self._running is not None:
-            self._running.cancel()
+        task = self._task
+        if task is not None:
+            task.cancel()
 
     def clear(self) -> None:
-        """Forget the conversation and begin a new session."""
-        self.stop()
+        """Forget the conversation and begin a new session; an answer on its way is stopped."""
         with self._lock:
-            self.turns.clear()
+            self.stop()
+            self._current = self._task = None
+            self._cut(0)
             self.session_id = uuid.uuid4().hex
-            self._show_all()
+            self._show(0)
+        self._set("busy", False)
+
+    def close(self) -> None:
+        """Stop what is on its way, and remove the chat from every page."""
+        self.stop()
+        super().close()
 
     def to_markdown(self) -> str:
         """Return the conversation as Markdown."""
-        parts = [f"# {self.title}"]
-        for turn in self.turns:
-            if turn.role == "user":
-                parts.append("\n".join(f"> {line}" for line in turn.text.splitlines()))
-            else:
-                parts.append(turn.text + (f"\n\n*{turn.status}*" if turn.status != "done" else ""))
-        return "\n\n".join(parts) + "\n"
+        turns = (turn.to_markdown() for turn in list(self.turns))
+        return "\n\n".join([f"# {self.title}", *turns]) + "\n"
 
-    def _start(self, question: str) -> tuple[Turn, concurrent.futures.Future[None]]:
+    def to_cell(self) -> str:
+        """Return the source of a cell that asks the last question again, with the magic."""
+        questions = [turn.text for turn in self.turns if turn.role == "user"]
+        question = questions[-1] if questions else "Your question"
+        field = "" if self._field == "query" else f" --field {shlex.quote(self._field)}"
+        options = f"{field} --text --no-template"
+        return f"%%runagent {shlex.quote(self.client.agent_id)}{options}\n{question}"
+
+    # --- Asking ---------------------------------------------------------------------------------
+
+    def _start(
+        self, question: str, *, at: int | None = None, request: str = ""
+    ) -> tuple[Turn, concurrent.futures.Future[None]]:
+        """Ask, in the place of the turns from `at` on; return the answer, and when it has ended."""
+        if not isinstance(question, str):
+            raise TypeError(f"The question is a {type(question).__name__}; it takes a string.")
         if not question.strip():
             raise ValueError("The question is empty; it takes a string that says something.")
         with self._lock:
-            if self.busy:
+            if self._current is not None:
                 raise RuntimeError("An answer is on its way; wait for it, or call stop() first.")
-            data = {**self.context, self._field: question, "session_id": self.session_id}
-            if self._history:
-                data["history"] = [{"role": t.role, "text": t.text} for t in self.turns]
-            stream = self.client.stream_events(data)  # checks the input, sends nothing yet
-            answer = Turn("agent", status="streaming")
-            self.turns += [Turn("user", question), answer]
-            self.busy = True
-            self._show_all(last=2)
-            # Not the task's own future: that is done once cancelled, before the clean-up.
-            ended: concurrent.futures.Future[None] = concurrent.futures.Future()
-            self._running = asyncio.run_coroutine_threadsafe(
-                self._run(stream, answer, ended), background()
-            )
+            first = len(self.turns) if at is None else min(max(at, 0), len(self.turns))
+            stream = self._stream(question, self.turns[:first])
+            asked, answer = Turn("user", question), Turn("agent", status="streaming")
+            self._cut(first)
+            self.turns += [asked, answer]
+            self._requests[id(asked)] = request
+            self._answers[id(answer)] = Answer(answer)
+            self._current = answer
+            self._show(first)
+        self._set("busy", True)
+        # Not the task's own future: that is done once cancelled, before the clean-up.
+        ended: concurrent.futures.Future[None] = concurrent.futures.Future()
+        run = self._run(stream, self._answers[id(answer)], ended)
+        self._task = asyncio.run_coroutine_threadsafe(run, background())
         return answer, ended
 
-    async def _run(self, stream: Any, answer: Turn, ended: concurrent.futures.Future[None]) -> None:
-        began = time.monotonic()
-        painter = asyncio.ensure_future(self._paint(answer))
+    def _stream(self, question: str, history: Sequence[Turn]) -> Any:
+        """Return the events of an answer. Sends nothing yet, but refuses what cannot be sent."""
+        data = {**self.context, self._field: question, "session_id": self.session_id}
+        if self._history:
+            data["history"] = [{"role": turn.role, "text": turn.text} for turn in history]
+        return self.client.stream_events(data, entrypoint=self._entrypoint)
+
+    async def _run(
+        self, stream: Any, answer: Answer, ended: concurrent.futures.Future[None]
+    ) -> None:
+        turn = answer.turn
+        began = asked = time.monotonic()
+        news = asyncio.Event()
+        painter = asyncio.ensure_future(self._paint(answer, news))
+        status = "done"
         try:
             async with stream:
                 async for event in stream:
+                    waited = time.monotonic() - asked > WAITED
                     with self._lock:
-                        self._take(answer, event)
-            answer.status = "done"
+                        answer.take(event)
+                    news.set()
+                    if waited:
+                        await asyncio.sleep(REST)
+                    asked = time.monotonic()
         except asyncio.CancelledError:
-            answer.status = "stopped"
+            status = "stopped"
         except RunAgentError as error:
-            answer.status, answer.error = "error", error
+            status, turn.error = "error", error
         except Exception as error:  # noqa: BLE001 - shown in the chat; nobody awaits the task
-            answer.status = "error"
-            answer.error = RunAgentError(f"{type(error).__name__}: {error}", code="INTERNAL_ERROR")
+            status = "error"
+            turn.error = RunAgentError(f"{type(error).__name__}: {error}", code="INTERNAL_ERROR")
         finally:
             painter.cancel()
-            answer.elapsed = time.monotonic() - began
-            answer.usage = dict(stream.usage or {})
-            answer.execution_time = stream.execution_time
+            turn.elapsed = time.monotonic() - began
+            turn.usage = dict(stream.usage or {})
+            turn.execution_time, turn.request_id = stream.execution_time, stream.request_id
+            turn.status = status
             self._end(answer)
             ended.set_result(None)
 
-    def _take(self, answer: Turn, event: StreamEvent) -> None:
-        answer.events.append(event)
-        if event.text is not None:
-            answer.text += event.text
-            answer._stream.feed(event.text)  # noqa: SLF001 - its own
-        elif event.kind not in ("start", "done"):
-            shown = json.dumps(event.value, ensure_ascii=False, indent=1, default=str)
-            answer._steps.append(markdown.strip_controls(f"{event.kind}: {shown}"))  # noqa: SLF001
-
-    async def _paint(self, answer: Turn) -> None:
-        blocks = steps = 0
-        seen = 0
+    async def _paint(self, answer: Answer, news: asyncio.Event) -> None:
+        """Send what is new: the first of it at once, and then at intervals."""
         while True:
-            await asyncio.sleep(INTERVAL)
+            await news.wait()
+            news.clear()
+            began = time.monotonic()
             with self._lock:
-                if len(answer.events) == seen or answer not in self.turns:
-                    continue
-                seen = len(answer.events)
-                shown = answer._shown()  # noqa: SLF001 - its own
-                self._tell(
-                    "delta",
-                    blocks=shown["blocks"][blocks:],
-                    tail=shown["tail"],
-                    steps=shown["steps"][steps:],
-                    at=[blocks, steps],
-                )
-                blocks, steps = len(shown["blocks"]), len(shown["steps"])
+                if self._current is answer.turn:
+                    self._tell("delta", turn=len(self.turns) - 1, **answer.delta())
+            await asyncio.sleep(max(INTERVAL, (time.monotonic() - began) / SHARE))
 
-    def _end(self, answer: Turn) -> None:
+    def _end(self, answer: Answer) -> None:
         with self._lock:
-            answer._stream.finish()  # noqa: SLF001 - its own
-            self._running = None
-            self.busy = False
-            self.value = answer.text
-            if answer in self.turns:
-                self._show_all(last=1)
+            ending = answer.end()
+            if self._current is not answer.turn:
+                return  # cleared meanwhile
+            self._tell("delta", turn=len(self.turns) - 1, **ending)
+            self._current = self._task = None
+        self._set("value", answer.turn.text)
+        self._set("busy", False)
+        self._renew_copy_soon()
 
-    def _transcript(self, last: int | None = None) -> dict[str, Any]:
+    def _set(self, name: str, value: object) -> None:
+        """Set a trait; what its observers raise is theirs, and stops nothing here."""
+        try:
+            setattr(self, name, value)
+        except Exception:
+            _logger.exception("An observer of the chat's %s failed", name)
+
+    def _cut(self, first: int) -> None:
+        for turn in self.turns[first:]:
+            self._answers.pop(id(turn), None)
+            self._requests.pop(id(turn), None)
+        del self.turns[first:]
+
+    # --- Pages ----------------------------------------------------------------------------------
+
+    def _transcript(self, first: int) -> dict[str, Any]:
+        """Return the turns from `first` on, as pages know them after the last message."""
         with self._lock:
-            first = 0 if last is None else max(0, len(self.turns) - last)
-            shown = [turn._shown() for turn in self.turns[first:]]  # noqa: SLF001 - its own
-            return {"first": first, "turns": shown, "seq": self._sequence}
+            turns = [self._known(turn) for turn in self.turns[first:]]
+            return {"seq": self._sequence, "first": first, "turns": turns}
 
-    def _show_all(self, last: int | None = None) -> None:
-        self._tell("turns", **self._transcript(last))
+    def _known(self, turn: Turn) -> dict[str, Any]:
+        if turn.role == "agent":
+            return self._answers[id(turn)].known()
+        text = markdown.strip_controls(turn.text)
+        return {"role": "user", "text": text, "request": self._requests[id(turn)]}
+
+    def _show(self, first: int) -> None:
+        """Send the turns from `first` on."""
+        transcript = self._transcript(first)
+        del transcript["seq"]
+        self._tell("turns", **transcript)
+        self._renew_copy_soon()
 
     def _tell(self, kind: str, **content: Any) -> None:
-        self._sequence += 1
-        self.send({**content, "type": kind, "seq": self._sequence})
+        """Send a numbered message to all pages; HTML shrinks to a fraction of its size."""
+        with self._lock:
+            self._sequence += 1
+            body = json.dumps(content, ensure_ascii=False).encode()
+            self.send({"type": kind, "seq": self._sequence}, [zlib.compress(body)])
 
     def _received(self, _: Any, content: Any, __: Any) -> None:
-        kind = content.get("type") if isinstance(content, dict) else None
-        if kind == "ask" and not self.busy:
-            if isinstance(at := content.get("at"), int):  # an edited or repeated question
-                with self._lock:
-                    del self.turns[at:]
-                    self._show_all()
-            try:
-                self._start(str(content.get("text", "")))
-            except (ValueError, RuntimeError, RunAgentError) as error:
-                self._tell("refused", text=_message(error))
-        elif kind == "stop":
-            self.stop()
-        elif kind == "clear":
-            self.clear()
-        elif kind == "sync":
-            self._show_all()
-        elif kind == "export":
-            self._tell("export", text=self.to_markdown())
+        """Do what a page asks for."""
+        content = content if isinstance(content, dict) else {}
+        match content.get("type"):
+            case "ask":
+                self._ask_for_page(content)
+            case "stop":
+                self.stop()
+            case "clear":
+                self.clear()
+            case "sync":
+                if content.get("seq") != self._sequence:
+                    self._show(0)
+            case "export":
+                self._tell("export", markdown=self.to_markdown(), cell=self.to_cell())
+
+    def _ask_for_page(self, content: dict[str, Any]) -> None:
+        at, request = content.get("at"), str(content.get("request", ""))
+        try:
+            self._start(
+                content.get("text", ""), at=at if isinstance(at, int) else None, request=request
+            )
+        except Exception as error:  # noqa: BLE001 - shown in the chat, where the question was asked
+            self._tell("refused", request=request, text=describe(error))
+
+    # --- Viewers without a kernel ---------------------------------------------------------------
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
+        """Return the live view, and the conversation so far for viewers that have no kernel."""
         made = super()._repr_mimebundle_(**options)
         data, *rest = made if isinstance(made, tuple) else (made,)
         if data is None:
             return made
-        parts = [
-            markdown.plain(turn.text) if turn.role == "user" else turn._stream.html()  # noqa: SLF001
-            for turn in self.turns
-        ]
-        html = markdown.wrap(f"<p>{markdown.escape(self.title)}</p>" + "<hr>".join(parts))
-        text = markdown.strip_controls(self.to_markdown())
-        data = {**data, "text/html": html, "text/plain": text}
+        data = {**data, **self._static()}
         return (data, *rest) if rest else data
+
+    def _ipython_display_(self) -> None:
+        """Display the live view, and below it, hidden by it, a copy that grows with the chat.
+
+        The output of a widget holds what the chat was when it was displayed. To update it would
+        make another view of it each time, so the copy is an output of its own.
+        """
+        if self.comm is None:  # closed
+            display(self._static(), raw=True)
+            return
+        made: Any = super()._repr_mimebundle_()
+        data, metadata = made if isinstance(made, tuple) else (made, {})
+        name = uuid.uuid4().hex
+        display({**data, "text/html": ""}, metadata=metadata, raw=True)
+        display(self._static(), raw=True, display_id=name)
+        # The kernel finds the cell of an output by the context that displays it.
+        self._displayed.append((name, contextvars.copy_context()))
+
+    def _static(self) -> dict[str, str]:
+        """Return the conversation as safe HTML and as text."""
+        with self._lock:
+            turns = [
+                f'<div class="runagent-question">{markdown.plain(turn.text)}</div>'
+                if turn.role == "user"
+                else self._answers[id(turn)].html()
+                for turn in self.turns
+            ]
+        title = f'<div class="runagent-status">{markdown.escape(self.title)}</div>'
+        content = markdown.wrap(title + "".join(turns))
+        names = f"runagent-copy-of-chat runagent-{self._copy}"
+        return {
+            "text/html": f'<div class="{names}">{content}</div>',
+            "text/plain": markdown.strip_controls(self.to_markdown()),
+        }
+
+    def _renew_copy_soon(self) -> None:
+        """Renew the displayed copies, once the conversation has been left alone for a moment."""
+        if self._displayed:
+            background().call_soon_threadsafe(self._schedule_renewal)
+
+    def _schedule_renewal(self) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+        with self._lock:
+            size = sum(len(answer.turn.text) for answer in self._answers.values())
+        delay = max(COPY_DELAY, size * len(self._displayed) / COPY_BYTES_PER_SECOND)
+        self._renewal = background().call_later(delay, self._renew_copies)
+
+    def _renew_copies(self) -> None:
+        if self._current is not None:
+            return  # its end renews them
+        bundle = self._static()
+        for name, context in list(self._displayed):
+            context.run(update_display, bundle, raw=True, display_id=name)
 
 
 def chat(agent: str | RunAgentClient | AsyncRunAgentClient, **options: Any) -> AgentWidget:
     """Return a chat with an agent; the arguments are `AgentWidget`'s."""
     return AgentWidget(agent, **options)
+
+
+def _is_background() -> bool:
+    try:
+        return asyncio.get_running_loop() is background()
+    except RuntimeError:
+        return False
 
 
 def _client(agent: Any, options: dict[str, Any]) -> AsyncRunAgentClient:
@@ -339,10 +462,3 @@ def _client(agent: Any, options: dict[str, Any]) -> AsyncRunAgentClient:
         arguments = agent.__reduce__()[1][1]  # what pickle would make the same client from
         return AsyncRunAgentClient(**{**arguments, **options})
     raise TypeError(f"agent is a {type(agent).__name__}; give an agent's id, or a RunAgentClient.")
-
-
-def _message(error: Exception | None) -> str:
-    if error is None:
-        return ""
-    hint = getattr(error, "hint", None)
-    return markdown.strip_controls(f"{error}\n{hint}" if hint else str(error))

@@ -1,246 +1,550 @@
-// The chat's page side: shows what the kernel rendered, and sends what the user does.
-
-/** @typedef {{role: string, text?: string, blocks?: string[], tail?: string, steps?: string[], status?: string, error?: string}} Turn */
+// The chat's page side: shows what the kernel has rendered, and sends what the reader does.
 
 /**
- * The transcript as the page knows it.
- * `apply` returns the index of the first turn that changed, "delta" for one that grew, or "gap".
+ * @typedef {{title: string, html: string}} Step
+ * @typedef {{role: "user", text: string, request: string}} Question
+ * @typedef {{role: "agent", blocks: string[], tail: string, steps: Step[], status: string,
+ *   error: string, facts: string}} Answer
+ * @typedef {{keep: number, parts: string[], steps_from: number, steps: Step[],
+ *   revised?: Record<string, string>, ending?: object}} Delta
  */
+
+/** The conversation as the page knows it: all messages, in order, applied to it. */
 export class Transcript {
   constructor() {
-    /** @type {Turn[]} */
+    /** @type {(Question | Answer)[]} */
     this.turns = [];
     this.seq = 0;
   }
 
-  /** @param {any} message */
-  apply(message) {
-    const fits = message.seq === this.seq + 1;
-    if (message.type === "turns") {
-      if (message.seq < this.seq) return "old";
-      if (message.first > 0 && !fits) return "gap";
-      this.seq = message.seq;
-      this.turns = [...this.turns.slice(0, message.first), ...message.turns];
-      return message.first;
-    }
-    if (message.seq <= this.seq) return "old";
-    if (!fits) return "gap";
-    if (message.type === "delta") {
-      const turn = this.turns[this.turns.length - 1];
-      // A snapshot may already hold the beginning of what a delta brings.
-      const skip = [turn.blocks.length - message.at[0], turn.steps.length - message.at[1]];
-      if (Math.min(...skip) < 0) return "gap";
-      message.blocks = message.blocks.slice(skip[0]);
-      message.steps = message.steps.slice(skip[1]);
-    }
-    this.seq = message.seq;
-    if (message.type !== "delta") return message.type;
-    const turn = this.turns[this.turns.length - 1];
-    turn.blocks.push(...message.blocks);
-    turn.steps.push(...message.steps);
-    turn.tail = message.tail;
-    return "delta";
+  get busy() {
+    return this.turns.at(-1)?.status === "streaming";
+  }
+
+  /**
+   * Take a message, if it is the next one, or tells all there is.
+   * @param {string} type @param {number} seq @param {any} content
+   * @returns {"taken" | "old" | "gap"}
+   */
+  take(type, seq, content) {
+    const isWhole = type === "turns" && content.first === 0;
+    if (seq <= this.seq && !(isWhole && seq === this.seq)) return "old";
+    if (seq !== this.seq + 1 && !isWhole) return "gap";
+    this.seq = seq;
+    if (type === "turns") this.turns.splice(content.first, Infinity, ...content.turns);
+    if (type === "delta") grow(this.turns[content.turn], content);
+    return "taken";
   }
 }
 
-/** @param {string} tag @param {string} name @param {string} [text] */
-function make(tag, name, text) {
+/** @param {Answer} answer @param {Delta} delta */
+function grow(answer, delta) {
+  const [first, ...rest] = delta.parts;
+  const parts = [answer.tail.slice(0, delta.keep) + first, ...rest];
+  answer.tail = parts.pop();
+  answer.blocks.push(...parts);
+  answer.steps.splice(delta.steps_from, Infinity, ...delta.steps);
+  for (const [position, html] of Object.entries(delta.revised ?? {})) answer.blocks[position] = html;
+  Object.assign(answer, delta.ending);
+}
+
+/** @param {DataView} buffer */
+function inflate(buffer) {
+  const stream = new Blob([buffer]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).json();
+}
+
+/**
+ * An element with classes of our own.
+ * @param {string} tag @param {string} names @param {...(string | Node)} children
+ */
+function make(tag, names, ...children) {
   const node = document.createElement(tag);
-  node.className = `runagent-${name}`;
-  if (text !== undefined) node.textContent = text;
+  node.className = names.split(" ").map((name) => `runagent-${name}`).join(" ");
+  node.append(...children);
   return node;
 }
 
 /** @param {string} text @param {() => void} action */
-function button(text, action) {
-  const node = make("button", "button", text);
+function button(text, action, names = "button") {
+  const node = make("button", names, text);
   node.type = "button";
   node.addEventListener("click", action);
   return node;
 }
 
-/** HTML comes from the kernel's markdown room and from nowhere else. */
-function append(parent, html) {
-  parent.insertAdjacentHTML("beforeend", html);
+/** HTML comes from the kernel's Markdown renderer and from nowhere else. @param {string} html */
+function parsed(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content;
 }
 
-const STATUS = { stopped: "Stopped", error: "Failed", streaming: "Answering…" };
+/**
+ * Make the children of a node those of another one, and leave alone what is the same already: what
+ * the reader has selected or unfolded stays so.
+ * @param {Node} into @param {Node} from
+ */
+function morph(into, from) {
+  let old = into.firstChild;
+  for (const node of [...from.childNodes]) {
+    const next = old?.nextSibling ?? null;
+    if (!old) into.append(node);
+    else if (old.nodeType === Node.TEXT_NODE && node.nodeType === Node.TEXT_NODE) {
+      if (node.data.startsWith(old.data)) old.appendData(node.data.slice(old.length));
+      else old.data = node.data;
+    } else if (old.cloneNode(false).isEqualNode(node.cloneNode(false))) morph(old, node);
+    else old.replaceWith(node);
+    old = next;
+  }
+  while (old) {
+    const next = old.nextSibling;
+    old.remove();
+    old = next;
+  }
+}
+
+/** Copy what is selected: that works without HTTPS too, where there is no clipboard API. */
+function copySelected(select) {
+  const selection = getSelection();
+  const ranges = Array.from({ length: selection.rangeCount }, (_, i) => selection.getRangeAt(i));
+  const focused = document.activeElement;
+  const remove = select(selection);
+  const copied = document.execCommand("copy");
+  remove?.();
+  selection.removeAllRanges();
+  for (const range of ranges) selection.addRange(range);
+  focused?.focus({ preventScroll: true });
+  return copied;
+}
+
+/** @param {HTMLElement} near @param {string} text */
+function copyText(near, text) {
+  return copySelected(() => {
+    const area = make("textarea", "offscreen");
+    area.value = text;
+    near.append(area);
+    area.select();
+    return () => area.remove();
+  });
+}
+
+/** @param {HTMLElement} block */
+function codeOf(block) {
+  let text = "";
+  for (let part = block; part; part = part.nextElementSibling) {
+    if (part !== block && !part.matches(".runagent-continued")) break;
+    text += part.querySelector("code").textContent;
+  }
+  return text;
+}
+
+/** An answer on the page. */
+class AnswerView {
+  /** @param {Answer} answer */
+  constructor(answer) {
+    this.steps = make("div", "step-list markdown");
+    this.summary = make("summary", "summary");
+    this.fold = make("details", "steps", this.summary, this.steps);
+    this.tail = make("div", "tail");
+    this.body = make("div", "markdown", this.tail);
+    this.failure = make("div", "failure");
+    this.state = make("span", "state");
+    this.actions = make("span", "actions");
+    const foot = make("div", "foot", this.state, this.actions);
+    this.node = make("article", "turn agent", this.fold, this.body, this.failure, foot);
+    this.node.dir = "auto";
+    this.answer = answer;
+    this.began = Date.now();
+    this.redraw();
+  }
+
+  redraw() {
+    this.body.replaceChildren(this.tail);
+    this.tail.before(...this.answer.blocks.map(parsed));
+    this.tail.replaceChildren(parsed(this.answer.tail));
+    this.addCopyButtons();
+    this.steps.replaceChildren();
+    this.showSteps(0);
+    this.showEnding();
+  }
+
+  /** @param {Delta} delta */
+  grow(delta) {
+    const { blocks, tail } = this.answer;
+    if (Object.keys(delta.revised ?? {}).length) return this.redraw();
+    for (const html of blocks.slice(blocks.length - delta.parts.length + 1)) {
+      morph(this.tail, parsed(html));
+      this.tail.before(...this.tail.childNodes);
+    }
+    morph(this.tail, parsed(tail));
+    if (delta.parts.length > 1) this.addCopyButtons();
+    this.showSteps(delta.steps_from);
+    if (delta.ending) this.showEnding();
+    else this.tick();
+    return undefined;
+  }
+
+  /** @param {number} from */
+  showSteps(from) {
+    const { steps } = this.answer;
+    steps.slice(from).forEach((step, index) => {
+      const node = make("details", "step", make("summary", "summary", step.title), parsed(step.html));
+      if (!step.html) node.classList.add("runagent-plain-step");
+      const old = this.steps.children[from + index];
+      if (old) morph(old, node);
+      else this.steps.append(node);
+    });
+    this.fold.hidden = !steps.length;
+    const count = `${steps.length} step${steps.length === 1 ? "" : "s"}`;
+    this.summary.textContent = steps.length ? `${count} · ${steps.at(-1).title}` : "";
+  }
+
+  showEnding() {
+    const { status, error, facts } = this.answer;
+    this.node.setAttribute("aria-busy", String(status === "streaming"));
+    this.failure.textContent = error;
+    this.failure.hidden = !error;
+    this.state.textContent = facts;
+    this.state.className = `runagent-state runagent-is-${status}`;
+    this.actions.hidden = status === "streaming";
+    this.tick();
+  }
+
+  /** Say that an answer is still on its way, and for how long. */
+  tick() {
+    if (this.answer.status !== "streaming") return;
+    const seconds = Math.round((Date.now() - this.began) / 1000);
+    const { blocks, tail, steps } = this.answer;
+    const what = blocks.length || tail || steps.length ? "Answering" : "Waiting for the agent";
+    this.state.textContent = `${what}… ${seconds} s`;
+  }
+
+  addCopyButtons() {
+    for (const head of this.body.querySelectorAll(".runagent-code-head:not(:has(button))")) {
+      if (this.tail.contains(head)) continue;
+      const copy = button("", () => {
+        copy.dataset.copied = copyText(head, codeOf(head.parentElement));
+      }, "copy live");
+      copy.title = "Copy code";
+      copy.setAttribute("aria-label", copy.title);
+      head.append(copy);
+    }
+  }
+
+  /** Copy the answer with its formatting. */
+  copy() {
+    return copySelected((selection) => selection.selectAllChildren(this.body));
+  }
+}
+
+const SILENCE = 2_000; // ms without news of an answer, after which the page asks whether it missed any
+const PATIENCE = 1_000; // ms for the kernel to take what the page has sent
 
 export default () => {
   const transcript = new Transcript();
+  /** @type {Set<(type: string, content: any) => void>} */
   const views = new Set();
+  let heard = 0;
+  let order = Promise.resolve();
 
   return {
     initialize({ model }) {
       const snapshot = model.get("_snapshot");
-      if (snapshot && snapshot.turns) transcript.apply({ ...snapshot, type: "turns" });
-      const listen = (message) => {
-        const change = transcript.apply(message);
-        if (change === "gap") model.send({ type: "sync" });
-        else if (change !== "old") for (const view of views) view(change, message);
+      if (snapshot?.turns) transcript.take("turns", snapshot.seq, snapshot);
+
+      const sync = () => {
+        heard = Date.now();
+        model.send({ type: "sync", seq: transcript.seq });
       };
+
+      const take = (type, seq, content) => {
+        const outcome = transcript.take(type, seq, content);
+        if (outcome === "old") return;
+        if (outcome === "gap") {
+          if (Date.now() - heard > PATIENCE) sync();
+          return;
+        }
+        heard = Date.now();
+        // For a notebook that is saved with the state of its widgets.
+        if (!transcript.busy) model.set("_snapshot", { first: 0, seq, turns: transcript.turns });
+        for (const view of views) view(type, content);
+      };
+
+      const listen = ({ type, seq }, buffers) => {
+        const content = inflate(buffers[0]);
+        order = order.then(async () => take(type, seq, await content)).catch(console.error);
+      };
+
+      // A server drops messages of a kernel that sends too many; the last one might be among them.
+      const watch = setInterval(() => {
+        if (transcript.busy && Date.now() - heard > SILENCE) sync();
+      }, SILENCE / 4);
       model.on("msg:custom", listen);
-      return () => model.off("msg:custom", listen);
+      return () => {
+        clearInterval(watch);
+        model.off("msg:custom", listen);
+      };
     },
 
     render({ model, el }) {
-      const root = make("section", "chat");
-      root.setAttribute("aria-label", `Chat with ${model.get("title")}`);
-      const head = make("header", "head");
+      const title = model.get("title");
       const log = make("div", "log");
+      const latest = button("↓ Latest", () => toEnd(), "button latest");
+      const note = make("div", "note");
+      const input = make("textarea", "input");
+      const send = button("Send", () => submit(), "button primary");
+      const stop = button("Stop", () => halt());
+      const cancel = button("Cancel", () => leaveEdit());
+      const form = make("form", "form", input, cancel, send, stop);
+      const save = button("Save as Markdown", () => request("markdown"));
+      const cell = button("Copy as notebook cell", () => request("cell"));
+      const menu = make("details", "menu", make("summary", "button", "Export"), make("div", "items", save, cell));
+      const clear = button("Clear", () => model.send({ type: "clear" }));
+      const head = make("header", "head", make("strong", "title", title), menu, clear);
+      const style = document.createElement("style");
+      // The copy below the chat is for those who open the notebook without a kernel.
+      const copy = `.runagent-${model.get("_copy")}`;
+      style.textContent = `${model.get("_markdown_css")}
+        ${copy}, .jp-OutputArea-child:has(> * ${copy}) { display: none; }`;
+      const root = make("section", "chat", head, log, latest, note, form);
+      el.append(style, root);
+
+      root.setAttribute("aria-label", `Chat with ${title}`);
+      root.dataset.lmSuppressShortcuts = "true"; // the notebook's shortcuts are not the chat's
       log.setAttribute("role", "log");
-      log.setAttribute("aria-live", "polite");
+      log.setAttribute("aria-label", "Conversation");
       log.tabIndex = 0;
       log.style.maxHeight = `${model.get("height")}px`;
-      const note = make("div", "note");
       note.setAttribute("role", "status");
-      const form = make("form", "form");
-      const input = make("textarea", "input");
       input.rows = 1;
       input.dir = "auto";
       input.placeholder = model.get("placeholder");
       input.setAttribute("aria-label", "Question");
-      const send = button("Send", () => submit());
-      const stop = button("Stop", () => model.send({ type: "stop" }));
-      head.append(
-        make("strong", "title", model.get("title")),
-        button("Export", () => model.send({ type: "export" })),
-        button("Clear", () => model.send({ type: "clear" })),
-      );
-      form.append(input, send, stop);
-      root.append(head, log, note, form);
-      el.append(root);
 
-      /** @type {number | undefined} */
+      /** @type {(AnswerView | null)[]} by turn */
+      let answers = [];
+      let isAtEnd = true;
+      let isDead = false;
+      /** @type {number | undefined} the turn whose question is being edited */
       let edited;
+      /** @type {{request: string, timer: number} | undefined} a question the kernel has not taken */
+      let pending;
+      let exporting = "";
+
+      function say(text) {
+        note.textContent = text;
+      }
 
       function ask(text, at) {
-        note.textContent = "";
-        model.send(at === undefined ? { type: "ask", text } : { type: "ask", text, at });
+        if (pending || transcript.busy || isDead) return;
+        const name = crypto.getRandomValues(new Uint32Array(2)).join("-");
+        const timer = setTimeout(() => {
+          say("Waiting for the kernel: it takes the question as soon as it can.");
+          refresh();
+        }, PATIENCE);
+        pending = { request: name, timer };
+        say("");
+        model.send({ type: "ask", text, at, request: name });
+        refresh();
       }
 
       function submit() {
-        const text = input.value;
-        if (!text.trim() || model.get("busy")) return;
-        ask(text, edited);
-        edited = undefined;
-        input.value = "";
-        grow();
+        if (input.value.trim()) ask(input.value, edited);
       }
 
-      function grow() {
-        input.style.height = "auto";
-        input.style.height = `${Math.min(input.scrollHeight + 2, 200)}px`;
+      /** The kernel has taken the question, or said why not. */
+      function settle(isTaken, text = "") {
+        clearTimeout(pending.timer);
+        pending = undefined;
+        say(text);
+        if (!isTaken) return;
+        if (input.value.trim() === transcript.turns.at(-2)?.text.trim()) input.value = "";
+        leaveEdit();
+        toEnd();
       }
 
-      function busy() {
-        send.hidden = model.get("busy");
-        stop.hidden = !model.get("busy");
+      function halt() {
+        model.send({ type: "stop" });
+        setTimeout(() => {
+          if (transcript.busy) say("The kernel is busy: the answer stops as soon as it is free.");
+        }, PATIENCE);
       }
 
-      function copy(text) {
-        navigator.clipboard.writeText(text).then(
-          () => (note.textContent = "Copied"),
-          () => (note.textContent = "The browser did not allow copying"),
-        );
+      function request(kind) {
+        exporting = kind;
+        menu.open = false;
+        say("");
+        model.send({ type: "export" });
       }
 
-      function addStep(steps, text) {
-        steps.hidden = false;
-        steps.append(make("pre", "step", text));
-        steps.firstChild.textContent = `Steps (${steps.childElementCount - 1})`;
-      }
-
-      function draw(turn, index) {
-        const node = make("article", `turn runagent-${turn.role === "user" ? "user" : "agent"}`);
-        node.dir = "auto";
-        if (turn.role === "user") {
-          node.append(make("div", "question", turn.text));
-          const edit = button("Edit", () => {
-            edited = index;
-            input.value = turn.text;
-            input.focus();
-            grow();
-          });
-          node.append(edit);
-          return node;
+      function receive(content) {
+        const kind = exporting;
+        exporting = "";
+        if (kind === "markdown") download(content.markdown);
+        if (kind !== "cell") return;
+        if (copyText(root, content.cell)) say("Copied: paste it into an empty cell.");
+        else {
+          input.value = content.cell;
+          say("The browser did not allow copying; the cell's text is below.");
+          grow();
         }
-        const steps = make("details", "steps");
-        steps.hidden = true;
-        steps.append(make("summary", "summary"));
-        for (const step of turn.steps) addStep(steps, step);
-        const body = make("div", "markdown");
-        for (const block of turn.blocks) append(body, block);
-        const tail = make("div", "tail");
-        append(tail, turn.tail);
-        body.append(tail);
-        node.append(steps, body);
-        if (turn.status !== "done") node.append(make("div", `state runagent-${turn.status}`, STATUS[turn.status]));
-        if (turn.error) node.append(make("div", "failure", turn.error));
-        if (turn.status !== "streaming") {
-          node.append(
-            button("Copy", () => copy(body.innerText.trim())),
-            button("Retry", () => ask(transcript.turns[index - 1].text, index - 1)),
-          );
-          for (const code of body.querySelectorAll("pre")) {
-            code.after(button("Copy code", () => copy(code.innerText)));
-          }
-        }
-        return node;
-      }
-
-      function view(change, message) {
-        if (change === "refused") note.textContent = message.text;
-        if (change === "export") download(message.text);
-        const follows = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-        if (change === "delta") {
-          const last = log.lastElementChild;
-          const tail = last.querySelector(".runagent-tail");
-          for (const block of message.blocks) tail.insertAdjacentHTML("beforebegin", block);
-          tail.replaceChildren();
-          append(tail, message.tail);
-          const steps = last.querySelector(".runagent-steps");
-          for (const step of message.steps) addStep(steps, step);
-        } else if (typeof change === "number") {
-          log.querySelector(".runagent-empty")?.remove();
-          while (log.childElementCount > change) log.lastElementChild.remove();
-          transcript.turns.slice(change).forEach((turn, i) => log.append(draw(turn, change + i)));
-          if (!transcript.turns.length) log.append(empty());
-        }
-        if (follows) log.scrollTop = log.scrollHeight;
-      }
-
-      function empty() {
-        const node = make("div", "empty", "Ask a question below. Enter sends it, Shift+Enter begins a new line.");
-        for (const text of model.get("suggestions")) node.append(button(text, () => ask(text)));
-        return node;
       }
 
       function download(text) {
         const link = document.createElement("a");
         link.href = URL.createObjectURL(new Blob([text], { type: "text/markdown" }));
-        link.download = "chat.md";
+        link.download = `${title.replace(/[^\p{L}\p{N}-]+/gu, "-") || "chat"}.md`;
         link.click();
         URL.revokeObjectURL(link.href);
       }
 
+      function edit() {
+        const index = transcript.turns.findLastIndex((turn) => turn.role === "user");
+        if (index < 0 || transcript.busy || isDead) return;
+        edited = index;
+        input.value = transcript.turns[index].text;
+        say("Sending takes the place of the last question and its answer.");
+        refresh();
+        input.focus();
+      }
+
+      function leaveEdit() {
+        if (edited !== undefined && !pending) {
+          input.value = "";
+          say("");
+        }
+        edited = undefined;
+        refresh();
+      }
+
+      function retry() {
+        const index = transcript.turns.findLastIndex((turn) => turn.role === "user");
+        ask(transcript.turns[index].text, index);
+      }
+
+      function grow() {
+        input.style.height = "auto";
+        input.style.height = `${Math.min(input.scrollHeight + 2, 240)}px`;
+      }
+
+      function toEnd() {
+        isAtEnd = true;
+        log.scrollTop = log.scrollHeight;
+        latest.hidden = true;
+      }
+
+      function draw(turn) {
+        if (turn.role === "agent") {
+          const view = new AnswerView(turn);
+          const copyAnswer = button("Copy", () => {
+            say(view.copy() ? "Copied." : "The browser did not allow copying.");
+          });
+          view.actions.append(copyAnswer, button("Retry", retry, "button last"));
+          answers.push(view);
+          return view.node;
+        }
+        const question = make("div", "question", turn.text);
+        question.dir = "auto";
+        answers.push(null);
+        return make("article", "turn user", question, button("Edit", edit, "button last"));
+      }
+
+      function drawFrom(first) {
+        log.querySelector(".runagent-empty")?.remove();
+        while (log.childElementCount > first) log.lastElementChild.remove();
+        answers.length = first;
+        log.append(...transcript.turns.slice(first).map(draw));
+        if (!transcript.turns.length) log.append(empty());
+      }
+
+      function empty() {
+        const node = make("div", "empty", make("p", "hint", "Ask a question. Enter sends it, Shift+Enter begins a new line."));
+        for (const text of model.get("suggestions")) node.append(button(text, () => ask(text)));
+        return node;
+      }
+
+      /** Show what can be done now. */
+      function refresh() {
+        const isBusy = transcript.busy || !!pending;
+        root.classList.toggle("runagent-is-busy", isBusy || isDead);
+        root.classList.toggle("runagent-is-editing", edited !== undefined);
+        input.readOnly = !!pending;
+        cancel.hidden = edited === undefined || isBusy;
+        send.hidden = isBusy;
+        stop.hidden = !transcript.busy;
+        clear.disabled = save.disabled = cell.disabled = isDead;
+        send.disabled = isDead;
+        grow();
+      }
+
+      function view(type, content) {
+        if (type === "turns") {
+          drawFrom(content.first);
+          if (pending && transcript.turns.some((turn) => turn.request === pending.request)) settle(true);
+        }
+        if (type === "delta") answers[content.turn].grow(content);
+        if (type === "refused" && pending?.request === content.request) settle(false, content.text);
+        if (type === "export" && exporting) receive(content);
+        if (type === "turns" || content.ending || type === "refused") refresh();
+        if (isAtEnd) toEnd();
+        else latest.hidden = log.scrollHeight - log.clientHeight < 40;
+      }
+
+      /** The kernel may be gone: then there is nothing to ask, but nothing is lost either. */
+      function live(isLive) {
+        isDead = !isLive;
+        if (isDead) {
+          if (pending) settle(false);
+          say("The kernel behind this chat is gone. Run its cell again to begin a new one.");
+          const last = answers.at(-1);
+          if (transcript.busy) last.state.textContent = "Broken off: the kernel is gone.";
+        }
+        refresh();
+      }
+
+      const tick = setInterval(() => {
+        if (transcript.busy && !isDead) answers.at(-1)?.tick();
+      }, 1_000);
       form.addEventListener("submit", (event) => event.preventDefault());
       input.addEventListener("input", grow);
+      log.addEventListener("scroll", () => {
+        isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+        if (isAtEnd) latest.hidden = true;
+      });
+      root.addEventListener("focusin", (event) => {
+        if (!root.contains(event.relatedTarget)) model.send({ type: "sync", seq: transcript.seq });
+      });
       root.addEventListener("keydown", (event) => {
-        event.stopPropagation(); // the notebook's shortcuts are not the chat's
-        if (event.key === "Escape" && model.get("busy")) model.send({ type: "stop" });
-        if (event.target === input && event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+        event.stopPropagation();
+        if (event.key === "Escape") {
+          if (transcript.busy) halt();
+          else leaveEdit();
+        }
+        if (event.target !== input || event.isComposing) return;
+        if (event.key === "ArrowUp" && !input.value) {
+          event.preventDefault();
+          edit();
+        }
+        if (event.key === "Enter" && !event.shiftKey) {
           event.preventDefault();
           submit();
         }
       });
-      model.on("change:busy", busy);
+      // Called on the view, whose own listener for this anywidget removes.
+      const listen = function () {
+        live(this?.model?.comm_live !== false);
+      };
+      model.on("comm_live_update", listen);
       views.add(view);
-      busy();
-      view(0, {});
+      drawFrom(0);
+      live(!el.closest(".jupyter-widgets-disconnected"));
+      toEnd();
       return () => {
         views.delete(view);
-        model.off("change:busy", busy);
+        clearInterval(tick);
+        clearTimeout(pending?.timer);
+        model.off("comm_live_update", listen);
       };
     },
   };

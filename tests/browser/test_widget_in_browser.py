@@ -2,46 +2,352 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
-from support.lab import Lab
+import re
 
-_CHAT = (
-    "from runagent_jupyter import AgentWidget\nw = AgentWidget('demo', context={'delay': 0.05})\nw"
-)
+import pytest
+from nbconvert import HTMLExporter
+from playwright.sync_api import Locator, expect
+from support.lab import Lab, LabNotebook
+
+AGENTS = """
+import asyncio, time
+from runagent.local import agent
+from runagent_jupyter import AgentWidget
+
+@agent("works")
+async def works(query: str, **_):
+    yield {"type": "thinking", "content": "The user wants "}
+    yield {"type": "thinking", "content": "numbers."}
+    yield {"type": "tool_call", "name": "search", "args": {"q": query, "limit": 3}}
+    for share in (0.1, 0.5, 1.0):
+        yield {"type": "progress", "progress": share, "message": "reading"}
+        await asyncio.sleep(0.02)
+    yield {"type": "log", "level": "info", "message": "3 rows read"}
+    yield "Found **3 rows**:\\n\\n```python\\nrows = [1, 2, 3]\\n```\\n"
+
+@agent("counts")
+async def counts(query: str, **_):
+    for number in range(1_000):
+        yield f"{number} "
+        await asyncio.sleep(0.05)
+
+@agent("echo")
+def echo(query: str, **_):
+    return f"You said {query}"
+"""
+REVOKED = """
+from runagent import AsyncRunAgentClient
+from runagent.local import serve
+
+server = serve({"echo": echo}, api_key="old-key")
+w = AgentWidget("echo", api_key="old-key", base_url=server.url)
+w
+"""
+REVOKE = """
+server.close()
+server = serve({"echo": echo}, api_key="new-key", port=server.port)
+"""
+CHAT = "from runagent_jupyter import AgentWidget\nw = AgentWidget('demo', context={'delay': 0})\nw"
+SLOW_CHAT = CHAT.replace("'delay': 0", "'delay': 0.05")
 
 
-def test_ask_by_keyboard_and_retry(lab: Lab) -> None:
-    notebook = lab.open([_CHAT, "print('ran')"])
-    notebook.run(0)
-    chat = notebook.output(0)
-    notebook.screenshot("widget-empty")
+def chat_in(notebook: LabNotebook, index: int = 0) -> Locator:
+    return notebook.output(index).locator(".runagent-chat")
+
+
+def ask(chat: Locator, text: str) -> None:
     question = chat.get_by_label("Question")
-    question.fill("<img src=x onerror=alert(1)>")
+    question.fill(text)
     question.press("Enter")
+
+
+def finished(chat: Locator, turns: int = 2) -> None:
+    expect(chat.locator(".runagent-turn")).to_have_count(turns, timeout=30_000)
+    expect(chat.get_by_role("button", name="Retry").last).to_be_visible(timeout=30_000)
+
+
+def answer(chat: Locator) -> Locator:
+    return chat.locator(".runagent-agent").last
+
+
+def test_ask_by_keyboard_stop_and_retry(lab: Lab) -> None:
+    notebook = lab.open([SLOW_CHAT, "print('ran')"])
+    notebook.run(0)
+    chat = chat_in(notebook)
+    notebook.screenshot("widget-empty")
+    ask(chat, "<img src=x onerror=alert(1)>")
     expect(chat.locator(".runagent-markdown h1")).to_have_text("Hello from the demo agent")
     expect(chat.get_by_role("button", name="Stop")).to_be_visible()
     expect(chat.locator(".runagent-question")).to_have_text("<img src=x onerror=alert(1)>")
+    expect(answer(chat)).to_have_attribute("aria-busy", "true")
     notebook.screenshot("widget-streaming")
-    expect(chat.get_by_role("button", name="Retry")).to_be_visible(timeout=30_000)
+    finished(chat)
+    expect(answer(chat)).to_have_attribute("aria-busy", "false")
     notebook.screenshot("widget-done")
     chat.get_by_role("button", name="Retry").click()
-    expect(chat.get_by_role("button", name="Stop")).to_be_visible()
     chat.get_by_role("button", name="Stop").click()
-    expect(chat.locator(".runagent-stopped")).to_have_text("Stopped")
+    expect(chat.locator(".runagent-is-stopped")).to_contain_text("stopped")
     expect(chat.locator(".runagent-turn")).to_have_count(2)
     notebook.screenshot("widget-stopped")
     assert notebook.run(1).text(1).strip() == "ran"
     assert lab.watch.dialogs == []
     assert lab.watch.foreign == []
+    assert lab.watch.console == []
 
 
-def test_two_views_and_clear(lab: Lab) -> None:
-    notebook = lab.open([_CHAT, "w"])
+def test_steps_copies_and_the_menu(lab: Lab) -> None:
+    notebook = lab.open(["w = AgentWidget('works', suggestions=['How many?'])\nw", AGENTS])
+    notebook.run(1).run(0)
+    chat = chat_in(notebook)
+    chat.get_by_role("button", name="How many?").click()
+    finished(chat)
+    steps = chat.locator(".runagent-steps")
+    expect(steps.locator("> summary")).to_have_text("4 steps · log · 3 rows read")
+    expect(chat.locator(".runagent-tree").first).not_to_be_visible()
+    steps.locator("> summary").click()
+    titles = steps.locator(".runagent-step > summary")
+    expect(titles).to_have_text(
+        [
+            "thinking · The user wants numbers.",
+            "tool call · search",
+            "progress · 100% · reading",
+            "log · 3 rows read",
+        ]
+    )
+    titles.nth(1).click()
+    steps.get_by_text("args:").click()
+    expect(steps.get_by_text('"How many?"')).to_be_visible()
+    notebook.screenshot("widget-steps")
+
+    page = notebook.page
+    clipboard = "navigator.clipboard.readText()"
+    answer(chat).locator(".runagent-code").hover()
+    chat.get_by_role("button", name="Copy code").click()
+    assert page.evaluate(clipboard) == "rows = [1, 2, 3]\n"
+    chat.get_by_role("button", name="Copy", exact=True).click()
+    assert page.evaluate(clipboard).startswith("Found 3 rows:")
+    chat.get_by_text("Export").click()
+    chat.get_by_role("button", name="Copy as notebook cell").click()
+    expect(chat.locator(".runagent-note")).to_contain_text("Copied")
+    assert page.evaluate(clipboard) == "%%runagent works --text --no-template\nHow many?"
+    chat.get_by_text("Export").click()
+    with page.expect_download() as download:
+        chat.get_by_role("button", name="Save as Markdown").click()
+    assert download.value.suggested_filename == "works.md"
+    assert "> How many?\n\nFound **3 rows**" in download.value.path().read_text()
+
+
+def test_edit_with_the_keyboard_alone(lab: Lab) -> None:
+    notebook = lab.open([CHAT, "1 + 1"])
+    notebook.run(0)
+    chat = chat_in(notebook)
+    question = chat.get_by_label("Question")
+    question.click()
+    keyboard = notebook.page.keyboard
+    keyboard.type("first line")
+    keyboard.press("Shift+Enter")
+    keyboard.type("second line")
+    keyboard.press("Enter")
+    finished(chat)
+    expect(chat.locator(".runagent-question")).to_have_text("first line\nsecond line")
+    expect(question).to_be_focused()
+    keyboard.press("ArrowUp")
+    expect(question).to_have_value("first line\nsecond line")
+    notebook.screenshot("widget-edit")
+    keyboard.press("Escape")
+    expect(question).to_have_value("")
+    keyboard.press("ArrowUp")
+    keyboard.type(", edited")
+    keyboard.press("Enter")
+    expect(chat.locator(".runagent-question")).to_contain_text("second line, edited")
+    finished(chat)
+    # Letters and Enter on a button are no shortcuts of the notebook: no cell is made or deleted.
+    cells = notebook.page.locator(".jp-Notebook .jp-Cell")
+    names = []
+    for _ in range(5):
+        keyboard.press("Shift+Tab")
+        names.append(notebook.page.evaluate("document.activeElement.textContent.slice(0, 9)"))
+        for key in ("b", "d", "d", "x"):
+            keyboard.press(key)
+    assert names[:2] == ["Retry", "Copy"]
+    expect(cells).to_have_count(2)
+    chat.get_by_role("button", name="Retry").focus()
+    keyboard.press("Enter")
+    expect(chat.locator(".runagent-turn")).to_have_count(2)
+    finished(chat)
+    assert notebook.text(1) == ""
+
+
+def test_two_views_show_one_chat(lab: Lab) -> None:
+    notebook = lab.open([CHAT, "w"])
     notebook.run_all()
-    notebook.output(0).get_by_label("Question").fill("both")
-    notebook.output(0).get_by_label("Question").press("Enter")
-    for index in (0, 1):
-        expect(notebook.output(index).locator(".runagent-question")).to_have_text("both")
-    notebook.output(1).get_by_role("button", name="Clear").click()
-    for index in (0, 1):
-        expect(notebook.output(index).locator(".runagent-empty")).to_be_visible()
+    chats = [chat_in(notebook, index) for index in (0, 1)]
+    ask(chats[0], "both")
+    for chat in chats:
+        expect(chat.locator(".runagent-question")).to_have_text("both")
+        finished(chat)
+    assert answer(chats[0]).inner_text() == answer(chats[1]).inner_text()
+    chats[1].get_by_role("button", name="Clear").click()
+    for chat in chats:
+        expect(chat.locator(".runagent-empty")).to_be_visible()
+
+
+def test_cells_run_meanwhile_and_stop_works_while_one_does(lab: Lab) -> None:
+    notebook = lab.open([AGENTS, "w = AgentWidget('counts')\nw", "time.sleep(4)", "print('on')"])
+    notebook.run(0).run(1)
+    chat = chat_in(notebook, 1)
+    ask(chat, "go on")
+    expect(answer(chat)).to_contain_text("3 4 5")
+    assert notebook.run(3).text(3).strip() == "on"
+    notebook.start_cell(2)
+    expect(notebook.cell(2).locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\*\]"))
+    before = len(answer(chat).inner_text())
+    notebook.page.wait_for_timeout(500)
+    assert len(answer(chat).inner_text()) > before
+    chat.get_by_label("Question").press("Escape")
+    expect(chat.locator(".runagent-is-stopped")).to_be_visible()
+    expect(notebook.cell(2).locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\*\]"))
+    notebook.wait_idle()
+
+
+def test_a_reload_in_the_middle_of_an_answer(lab: Lab) -> None:
+    notebook = lab.open([AGENTS, "w = AgentWidget('counts')\nw"])
+    notebook.run(0).run(1)
+    chat = chat_in(notebook, 1)
+    ask(chat, "go on")
+    expect(answer(chat)).to_contain_text("3 4 5")
+    notebook.save()
+    notebook.reload()
+    expect(answer(chat)).to_contain_text("3 4 5")
+    before = len(answer(chat).inner_text())
+    notebook.page.wait_for_timeout(500)
+    assert len(answer(chat).inner_text()) > before
+    chat.get_by_role("button", name="Stop").click()
+    finished(chat)
+    numbers = [int(word) for word in answer(chat).locator("p").inner_text().split()]
+    assert numbers == list(range(len(numbers)))
+
+
+def test_a_restart_of_the_kernel_loses_nothing_that_is_seen(lab: Lab) -> None:
+    notebook = lab.open([CHAT])
+    notebook.run(0)
+    chat = chat_in(notebook)
+    ask(chat, "before")
+    finished(chat)
+    chat.get_by_label("Question").fill("not sent yet")
+    notebook.restart()
+    expect(chat.locator(".runagent-note")).to_contain_text("The kernel behind this chat is gone")
+    expect(chat.locator(".runagent-question")).to_have_text("before")
+    expect(chat.get_by_label("Question")).to_have_value("not sent yet")
+    expect(chat.get_by_role("button", name="Send")).to_be_disabled()
+    notebook.screenshot("widget-restarted")
+    notebook.run(0)
+    ask(chat, "after")
+    finished(chat)
+
+
+def test_a_revoked_key_and_a_dead_server_and_how_to_go_on(lab: Lab) -> None:
+    new = "w.client = AsyncRunAgentClient('echo', 'new-key', base_url=server.url)"
+    notebook = lab.open([AGENTS, REVOKED, REVOKE, new, "server.close()"])
+    notebook.run(0).run(1)
+    chat = chat_in(notebook, 1)
+    ask(chat, "one")
+    finished(chat)
+    notebook.run(2)
+    ask(chat, "two")
+    finished(chat, 4)
+    failure = chat.locator(".runagent-agent").last.locator(".runagent-failure")
+    expect(failure).to_contain_text("AuthenticationError: The API key is wrong")
+    expect(failure).to_contain_text("w.client = ")
+    notebook.screenshot("widget-error")
+    notebook.run(3)
+    chat.get_by_role("button", name="Retry").click()
+    expect(answer(chat)).to_contain_text("You said two")
+    notebook.run(4)
+    ask(chat, "three")
+    expect(failure).to_contain_text("NetworkError: Could not connect", timeout=30_000)
+    expect(chat.get_by_label("Question")).to_be_editable()
+
+
+def test_what_a_saved_notebook_shows_without_a_kernel(lab: Lab) -> None:
+    notebook = lab.open([CHAT])
+    notebook.run(0)
+    chat = chat_in(notebook)
+    ask(chat, "<b>keep</b> this")
+    finished(chat)
+    copy = notebook.output(0).locator(".runagent-copy-of-chat")
+    expect(copy.locator("h1")).to_have_count(1)
+    expect(copy).not_to_be_visible()
+    saved = notebook.save()
+    lab.server.shut_kernels_down()
+    notebook.reload()
+    expect(copy).to_be_visible()
+    expect(copy).to_contain_text("<b>keep</b> this")
+    expect(copy).to_contain_text("Hello from the demo agent")
+    expect(notebook.output(0).get_by_text(re.compile("Error|Loading"))).not_to_be_visible()
+    notebook.screenshot("widget-saved")
+    exported, _ = HTMLExporter().from_notebook_node(saved)
+    assert "Hello from the demo agent" in exported
+    assert "Error displaying widget" not in exported
+
+
+def test_lost_messages_are_healed(lab: Lab) -> None:
+    flood = """
+from IPython.display import display, update_display
+handle = display("flood", display_id=True)
+for index in range(12_000):
+    handle.update(index)
+"""
+    notebook = lab.open([AGENTS, "w = AgentWidget('counts')\nw", flood, "w.stop()"])
+    notebook.run(0).run(1)
+    chat = chat_in(notebook, 1)
+    ask(chat, "go on")
+    expect(answer(chat)).to_contain_text("3 4 5")
+    notebook.run(2, timeout=120)
+    assert "IOPub message rate exceeded" in lab.server.log
+    notebook.page.wait_for_timeout(5_000)
+    notebook.run(3)
+    finished(chat)
+    numbers = [int(word) for word in answer(chat).locator("p").inner_text().split()]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) > 50
+
+
+@pytest.mark.parametrize("name", ["dark", "dark high contrast"])
+def test_themes(lab: Lab, name: str) -> None:
+    notebook = lab.open(["w = AgentWidget('works')\nw.ask('How many?')\nw", AGENTS])
+    notebook.theme(name)
+    notebook.run(1).run(0)
+    finished(chat_in(notebook))
+    notebook.screenshot(f"widget-{name.replace(' ', '-')}")
+    colours = "node => [getComputedStyle(node).color, getComputedStyle(node).backgroundColor]"
+    text, _ = notebook.output(0).locator(".runagent-markdown").first.evaluate(colours)
+    _, background = notebook.output(0).locator(".runagent-chat").evaluate(colours)
+    assert contrast(text, background) >= 4.5
+    notebook.theme("light")
+
+
+def test_narrow_right_to_left_and_forced_colours(lab: Lab) -> None:
+    cell = "w = AgentWidget('echo', title='שיחה')\nw.ask('שלום עולם')\nw"
+    notebook = lab.open(
+        [cell, AGENTS], width=420, height=900, forced_colors="active", reduced_motion="reduce"
+    )
+    notebook.command("application:toggle-left-area")
+    notebook.run(1).run(0)
+    chat = chat_in(notebook)
+    finished(chat)
+    expect(chat.locator(".runagent-question")).to_have_css("direction", "rtl")
+    assert chat.evaluate("node => node.scrollWidth <= node.clientWidth")
+    notebook.screenshot("widget-narrow")
+
+
+def contrast(first: str, second: str) -> float:
+    """Return the contrast of two colours, as WCAG 2 defines it."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(number) / 255 for number in re.findall(r"\d+", colour)[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(first), luminance(second)))
+    return (light + 0.05) / (dark + 0.05)

@@ -23,7 +23,8 @@ def test_a_cell_magic_is_one_cell(terminal: TerminalIPython) -> None:
 
 
 def test_output_is_seen_as_it_comes_and_ctrl_c_ends_it(terminal: TerminalIPython) -> None:
-    terminal.start("import time\nprint('be' + 'gun', flush=True)\ntime.sleep(60)")
+    # Short sleeps: a signal that another thread gets does not end the main thread's.
+    terminal.start("import time\nprint('be' + 'gun', flush=True)\nwhile True: time.sleep(0.05)")
     terminal.wait_for("begun")
     terminal.interrupt()
     assert "KeyboardInterrupt" in terminal.finish()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.kernel import Kernel
@@ -12,6 +15,76 @@ from support.kernel import Kernel
 import runagent_jupyter
 
 _STATIC = Path(runagent_jupyter.__file__).parent / "static"
+
+AGENTS = """
+import asyncio, threading, time
+from runagent.local import agent
+from runagent_jupyter import AgentWidget
+
+asked = []
+
+@agent("echo")
+def echo(query: str, **fields):
+    asked.append({"query": query, **fields})
+    return f"You said **{query}**"
+
+@agent("counts")
+async def counts(query: str, **_):
+    for number in range(2_000):
+        yield f"{number} "
+        await asyncio.sleep(0.01)
+
+@agent("works")
+async def works(query: str, **_):
+    yield {"type": "thinking", "content": "Let me "}
+    yield {"type": "thinking", "content": "see."}
+    yield {"type": "tool_call", "name": "search", "args": {"q": "<b>x</b>"}}
+    yield {"progress": 0.5, "message": "reading"}
+    yield {"progress": 1.0, "message": "reading"}
+    yield ["a", "list"]
+    yield {"type": "text", "content": "The "}
+    yield {"delta": "an"}
+    yield "swer"
+"""
+
+
+class Page:
+    """What a page would know of a widget, by the messages that the kernel sends it."""
+
+    def __init__(self, kernel: Kernel, name: str = "w") -> None:
+        self.kernel = kernel
+        self.comm = str(kernel.value(f"{name}.model_id"))
+
+    def send(self, **content: Any) -> None:
+        data = {"method": "custom", "content": content}
+        self.kernel.send_comm("comm_msg", {"comm_id": self.comm, "data": data})
+
+    def messages(self) -> list[dict[str, Any]]:
+        found = []
+        for message in self.kernel.comm_messages(self.comm):
+            if message.content["data"].get("method") == "custom":
+                content = message.content["data"]["content"]
+                found.append({**content, **json.loads(zlib.decompress(message.buffers[0]))})
+        return found
+
+    def wait_for(self, kind: str, count: int = 1) -> dict[str, Any]:
+        def found() -> list[dict[str, Any]]:
+            return [message for message in self.messages() if message["type"] == kind]
+
+        self.kernel.wait_for(lambda: len(found()) >= count, 30, f"{count} x {kind}")
+        return found()[-1]
+
+    def wait_for_end(self, count: int = 1) -> None:
+        def ends() -> int:
+            return sum("ending" in message for message in self.messages())
+
+        self.kernel.wait_for(lambda: ends() >= count, 30, f"{count} endings")
+
+
+@pytest.fixture
+def page(kernel: Kernel) -> Page:
+    kernel.execute(f"{AGENTS}\nw = AgentWidget('echo')").ok()
+    return Page(kernel)
 
 
 def test_a_question_is_answered_while_the_kernel_waits(kernel: Kernel) -> None:
@@ -26,6 +99,7 @@ def test_a_question_is_answered_while_the_kernel_waits(kernel: Kernel) -> None:
     assert kernel.value("(a.status, w.busy, w.value == a.text)") == ["done", False, True]
     assert "my question" in kernel.value("a.text")
     assert "> my question" in kernel.value("w.to_markdown()")
+    assert kernel.value("w.to_cell()").startswith("%%runagent demo")
 
 
 def test_an_answer_can_be_stopped(kernel: Kernel) -> None:
@@ -44,14 +118,54 @@ def test_an_answer_can_be_stopped(kernel: Kernel) -> None:
     assert kernel.value("(a.status, w.busy, bool(a.text))") == ["stopped", False, True]
 
 
-def test_wrong_arguments_are_refused(kernel: Kernel) -> None:
-    kernel.execute("from runagent_jupyter import AgentWidget").ok()
-    cell = kernel.execute("AgentWidget('demo', titel='x')")
+def test_interrupting_a_cell_that_asks_stops_its_answer_and_no_other(kernel: Kernel) -> None:
+    kernel.execute(f"{AGENTS}\nw, other = AgentWidget('counts'), AgentWidget('counts')").ok()
+    kernel.execute("threading.Thread(target=other.ask, args=('x',), daemon=True).start()").ok()
+    cell = kernel.submit("print('asking', flush=True)\nw.ask('x')").wait_for_output("asking")
+    before = len(kernel.messages)
+    kernel.wait_for(lambda: len(kernel.messages) > before + 20, 20, "answers that stream")
+    kernel.interrupt()
+    cell.wait(20)
     assert cell.error is not None
-    assert "did you mean 'title'" in cell.error["evalue"]
-    cell = kernel.execute("AgentWidget(3)")
-    assert cell.error is not None
-    assert cell.error["ename"] == "TypeError"
+    assert cell.error["ename"] == "KeyboardInterrupt"
+    kernel.execute("while w.busy: await asyncio.sleep(0.01)").ok()
+    assert kernel.value("(w.turns[1].status, other.turns[1].status)") == ["stopped", "streaming"]
+    length = kernel.value("len(other.turns[1].text)")
+    kernel.execute("await asyncio.sleep(0.3)").ok()
+    assert kernel.value("len(other.turns[1].text)") > length
+
+
+def test_interrupting_another_cell_stops_no_answer(kernel: Kernel) -> None:
+    kernel.execute(f"{AGENTS}\nw = AgentWidget('counts')").ok()
+    page = Page(kernel)
+    page.send(type="ask", text="x", request="r-1")
+    page.wait_for("delta", 2)
+    cell = kernel.submit("print('on', flush=True)\nwhile True: time.sleep(0.05)")
+    cell.wait_for_output("on")
+    before = len(page.messages())
+    kernel.wait_for(lambda: len(page.messages()) > before + 3, 20, "deltas while a cell runs")
+    kernel.interrupt()
+    assert cell.wait(20).status == "error"
+    assert kernel.value("w.turns[1].status") == "streaming"
+    page.send(type="stop")
+    page.wait_for_end()
+    assert kernel.value("w.turns[1].status") == "stopped"
+
+
+def test_wrong_arguments_are_refused(shared_kernel: Kernel) -> None:
+    shared_kernel.execute(AGENTS).ok()
+    for call, name, words in (
+        ("AgentWidget('demo', titel='x')", "TypeError", "did you mean 'title'"),
+        ("AgentWidget(3)", "TypeError", "agent is a int"),
+        ("AgentWidget('demo', context={'x': object()})", "ValidationError", "x"),
+        ("AgentWidget('demo').ask('  ')", "ValueError", "empty"),
+        ("AgentWidget('demo').ask(3)", "TypeError", "int"),
+        ("AgentWidget('demo', height=3)", "TraitError", "height"),
+    ):
+        cell = shared_kernel.execute(call)
+        assert cell.error is not None, call
+        assert cell.error["ename"] == name
+        assert words in cell.error["evalue"]
 
 
 def test_a_dead_server_is_an_error_of_the_turn(kernel: Kernel) -> None:
@@ -63,11 +177,223 @@ def test_a_dead_server_is_an_error_of_the_turn(kernel: Kernel) -> None:
         """
     ).ok()
     assert kernel.value("(a.status, type(a.error).__name__)") == ["error", "NetworkError"]
+    assert "*failed: " in kernel.value("w.to_markdown()")
 
 
-def test_the_page_side_is_small() -> None:
-    size = sum(path.stat().st_size for path in _STATIC.iterdir())
-    assert size < 40_000
+def test_a_page_asks_and_learns_what_it_did_not_know(page: Page) -> None:
+    page.send(type="ask", text="hello", request="r-1")
+    page.wait_for_end()
+    turns, *deltas = page.messages()
+    assert turns["turns"][0] == {"role": "user", "text": "hello", "request": "r-1"}
+    assert [message["seq"] for message in (turns, *deltas)] == list(range(1, 2 + len(deltas)))
+    text = ""
+    for message in deltas:
+        text = text[: message["keep"]] + "".join(message["parts"])
+    assert text == '<p dir="auto">You said <strong>hello</strong></p>\n'
+    assert deltas[-1]["ending"]["status"] == "done"
+
+
+def test_a_page_that_missed_something_gets_everything(page: Page) -> None:
+    page.send(type="ask", text="hello")
+    page.wait_for_end()
+    page.send(type="sync", seq=1)
+    whole = page.wait_for("turns", 2)
+    assert whole["first"] == 0
+    assert [turn["role"] for turn in whole["turns"]] == ["user", "agent"]
+    assert whole["turns"][1]["status"] == "done"
+    count = len(page.messages())
+    page.send(type="sync", seq=whole["seq"])
+    page.send(type="export")
+    page.wait_for("export")
+    assert len(page.messages()) == count + 1  # it missed nothing
+
+
+def test_refused_questions_change_nothing(page: Page) -> None:
+    page.send(type="ask", text="hello", at=0)
+    page.wait_for_end()
+    page.kernel.execute("w.context['x'] = object()").ok()
+    page.send(type="ask", text="again", at=0, request="r-2")
+    refused = page.wait_for("refused")
+    assert refused["request"] == "r-2"
+    assert "x" in refused["text"]
+    assert page.kernel.value("[t.text for t in w.turns]") == ["hello", "You said **hello**"]
+    page.send(type="ask", text="", request="r-3")
+    assert "empty" in page.wait_for("refused", 2)["text"]
+    for nonsense in ({}, {"type": "ask"}, {"type": 1}, {"type": "ask", "text": 3, "at": "x"}):
+        page.send(**nonsense)
+    assert page.kernel.value("len(w.turns)") == 2
+
+
+def test_a_question_may_take_the_place_of_the_last(page: Page) -> None:
+    for at, text in ((None, "one"), (None, "two"), (2, "three")):
+        page.send(type="ask", text=text, at=at)
+        page.kernel.wait_for(
+            lambda text=text: any(
+                message.get("turns", [{}])[0].get("text") == text for message in page.messages()
+            ),
+            20,
+        )
+        page.kernel.execute("while w.busy: await asyncio.sleep(0.01)").ok()
+    questions = page.kernel.value("[t.text for t in w.turns if t.role == 'user']")
+    assert questions == ["one", "three"]
+
+
+def test_a_cleared_chat_is_free_at_once(kernel: Kernel) -> None:
+    kernel.execute(f"{AGENTS}\nw = AgentWidget('counts')\nsession = w.session_id").ok()
+    page = Page(kernel)
+    page.send(type="ask", text="x")
+    page.wait_for("delta", 2)
+    kernel.execute("w.clear()\nfree = not w.busy, w.turns\nw.client = AgentWidget('echo').client")
+    assert kernel.value("free") == [True, []]
+    assert kernel.value("w.session_id != session")
+    kernel.execute("w.ask('y')").ok()
+    assert kernel.value("[t.text for t in w.turns]") == ["y", "You said **y**"]
+    assert kernel.value("w.busy") is False
+
+
+def test_context_session_and_history_go_along(kernel: Kernel) -> None:
+    kernel.execute(
+        f"""{AGENTS}
+rows = [1]
+w = AgentWidget("echo", context={{"rows": rows}}, history=True, session_id="s-1")
+w.ask("one")
+rows.append(2)
+w.ask("two")
+"""
+    ).ok()
+    first, second = kernel.value("asked")
+    assert (first["rows"], second["rows"]) == ([1], [1, 2])
+    assert first["session_id"] == second["session_id"] == "s-1"
+    assert first["history"] == []
+    assert second["history"] == [
+        {"role": "user", "text": "one"},
+        {"role": "agent", "text": "You said **one**"},
+    ]
+
+
+def test_what_is_no_text_is_a_step(kernel: Kernel) -> None:
+    kernel.execute(f"{AGENTS}\nw = AgentWidget('works')\na = w.ask('x')").ok()
+    assert kernel.value("a.text") == "The answer"
+    assert kernel.value("len(a.events)") == 11  # all of them, with start and done
+    steps = kernel.value("w._transcript(0)['turns'][1]['steps']")
+    assert [step["title"] for step in steps] == [
+        "thinking · Let me see.",
+        "tool call · search",
+        "100% · reading",
+        '["a", "list"]',
+    ]
+    assert "&lt;b&gt;x&lt;/b&gt;" in steps[1]["html"]
+    page = Page(kernel)
+    shown: list[Any] = []
+    for message in page.messages()[1:]:
+        shown[message["steps_from"] :] = message["steps"]
+    assert shown == steps
+
+
+def test_traits_can_be_observed_and_observers_may_fail(kernel: Kernel) -> None:
+    cell = kernel.execute(
+        f"""{AGENTS}
+w = AgentWidget("echo")
+seen = []
+w.observe(lambda change: seen.append((change.name, change.new)), ["busy", "value"])
+w.observe(lambda change: 1 / 0, "busy")
+w.observe(lambda change: change.new or w.ask("for ever"), "busy")
+w.ask("hello")
+"""
+    ).ok()
+    assert kernel.value("seen") == [
+        ["busy", True],
+        ["value", "You said **hello**"],
+        ["busy", False],
+    ]
+    kernel.wait_for(lambda: "ZeroDivisionError" in cell.stderr + kernel.log, 10)
+
+
+def test_it_composes_with_other_widgets(kernel: Kernel) -> None:
+    kernel.execute(
+        f"""{AGENTS}
+from ipywidgets import HBox, Tab, Textarea, VBox, interactive, jslink
+w, shown = AgentWidget("echo"), Textarea()
+box = VBox([w, HBox([Tab([w]), shown])])
+jslink((w, "value"), (shown, "value"))
+lengths = interactive(lambda text: len(text), text=w)
+w.ask("hello")
+lengths.update()
+"""
+    ).ok()
+    assert kernel.value("lengths.result") == len("You said **hello**")
+
+
+def test_a_display_has_a_copy_for_viewers_without_a_kernel(kernel: Kernel) -> None:
+    cell = kernel.execute(f"{AGENTS}\nw = AgentWidget('echo', title='<i>T</i>')\nw").ok()
+    live, copy = cell.outputs
+    assert live["data"]["text/html"] == ""
+    assert "application/vnd.jupyter.widget-view+json" in live["data"]
+    assert set(copy["data"]) == {"text/html", "text/plain"}
+    kernel.execute("w.ask('hello <script>')").ok()
+    cell.wait_for_output("<strong>hello")
+    html, text = copy["data"]["text/html"], copy["data"]["text/plain"]
+    assert "hello &lt;script&gt;" in html
+    assert "<script" not in html
+    assert "&lt;i&gt;T&lt;/i&gt;" in html
+    assert text == "# <i>T</i>\n\n> hello <script>\n\nYou said **hello <script>**\n"
+    kernel.execute("w.clear()").ok()
+    kernel.wait_for(lambda: "hello" not in copy["data"]["text/html"], 20)
+    bundle = kernel.value("w._repr_mimebundle_()[0]")
+    assert {"text/html", "text/plain", "application/vnd.jupyter.widget-view+json"} == set(bundle)
+
+
+def test_the_magic_opens_a_chat(kernel: Kernel) -> None:
+    kernel.execute(f"%load_ext runagent_jupyter\n{AGENTS}\nrows = [1, 2]").ok()
+    cell = kernel.execute("%runagent echo --widget --input rows --set n=3 --session s --out w").ok()
+    assert cell.data("application/vnd.jupyter.widget-view+json")
+    kernel.execute("w.ask('hello')\nr = %runagent echo --session s hi").ok()
+    first, second = kernel.value("asked")
+    assert (first["rows"], first["n"]) == ([1, 2], 3)
+    assert first["session_id"] == second["session_id"]
+    for line, words in (
+        ("%runagent echo --widget What now", "'What now' is no option"),
+        ("%runagent echo --widget --bg --quiet", "--bg and --quiet"),
+        ("%runagent echo --widget --input nothing", "no variable 'nothing'"),
+    ):
+        error = kernel.execute(line).error
+        assert error is not None
+        assert words in error["evalue"]
+
+
+def test_a_closed_chat_stops_and_says_so(kernel: Kernel) -> None:
+    kernel.execute(f"{AGENTS}\nw = AgentWidget('counts')").ok()
+    page = Page(kernel)
+    page.send(type="ask", text="x")
+    page.wait_for("delta", 2)
+    kernel.execute("turn = w.turns[1]\nw.close()").ok()
+    kernel.execute("while turn.status == 'streaming': await asyncio.sleep(0.01)").ok()
+    assert kernel.value("turn.status") == "stopped"
+    cell = kernel.execute("w").ok()
+    assert "0 1 2" in cell.data("text/plain")[0]
+
+
+def test_hot_reload_is_there_for_who_works_on_it(kernel: Kernel) -> None:
+    kernel.execute(
+        """
+        import os
+        os.environ["ANYWIDGET_HMR"] = "1"
+        from runagent_jupyter import AgentWidget
+        """
+    ).ok()
+    kinds = kernel.value("[type(getattr(AgentWidget, n)).__name__ for n in ('_esm', '_css')]")
+    assert kinds == ["FileContents", "FileContents"]
+
+
+def test_the_page_side_is_small_and_loads_nothing() -> None:
+    files = list(_STATIC.iterdir())
+    assert sum(path.stat().st_size for path in files) < 40_000
+    for path in files:
+        text = path.read_text()
+        assert "http:" not in text
+        assert "https:" not in text
+        assert "import" not in text.replace("!important", "")
+        assert "url(" not in text
 
 
 def test_the_transcript_in_node() -> None:
