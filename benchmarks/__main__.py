@@ -15,7 +15,7 @@ from benchmarks.measure import Table
 Benchmark = Callable[[], Iterator[Table]]
 
 # Modules beside this one with a function `tables(*, quick)`, run by `notebook`.
-_NOTEBOOK = ("magic", "display", "widget")
+_NOTEBOOK = ("magic", "widget")
 
 
 def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
@@ -39,9 +39,8 @@ def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
 
 
 def _notebook(*, quick: bool) -> Iterator[Table]:
-    for name in _NOTEBOOK:
-        if Path(__file__).with_name(f"{name}.py").exists():
-            yield from importlib.import_module(f"benchmarks.{name}").tables(quick=quick)
+    for name in _NOTEBOOK:  # loaded late: they need a browser, and a kernel
+        yield from importlib.import_module(f"benchmarks.{name}").tables(quick=quick)
 
 
 def main() -> None:

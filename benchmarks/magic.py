@@ -27,7 +27,8 @@ PATIENCE = 60
 _SETTINGS = {"RUNAGENT_API_KEY": "key"}
 
 Measured = dict[str, float]
-Measure = Callable[[str], Measured]
+Measure = Callable[..., Measured]
+"""Runs cells in a fresh kernel; returns what the last one cost."""
 
 _WATCH = """
 () => {
@@ -90,20 +91,20 @@ for chunk in chunks:
 def tables(*, quick: bool) -> Iterator[Table]:
     rounds = 1 if quick else 3
     with served() as url:
-        paced = _all(cells(url, PACED), _in_kernel, rounds)
+        paced = run_all(cells(url, PACED), in_kernel, rounds)
         yield _table(PACED, "bytes on iopub", "MB", paced, [Limit(OURS, 2.0)])
         yield _table(PACED, "CPU of the kernel", "s", paced, [Limit(OURS, 1.0)])
         ours = {str(prose): cells(url, prose)[OURS] for prose in map(Prose, KINDS)}
-        kinds = _all(ours, _in_kernel, rounds)
+        kinds = run_all(ours, in_kernel, rounds)
         for what, unit, most in (("bytes on iopub", "MB", 2.0), ("CPU of the kernel", "s", 1.0)):
             limits = [Limit(name, most) for name in ours]
             samples = {name: [run[what] for run in runs] for name, runs in kinds.items()}
             yield Table(f"{OURS}, by kind of text: {what}", unit, samples, str(PACED), limits)
-        tokens = _all(cells(url, TOKENS), _in_kernel, rounds)
+        tokens = run_all(cells(url, TOKENS), in_kernel, rounds)
         yield _table(TOKENS, "bytes on iopub", "MB", tokens, [Limit(OURS, 0.9)])
         yield _growth(url, rounds)
-        with _page() as measure:
-            seen = _all(cells(url, IN_PAGE), measure, rounds)
+        with page() as measure:
+            seen = run_all(cells(url, IN_PAGE), measure, rounds)
         for what, most in (("first chunk", 150), ("last chunk", 300), ("longest gap", 200)):
             yield _table(IN_PAGE, f"{what} in the page", "ms", seen, [Limit(OURS, most)])
 
@@ -118,12 +119,15 @@ def _table(
     return Table(f"{prose}: {what}", unit, samples, OURS, limits)
 
 
-def _all(named: Mapping[str, str], measure: Measure, rounds: int) -> dict[str, list[Measured]]:
-    """Run all cells in turn, `rounds` times."""
+def run_all(
+    named: Mapping[str, str | list[str]], measure: Measure, rounds: int
+) -> dict[str, list[Measured]]:
+    """Run cells in turn, `rounds` times; of a list, the last one is measured."""
     found: dict[str, list[Measured]] = {name: [] for name in named}
 
     def run(name: str) -> float:
-        found[name].append(measure(named[name]))
+        cells = named[name]
+        found[name].append(measure(*([cells] if isinstance(cells, str) else cells)))
         return 0.0
 
     candidates: dict[str, Run] = {name: lambda name=name: run(name) for name in named}  # type: ignore[misc]
@@ -136,8 +140,8 @@ def _growth(url: str, rounds: int) -> Table:
     sizes = {
         f"{size / 1e6:g} MB": Prose("mixed", size, size // 40, 0) for size in (200_000, 2_000_000)
     }
-    found = _all(
-        {name: cells(url, prose)[OURS] for name, prose in sizes.items()}, _in_kernel, rounds
+    found = run_all(
+        {name: cells(url, prose)[OURS] for name, prose in sizes.items()}, in_kernel, rounds
     )
     samples = {name: [run["CPU of the kernel"] for run in runs] for name, runs in found.items()}
     small, large = sizes
@@ -145,8 +149,8 @@ def _growth(url: str, rounds: int) -> Table:
     return Table(f"{OURS}, without pause: CPU of the kernel", "s", samples, small, limits)
 
 
-def _in_kernel(cell: str) -> Measured:
-    """Run a cell in a fresh kernel."""
+def in_kernel(*cells: str) -> Measured:
+    """Run cells in a fresh kernel; return what the last one cost."""
     from support.kernel import running_kernel
 
     with (
@@ -156,8 +160,11 @@ def _in_kernel(cell: str) -> Measured:
         kernel.execute("%load_ext runagent_jupyter\nimport ipywidgets").ok()
         # What is loaded once for all is no cost of the stream.
         kernel.execute('%%runagent demo\n{"delay": 0}').ok()
+        *first, last = cells
+        for cell in first:
+            kernel.execute(cell, timeout=600).ok()
         before = kernel.cpu_seconds()
-        done = kernel.execute(cell, timeout=600).ok()
+        done = kernel.execute(last, timeout=600).ok()
         kernel.execute("")  # what is still being sent counts too
         return {
             "bytes on iopub": sum(
@@ -169,8 +176,8 @@ def _in_kernel(cell: str) -> Measured:
 
 
 @contextlib.contextmanager
-def _page() -> Iterator[Measure]:
-    """Open JupyterLab; return what runs a cell there, in a page and a kernel of its own."""
+def page() -> Iterator[Measure]:
+    """Open JupyterLab; return what runs cells there, in a page and a kernel of their own."""
     from playwright.sync_api import TimeoutError, sync_playwright  # noqa: A004
     from support.chromium import chromium_arguments, chromium_path
     from support.lab import Lab, LabServer
@@ -185,11 +192,12 @@ def _page() -> Iterator[Measure]:
     ):
         lab = Lab(server, browser)
 
-        def measure(cell: str) -> Measured:
-            notebook = lab.open(["%load_ext runagent_jupyter\nimport ipywidgets", cell])
-            notebook.run(0)
+        def measure(*cells: str) -> Measured:
+            notebook = lab.open(["%load_ext runagent_jupyter\nimport ipywidgets", *cells])
+            for index in range(len(cells)):
+                notebook.run(index)
             notebook.page.evaluate(_WATCH)
-            notebook.start_cell(1)
+            notebook.start_cell(len(cells))
             with contextlib.suppress(TimeoutError):
                 notebook.page.wait_for_function("() => window.seen.END", timeout=PATIENCE * 1000)
             seen = notebook.page.evaluate("() => window.seen")

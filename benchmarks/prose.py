@@ -61,7 +61,12 @@ class Prose:
 
 
 async def prose(
-    kind: str, characters: int, chunks: int, seconds: float, thinking: float
+    kind: str,
+    characters: int,
+    chunks: int,
+    seconds: float = 0,
+    thinking: float = 0,
+    **_: object,
 ) -> AsyncIterator[str]:
     """Write; the text begins and ends with the time in ms at which that was sent."""
     opening = _OPENINGS.get(kind, "")

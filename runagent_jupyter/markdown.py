@@ -111,6 +111,7 @@ _cleaner = nh3.Cleaner(
 )
 
 _ACTIVE_IN_TEX = re.compile(r"[$\\]")
+_HARMLESS = re.compile(r"[\w \n.,:;!?()/*+=\[\]{}|-]*", re.ASCII)
 
 
 def escape(text: str) -> str:
@@ -125,6 +126,8 @@ def escape(text: str) -> str:
     Returns:
         HTML for the content of an element. It is safe in a quoted attribute too, but not pretty.
     """
+    if _HARMLESS.fullmatch(text):
+        return text
     return _ACTIVE_IN_TEX.sub(r"<span>\g<0></span>", html.escape(strip_controls(text), quote=True))
 
 

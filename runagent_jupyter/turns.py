@@ -75,6 +75,7 @@ class Answer:
     def __init__(self, turn: Turn) -> None:
         self.turn = turn
         self._stream = markdown.MarkdownStream()
+        self._unfed: list[str] = []  # text that is not rendered yet
         self._steps: list[_Step] = []
         # What pages know.
         self._known_blocks = 0
@@ -92,7 +93,7 @@ class Answer:
             self._add_step(event)
         else:
             turn.text += text
-            self._stream.feed(text)
+            self._unfed.append(text)
 
     def _add_step(self, event: StreamEvent) -> None:
         step = _Step.of(event)
@@ -102,6 +103,11 @@ class Answer:
         else:
             self._steps.append(step)
 
+    def feed(self) -> None:
+        """Render what has been finished of the text, once and for all."""
+        self._stream.feed("".join(self._unfed))
+        self._unfed.clear()
+
     def delta(self) -> dict[str, Any]:
         """Return what pages do not know yet; from now on they do.
 
@@ -109,6 +115,7 @@ class Answer:
         first `keep` UTF-16 units. All but the last of them are then finished blocks, the last is
         the new tail.
         """
+        self.feed()
         finished = self._stream.blocks[self._known_blocks :]
         parts = [*finished, self._stream.tail()]
         kept = os.path.commonprefix([self._known_tail, parts[0]])  # noqa: RUF071 - no paths
@@ -125,6 +132,7 @@ class Answer:
 
     def end(self) -> dict[str, Any]:
         """Finish the text; return the last delta, with how the answer ended."""
+        self.feed()
         self._stream.finish()
         revised = {str(position): html for position, html in self._stream.revised.items()}
         return {**self.delta(), "revised": revised, "ending": self._ending()}
@@ -141,6 +149,7 @@ class Answer:
 
     def html(self) -> str:
         """Return the answer as HTML that stands alone in `markdown.wrap`."""
+        self.feed()
         steps = "".join(step.html() for step in self._steps)
         ending = self._ending()
         notes = [ending["facts"], *ending["error"].splitlines()]

@@ -29,14 +29,17 @@ from runagent_jupyter import markdown
 from runagent_jupyter.loops import background
 from runagent_jupyter.turns import Answer, Turn, describe
 
-INTERVAL = 0.05
+INTERVAL = 0.06
 """Seconds between two messages to the page while an answer streams."""
 
-SHARE = 0.05
-"""The part of the time that rendering may take; what takes longer is sent less often."""
+SHARE = 0.03
+"""The part of the time that rendering what is unfinished may take, again and again."""
 
-REST = 0.04
+REST = 0.06
 """Seconds that reading rests after it had to wait, so that chunks come by the dozen."""
+
+BEFORE_REST = 10
+"""Events that are read as they come: a short answer waits for nothing."""
 
 WAITED = 0.0005
 """Seconds between two chunks after which reading has had to wait."""
@@ -81,7 +84,8 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     That text is the agent's: show it with `Textarea` or `Label`, never as `HTML`.
 
     Raises:
-        TypeError: An unknown option, or an agent that is neither an id nor a client.
+        TypeError: An unknown option, an agent that is neither an id nor a client, or suggestions
+            that are no list of strings.
         RunAgentError: The client refuses its settings, or the context cannot be sent.
     """
 
@@ -118,6 +122,8 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         session_id: str | None = None,
         **client_options: Any,
     ) -> None:
+        if isinstance(suggestions, str) or not all(isinstance(s, str) for s in suggestions):
+            raise TypeError(f"suggestions is {suggestions!r}; give a list of questions.")
         self.client = _client(agent, client_options)
         self.turns: list[Turn] = []
         self.context = dict(context or {})
@@ -136,8 +142,8 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         self._stream("?", [])  # refuses what cannot be sent, and sends nothing
         super().__init__(
             title=markdown.strip_controls(self.client.agent_id if title is None else title),
-            placeholder=placeholder,
-            suggestions=list(suggestions),
+            placeholder=_sendable(placeholder),
+            suggestions=[_sendable(suggestion) for suggestion in suggestions],
             height=height,
             _markdown_css=markdown.css(),
             _copy=uuid.uuid4().hex,
@@ -262,7 +268,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
                     with self._lock:
                         answer.take(event)
                     news.set()
-                    if waited:
+                    if waited and len(turn.events) > BEFORE_REST:
                         await asyncio.sleep(REST)
                     asked = time.monotonic()
         except asyncio.CancelledError:
@@ -286,8 +292,9 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         while True:
             await news.wait()
             news.clear()
-            began = time.monotonic()
             with self._lock:
+                answer.feed()
+                began = time.monotonic()
                 if self._current is answer.turn:
                     self._tell("delta", turn=len(self.turns) - 1, **answer.delta())
             await asyncio.sleep(max(INTERVAL, (time.monotonic() - began) / SHARE))
@@ -299,7 +306,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
                 return  # cleared meanwhile
             self._tell("delta", turn=len(self.turns) - 1, **ending)
             self._current = self._task = None
-        self._set("value", answer.turn.text)
+        self._set("value", _sendable(answer.turn.text))
         self._set("busy", False)
         self._renew_copy_soon()
 
@@ -341,8 +348,8 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         """Send a numbered message to all pages; HTML shrinks to a fraction of its size."""
         with self._lock:
             self._sequence += 1
-            body = json.dumps(content, ensure_ascii=False).encode()
-            self.send({"type": kind, "seq": self._sequence}, [zlib.compress(body)])
+            body = _sendable(json.dumps(content, ensure_ascii=False))
+            self.send({"type": kind, "seq": self._sequence}, [zlib.compress(body.encode())])
 
     def _received(self, _: Any, content: Any, __: Any) -> None:
         """Do what a page asks for."""
@@ -438,6 +445,11 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
 def chat(agent: str | RunAgentClient | AsyncRunAgentClient, **options: Any) -> AgentWidget:
     """Return a chat with an agent; the arguments are `AgentWidget`'s."""
     return AgentWidget(agent, **options)
+
+
+def _sendable(text: str) -> str:
+    """Return a text without lone surrogates, which no message can carry."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _is_background() -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attacks import ATTACKS
 from nbconvert import HTMLExporter
+from nbformat import NotebookNode
 from playwright.sync_api import Browser, Page, expect
 from support.beacon import Beacon, provoke
 from support.lab import Lab, Watch
@@ -56,6 +57,37 @@ for name in names[{0}:{0} + 20]:
         get_ipython().showtraceback()
 """
 
+CHATS = """
+from runagent_jupyter import AgentWidget
+
+@agent("echoes")
+def echoes(kind: str, query: str = "", **_):
+    return query
+
+@agent("works")
+def works(query: str, **_):
+    for text in texts:
+        yield {"type": text, "name": text, "message": text, "args": {text[:50]: [text]}}
+    yield "done"
+
+@agent("errs")
+def errs(query: str, **_):
+    raise ValueError(query)
+
+def asked(agent_id, *questions, **options):
+    chat = AgentWidget(agent_id, **options)
+    for question in questions:
+        chat.ask(question)
+    return chat
+"""
+ALL_CHATS = [
+    "asked('writes', 'x')",
+    "asked('echoes', *filter(str.strip, texts), context={'kind': 'question'})",
+    "asked('works', 'x')",
+    "asked('errs', *('\\n'.join(texts[i:i + 60]) for i in range(0, len(texts), 60)))",
+    "AgentWidget('echoes', title=' '.join(texts), placeholder=texts[0], suggestions=texts)",
+]
+
 STEP = 60
 
 
@@ -94,15 +126,50 @@ def test_no_door_lets_an_attack_in(
         expect(notebook.page.locator(".runagent-markdown")).to_have_count(count, timeout=30_000)
     assert_harmless(notebook.page, lab.watch, beacon)
 
-    exported, _ = HTMLExporter(template_name="lab").from_notebook_node(saved)
-    file = tmp_path / "exported.html"
+    assert_export_harmless(saved, ".runagent-markdown", count, browser, tmp_path, beacon)
+
+
+def test_no_door_of_the_chat_lets_an_attack_in(
+    lab: Lab, beacon: Beacon, browser: Browser, tmp_path: Path
+) -> None:
+    cells = [sources(beacon.url)[0] + CHATS, *ALL_CHATS]
+    notebook = lab.open(cells).render_all()
+    for index in range(len(cells)):
+        notebook.run(index, timeout=180)
+    page = notebook.page
+    chats = page.locator(".runagent-chat")
+    expect(chats).to_have_count(len(ALL_CHATS))
+    answers, steps = page.locator(".runagent-agent").count(), page.locator(".runagent-step").count()
+    assert answers > 300
+    assert steps > 300
+    saved = notebook.save()
+    for _ in ("live", "after a reload"):
+        expect(page.locator(".runagent-agent")).to_have_count(answers, timeout=30_000)
+        assert_harmless(page, lab.watch, beacon)
+        notebook.reload().render_all()
+    lab.server.shut_kernels_down()
+    notebook.reload().render_all()
+    expect(page.locator(".runagent-copy-of-chat:visible")).to_have_count(len(ALL_CHATS))
+    expect(chats).to_have_count(0)
+    assert_harmless(page, lab.watch, beacon)
+    assert_export_harmless(
+        saved, ".runagent-copy-of-chat", len(ALL_CHATS), browser, tmp_path, beacon
+    )
+
+
+def assert_export_harmless(
+    notebook: NotebookNode, shown: str, count: int, browser: Browser, root: Path, beacon: Beacon
+) -> None:
+    """Look at what nbconvert makes of a notebook, with `count` elements `shown`."""
+    exported, _ = HTMLExporter(template_name="lab").from_notebook_node(notebook)
+    file = root / "exported.html"
     file.write_text(exported, encoding="utf-8")
     context = browser.new_context()
     requested: list[str] = []
     context.on("request", lambda request: requested.append(request.url))
     page = context.new_page()
     page.goto(file.as_uri())
-    assert page.locator(".runagent-markdown").count() == count
+    assert page.locator(shown).count() == count
     provoke(page)
     assert page.evaluate("window.__pwned") is None
     # What the template itself loads is in every notebook that nbconvert exports.

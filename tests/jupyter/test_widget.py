@@ -158,6 +158,7 @@ def test_wrong_arguments_are_refused(shared_kernel: Kernel) -> None:
         ("AgentWidget('demo', titel='x')", "TypeError", "did you mean 'title'"),
         ("AgentWidget(3)", "TypeError", "agent is a int"),
         ("AgentWidget('demo', context={'x': object()})", "ValidationError", "x"),
+        ("AgentWidget('demo', suggestions='Why?')", "TypeError", "list of questions"),
         ("AgentWidget('demo').ask('  ')", "ValueError", "empty"),
         ("AgentWidget('demo').ask(3)", "TypeError", "int"),
         ("AgentWidget('demo', height=3)", "TraitError", "height"),
@@ -288,6 +289,17 @@ def test_what_is_no_text_is_a_step(kernel: Kernel) -> None:
     for message in page.messages()[1:]:
         shown[message["steps_from"] :] = message["steps"]
     assert shown == steps
+
+
+def test_what_no_message_can_carry_is_shown_as_a_question_mark(kernel: Kernel) -> None:
+    kernel.execute(f"{AGENTS}\nw = AgentWidget('echo', suggestions=['\\ud800'])").ok()
+    kernel.execute("a = w.ask('\\ud800 <')").ok()
+    assert kernel.value("(a.status, a.error)") == ["done", None]
+    page = Page(kernel)
+    assert "&lt;" in "".join(page.messages()[-1]["parts"])
+    page.send(type="export")
+    assert "> ? <" in page.wait_for("export")["markdown"]
+    assert kernel.value("w.value") == "You said **? <**"
 
 
 def test_traits_can_be_observed_and_observers_may_fail(kernel: Kernel) -> None:
