@@ -17,7 +17,7 @@ quickstart demo: export JUPYTER_DATA_DIR = $(CACHE)/jupyter/data
 quickstart demo: export JUPYTER_RUNTIME_DIR = $(CACHE)/jupyter/runtime
 quickstart demo: export JUPYTERLAB_SETTINGS_DIR = $(CACHE)/jupyter/settings
 quickstart demo: export JUPYTERLAB_WORKSPACES_DIR = $(CACHE)/jupyter/workspaces
-test: export XDG_CACHE_HOME = $(CACHE)
+test screenshots: export XDG_CACHE_HOME = $(CACHE)
 
 # uv does not read pip's settings; these two it has to know.
 PIP_INDEX_URL ?= $(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null)
@@ -28,12 +28,13 @@ ifneq ($(strip $(PIP_CERT)),)
 export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
-.PHONY: help quickstart demo test clean
+.PHONY: help quickstart demo test screenshots clean
 
 help:
 	@echo 'make quickstart   set everything up and open $(NOTEBOOK) in JupyterLab'
 	@echo 'make demo         set everything up, execute the notebook here and print what streams'
 	@echo 'make test         set everything up and run all checks; ARGS="-s lint" runs some'
+	@echo 'make screenshots  set everything up and take pictures of all states, and those of the README'
 	@echo 'make clean        remove everything that the others installed'
 	@echo
 	@echo 'PYTHON=python3.12 chooses the Python to set up with.'
@@ -47,6 +48,10 @@ demo: .venv/installed
 test: $(NOX)
 	.ci/install-chromium
 	$(NOX) $(ARGS)
+
+screenshots: $(NOX)
+	.ci/install-chromium
+	$(NOX) -s screenshots
 
 clean:
 	rm -rf .venv .nox .cache

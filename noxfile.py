@@ -93,6 +93,19 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session
+def screenshots(session: nox.Session) -> None:
+    """Take a picture of each state of the magic and the chat, and the README's pictures."""
+    install(session)
+    session.run(
+        "pytest",
+        "tests/browser/test_magic_in_browser.py",
+        "tests/browser/test_widget_in_browser.py",
+    )
+    session.run("python", "notebooks/pictures.py")
+    session.log("The states are in .cache/screenshots, the README's pictures in notebooks/images.")
+
+
+@nox.session
 def upstream(session: nox.Session) -> None:
     """Test against the real server of the upstream package."""
     install(session)

@@ -7,7 +7,7 @@ import re
 import pytest
 from nbconvert import HTMLExporter
 from playwright.sync_api import Locator, expect
-from support.lab import Lab, LabNotebook
+from support.lab import SCREENSHOTS, Lab, LabNotebook
 
 AGENTS = """
 import asyncio, time
@@ -351,3 +351,20 @@ def contrast(first: str, second: str) -> float:
 
     dark, light = sorted((luminance(first), luminance(second)))
     return (light + 0.05) / (dark + 0.05)
+
+
+def test_in_notebook_7(lab: Lab) -> None:
+    notebook = lab.open([CHAT])
+    server = lab.server
+    page = notebook.page.context.new_page()
+    page.goto(f"{server.url}notebooks/{notebook.path}?token={server.token}")
+    page.locator(".jp-Cell .cm-content").first.click(timeout=60_000)
+    page.keyboard.press("Shift+Enter")
+    chat = page.locator(".runagent-chat")
+    expect(chat.locator(".runagent-empty")).to_be_visible(timeout=30_000)
+    ask(chat, "hello")
+    finished(chat)
+    page.screenshot(path=SCREENSHOTS / "widget-notebook-7.png")
+    chat.get_by_role("button", name="Retry").click()
+    finished(chat)
+    assert lab.watch.foreign == []

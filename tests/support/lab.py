@@ -442,6 +442,7 @@ class LabNotebook:
         expect(self.page.locator("body")).to_have_attribute(
             "data-jp-theme-name", themes[name], timeout=30 * _SECONDS
         )
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)
 
     def screenshot(self, name: str, *, of: Locator | None = None) -> Path:
         """Save a picture of the page, or of one element, as `.cache/screenshots/<name>.png`."""
