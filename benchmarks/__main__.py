@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks import calls, imports, large, report, streams
+from benchmarks import calls, imports, large, report, streams, upstream
 from benchmarks.child import ROOT
 from benchmarks.measure import Table
 
@@ -26,6 +26,7 @@ def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
         "load_ext": partial(imports.load_ext, rounds=few),
         "sequential": partial(calls.sequential, rounds=many, calls=100 if quick else 300),
         "chunks": partial(streams.chunks, rounds=few if quick else 7, count=count),
+        "websocket": partial(upstream.stream, rounds=few, count=count),
         "memory": partial(streams.memory, rounds=few, counts=(count, 10 * count)),
         "concurrent": partial(
             calls.concurrent, rounds=1 if quick else 3, sizes=(100, 1_000, 5_000)
