@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack
 
 from benchmarks import peers
-from benchmarks.measure import Limit, Run, Table, interleave
+from benchmarks.measure import AsyncRun, Limit, Run, Table, interleave, interleave_async
 from benchmarks.server import running
 
 
@@ -41,19 +41,18 @@ def sequential(*, rounds: int, calls: int) -> Iterator[Table]:
 async def _sequential_async(rounds: int, calls: int) -> dict[str, list[float]]:
     with running() as url:
         async with AsyncExitStack() as stack:
-            invokes = {
-                name: await stack.enter_async_context(peer(url))
-                for name, peer in peers.ASYNC.items()
-            }
-            samples: dict[str, list[float]] = {name: [] for name in invokes}
-            for number in range(rounds + 1):
-                for name, invoke in invokes.items():
+            candidates: dict[str, AsyncRun] = {}
+            for name, peer in peers.ASYNC.items():
+                invoke = await stack.enter_async_context(peer(url))
+
+                async def run(invoke: peers.AsyncInvoke = invoke) -> float:
                     began = time.perf_counter()
                     for _ in range(calls):
                         await invoke()
-                    if number:
-                        samples[name].append((time.perf_counter() - began) / calls * 1e6)
-            return samples
+                    return (time.perf_counter() - began) / calls * 1e6
+
+                candidates[name] = run
+            return await interleave_async(candidates, rounds)
 
 
 def concurrent(*, rounds: int, sizes: tuple[int, ...]) -> Iterator[Table]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 Run = Callable[[], float]
 """Does the work once; returns what it cost."""
+
+AsyncRun = Callable[[], Awaitable[float]]
+"""Does it on the running event loop."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +91,33 @@ def interleave(
     candidates: Mapping[str, Run], rounds: int, warm_up: int = 1
 ) -> dict[str, list[float]]:
     """Run all candidates in turn, `rounds` times; the order turns by one each round."""
-    names = list(candidates)
-    samples: dict[str, list[float]] = {name: [] for name in names}
+    samples: dict[str, list[float]] = {name: [] for name in candidates}
+    for name, counts in _turns(list(candidates), rounds, warm_up):
+        cost = candidates[name]()
+        if counts:
+            samples[name].append(cost)
+    return samples
+
+
+async def interleave_async(
+    candidates: Mapping[str, AsyncRun], rounds: int, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """Do what `interleave` does, on one event loop."""
+    samples: dict[str, list[float]] = {name: [] for name in candidates}
+    for name, counts in _turns(list(candidates), rounds, warm_up):
+        cost = await candidates[name]()
+        if counts:
+            samples[name].append(cost)
+    return samples
+
+
+def _turns(names: Sequence[str], rounds: int, warm_up: int) -> Iterator[tuple[str, bool]]:
+    """Yield whose turn it is, and whether that counts; the order turns by one each round."""
     for number in range(-warm_up, rounds):
         start = number % len(names)
-        for name in names[start:] + names[:start]:
+        for name in [*names[start:], *names[:start]]:
             gc.collect()
-            cost = candidates[name]()
-            if number >= 0:
-                samples[name].append(cost)
-    return samples
+            yield name, number >= 0
 
 
 def peak_memory() -> float:

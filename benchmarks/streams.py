@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 
 from benchmarks import child, peers
-from benchmarks.measure import Limit, Run, Table, interleave
+from benchmarks.measure import AsyncRun, Limit, Run, Table, interleave, interleave_async
 from benchmarks.server import running
 
 _LIMITS = [
@@ -49,40 +49,40 @@ def _check(name: str, found: int, count: int) -> None:
 async def _chunks_async(what: str, rounds: int, count: int) -> dict[str, list[float]]:
     with running() as url:
         async with AsyncExitStack() as stack:
-            streams = {
-                name: await stack.enter_async_context(peer(url, what))
-                for name, peer in peers.ASYNC_STREAMS.items()
-            }
-            samples: dict[str, list[float]] = {name: [] for name in streams}
-            for number in range(rounds + 1):
-                for name, stream in streams.items():
+            candidates: dict[str, AsyncRun] = {}
+            for name, peer in peers.ASYNC_STREAMS.items():
+                stream = await stack.enter_async_context(peer(url, what))
+
+                async def run(stream: peers.AsyncStream = stream, name: str = name) -> float:
                     began = time.perf_counter()
                     found = 0
                     async for _ in stream():
                         found += 1
                     _check(name, found, count)
-                    if number:
-                        samples[name].append((time.perf_counter() - began) * 1e3)
-            return samples
+                    return (time.perf_counter() - began) * 1e3
+
+                candidates[name] = run
+            return await interleave_async(candidates, rounds)
 
 
 def memory(*, rounds: int, counts: tuple[int, ...]) -> Iterator[Table]:
-    """How much more memory a stream ten times as long takes."""
+    """How much memory a process takes that reads streams of these lengths."""
+    names = [
+        name for name in ("httpx2 event source", "runagent", "openai") if name in peers.STREAMS
+    ]
     with running() as url:
-        for count in counts:
-            candidates: dict[str, Run] = {
-                name: lambda name=name, count=count: child.run(
-                    "stream", name, url, f"chunks-{count}"
-                )["peak"]  # type: ignore[misc]
-                for name in ("httpx2 event source", "runagent", "openai")
-                if name in peers.STREAMS
-            }
-            yield Table(
-                f"memory of a process that reads {count:,} chunks",
-                "MB",
-                interleave(candidates, rounds, warm_up=0),
-                "httpx2 event source",
-            )
+        candidates: dict[str, Run] = {
+            f"{name}, {count:,}": lambda name=name, count=count: child.run(  # type: ignore[misc]
+                "stream", name, url, f"chunks-{count}"
+            )["peak"]
+            for name in names
+            for count in counts
+        }
+        samples = interleave(candidates, rounds, warm_up=0)
+    few, many = (f"runagent, {count:,}" for count in counts)
+    # A stream keeps the text it has brought, as one string.
+    limits = [Limit(many, 1.0, few, extra=4.0)]
+    yield Table("memory of a process that reads so many chunks", "MB", samples, few, limits)
 
 
 def first(*, rounds: int) -> Iterator[Table]:

@@ -168,14 +168,19 @@ class Call(Interruptible):
             request.extensions["target"] = request.url.raw_path + query
         return request
 
-    def _all_headers(self, outgoing: Outgoing) -> httpx2.Headers:
-        headers = httpx2.Headers({"User-Agent": USER_AGENT, **outgoing.headers})
-        headers["Idempotency-Key"] = self._idempotency_key
-        if self._settings.api_key is not None:
-            headers["Authorization"] = f"Bearer {self._settings.api_key}"
-        headers.update(self._settings.headers)
-        headers.update(self._headers)
-        return headers
+    def _all_headers(self, outgoing: Outgoing) -> list[tuple[str, str]]:
+        """Return the headers, of which later ones take the place of those of the same name."""
+        key = self._settings.api_key
+        given = (
+            {"User-Agent": USER_AGENT},
+            outgoing.headers,
+            {"Idempotency-Key": self._idempotency_key},
+            {} if key is None else {"Authorization": f"Bearer {key}"},
+            self._settings.headers,
+            self._headers,
+        )
+        headers = {name.lower(): (name, value) for some in given for name, value in some.items()}
+        return list(headers.values())
 
     def _trace(self, event: str, _: Mapping[str, Any]) -> None:
         if event.startswith("connection.connect_"):
@@ -195,15 +200,16 @@ class Call(Interruptible):
     def answered(self, response: httpx2.Response) -> bool:
         """Take note of an answer's status and headers; return whether it is a good one."""
         self._answered = True
-        logger.debug(
-            "%s %s: %d in %.3f s (attempt %d, request %s)",
-            self._outgoing.method,
-            self._outgoing.url,
-            response.status_code,
-            time.monotonic() - self._sent,
-            self.attempts,
-            _without(response.headers.get("x-request-id", "unknown"), self._settings.api_key),
-        )
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug(
+                "%s %s: %d in %.3f s (attempt %d, request %s)",
+                self._outgoing.method,
+                self._outgoing.url,
+                response.status_code,
+                time.monotonic() - self._sent,
+                self.attempts,
+                _without(response.headers.get("x-request-id", "unknown"), self._settings.api_key),
+            )
         return self.wire.accepts(
             self._outgoing, response.status_code, response.headers, streams=self.streams
         )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from runagent.errors import ValidationError
@@ -67,15 +68,14 @@ def _dump(value: object) -> bytes:
 
 def _has_string_keys(value: object) -> bool:
     """Whether no dictionary in `value` has a key that json would turn into a string by itself."""
-    todo: list[Any] = [value]
-    for item in todo:  # grows as containers turn up
-        if isinstance(item, dict):
-            if not _ONLY_STR.issuperset(map(type, item)):
-                return False
-            item = item.values()  # noqa: PLW2901
-        elif not isinstance(item, (list, tuple)):
-            continue
-        todo += [child for child in item if type(child) not in _SCALARS]
+    level = [value]
+    while level:  # level by level: each pass over one is a loop in C
+        objects = [item for item in level if isinstance(item, dict)]
+        if not _ONLY_STR.issuperset(map(type, chain.from_iterable(objects))):
+            return False
+        arrays = [item for item in level if isinstance(item, (list, tuple))]
+        children = chain.from_iterable([*(item.values() for item in objects), *arrays])
+        level = [child for child in children if type(child) not in _SCALARS]
     return True
 
 

@@ -11,13 +11,17 @@ from runagent.results import StreamEvent, number
 
 T = TypeVar("T")
 
+_TOGETHER = 1_000
+"""Chunks whose text is put into one string."""
+
 
 class StreamState:
     """What is known of a stream so far."""
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self.parts: list[str] = []
+        self._parts: list[str] = []
+        self._recent: list[str] = []
         self.usage: dict[str, Any] = {}
         self.execution_time: float | None = None
         self.request_id: str | None = None
@@ -26,14 +30,17 @@ class StreamState:
     @property
     def text(self) -> str:
         """The text received so far."""
-        if len(self.parts) > 1:
-            self.parts[:] = ["".join(self.parts)]
-        return self.parts[0] if self.parts else ""
+        self._parts[:] = ["".join((*self._parts, *self._recent))]
+        self._recent.clear()
+        return self._parts[0]
 
     def take(self, event: StreamEvent) -> None:
         """Take note of an event."""
         if event.text is not None:
-            self.parts.append(event.text)
+            self._recent.append(event.text)
+            if len(self._recent) >= _TOGETHER:  # a string for each chunk would take far more memory
+                self._parts.append("".join(self._recent))
+                self._recent.clear()
         elif event.kind == "start" and self.request_id is None:
             facts = event.value if isinstance(event.value, dict) else {}
             found = facts.get("request_id", facts.get("invocation_id"))
