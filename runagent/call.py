@@ -8,10 +8,9 @@ from __future__ import annotations
 import builtins
 import logging
 import math
+import secrets
 import time
-import uuid
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -77,12 +76,12 @@ class Call(Interruptible):
         self._settings = settings
         self._headers = headers
         self._outgoing: Outgoing = wire.stream(data) if streams else wire.invoke(data)
-        self._idempotency_key = str(uuid.uuid4())
+        self._idempotency_key = secrets.token_hex(16)
         self._policy = RetryPolicy(
             settings.max_retries, settings.retry_delay, settings.retry_backoff
         )
         self._started = self._sent = 0.0
-        self._connected = self._connecting = self._answered = False
+        self._answered = False
         self._connection: httpcore2.AsyncNetworkStream | None = None
 
     def switch(self, wire: Wire) -> None:
@@ -129,7 +128,7 @@ class Call(Interruptible):
         """Return the next attempt's request."""
         self.attempts += 1
         self._sent = time.monotonic()
-        self._connected = self._connecting = self._answered = False
+        self.connected = self.connecting = self._answered = False
         left = None if math.isinf(self.timeout) else self.remaining
         read = self.silence if self.streams else left
         return self._build(http, self._outgoing, read, left)
@@ -158,9 +157,8 @@ class Call(Interruptible):
                 connect=CONNECT_TIMEOUT if left is None else min(CONNECT_TIMEOUT, left),
                 pool=left,
             ),
-            extensions={
-                "trace": self._trace if isinstance(http, httpx2.Client) else self._trace_async
-            },
+            # The backend of a sync client tells when it connects.
+            extensions={} if isinstance(http, httpx2.Client) else {"trace": self._trace},
         )
         if outgoing.key_in_query and self._settings.api_key is not None:
             # Only in what is sent: the URL is what is logged.
@@ -182,14 +180,11 @@ class Call(Interruptible):
         headers = {name.lower(): (name, value) for some in given for name, value in some.items()}
         return list(headers.values())
 
-    def _trace(self, event: str, _: Mapping[str, Any]) -> None:
+    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         if event.startswith("connection.connect_"):
-            self._connected = self._connecting = True
+            self.connect()
         elif event.startswith("http"):
-            self._connecting = False
-
-    async def _trace_async(self, event: str, info: Mapping[str, Any]) -> None:
-        self._trace(event, info)
+            self.connecting = False
         if event == "connection.connect_tcp.complete":
             self._connection = info["return_value"]
         elif event.endswith("start_tls.failed") and self._connection is not None:
@@ -220,11 +215,12 @@ class Call(Interruptible):
         Raises:
             RunAgentError: It is not an answer after all.
         """
-        return replace(
-            self.wire.answer(response.status_code, response.headers, body),
-            attempts=self.attempts,
-            elapsed=time.monotonic() - self._started,
-        )
+        headers = dict(response.headers.items())  # with names in lower case, and quick to look up
+        result = self.wire.answer(response.status_code, headers, body)
+        # It is new, and not yet anybody's: a copy of it would cost more than reading it.
+        object.__setattr__(result, "attempts", self.attempts)
+        object.__setattr__(result, "elapsed", time.monotonic() - self._started)
+        return result
 
     def refusal(self, response: httpx2.Response, body: bytes) -> errors.RunAgentError:
         """Return the exception for an answer that is not a good one."""
@@ -270,7 +266,7 @@ class Call(Interruptible):
         if isinstance(failure, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)):
             return _UNTRUSTED not in str(failure)
         # A connection kept from an earlier call that had died meanwhile: nobody read the request.
-        return isinstance(failure, _LOST) and not self._connected and not self._answered
+        return isinstance(failure, _LOST) and not self.connected and not self._answered
 
     def error(self, failure: Exception) -> errors.RunAgentError:
         """Return what to raise for a failure, fit to be shown to anybody.
@@ -308,7 +304,7 @@ class Call(Interruptible):
                 hint="Make fewer calls at once, or pass a larger connection_pool_size=.",
             )
         late = isinstance(failure, (httpx2.TimeoutException, builtins.TimeoutError))
-        if isinstance(failure, httpx2.ConnectTimeout) or (late and self._connecting):
+        if isinstance(failure, httpx2.ConnectTimeout) or (late and self.connecting):
             return errors.TimeoutError(
                 f"Could not connect to {base_url} in time.", code="TIMEOUT", hint=source
             )

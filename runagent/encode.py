@@ -68,6 +68,8 @@ def _dump(value: object) -> bytes:
 
 def _has_string_keys(value: object) -> bool:
     """Whether no dictionary in `value` has a key that json would turn into a string by itself."""
+    if type(value) is dict and _SCALARS.issuperset(map(type, value.values())):
+        return _ONLY_STR.issuperset(map(type, value))
     level = [value]
     while level:  # level by level: each pass over one is a loop in C
         objects = [item for item in level if isinstance(item, dict)]

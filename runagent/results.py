@@ -26,8 +26,6 @@ class RateLimit:
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> RateLimit:
         """Read the headers; what is missing or no number is `None`."""
-        if not any(name.lower().startswith("x-ratelimit-") for name in headers):
-            return cls()
         limit = number(headers.get("x-ratelimit-limit"))
         remaining = number(headers.get("x-ratelimit-remaining"))
         return cls(

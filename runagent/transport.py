@@ -331,10 +331,16 @@ _scope = Scope()
 
 
 class Interruptible:
-    """Lets another thread end the blocking I/O that one thread does for a call."""
+    """Lets another thread end the blocking I/O that one thread does for a call.
+
+    Attributes:
+        connected: Whether a connection was made for it, or was to be.
+        connecting: Whether that is still under way.
+    """
 
     def __init__(self) -> None:
         """Start with no I/O under way."""
+        self.connected = self.connecting = False
         self._interrupted = threading.Event()
         self._stream: httpcore2.NetworkStream | None = None
 
@@ -367,6 +373,10 @@ class Interruptible:
         """Sleep, unless interrupted."""
         self._interrupted.wait(min(seconds, threading.TIMEOUT_MAX))
 
+    def connect(self) -> None:
+        """Take note that a connection is about to be made."""
+        self.connected = self.connecting = True
+
     def watch(self, stream: httpcore2.NetworkStream) -> None:
         """Take note of the stream that is about to block."""
         self._stream = stream
@@ -388,13 +398,19 @@ class _ScopedStream(httpcore2.NetworkStream):
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        self._exchange()
         return self._stream.read(max_bytes, self._limit(timeout, httpcore2.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._exchange()
         # In pieces, each with the time that is left: a slow reader would get it all for each send.
         for start in range(0, len(buffer), _PIECE):
             limit = self._limit(timeout, httpcore2.WriteTimeout)
             self._stream.write(buffer[start : start + _PIECE], limit)
+
+    def _exchange(self) -> None:
+        if _scope.current is not None:
+            _scope.current.connecting = False
 
     def _limit(
         self, timeout: float | None, error: type[httpcore2.TimeoutException]
@@ -433,6 +449,7 @@ class _ScopedBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
+        self._connect()
         limit = _limit(timeout, httpcore2.ConnectTimeout)
         deadline = math.inf if limit is None else time.monotonic() + limit
         addresses = _resolve(host, port, limit)
@@ -456,8 +473,13 @@ class _ScopedBackend(httpcore2.NetworkBackend):
         timeout: float | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
+        self._connect()
         limit = _limit(timeout, httpcore2.ConnectTimeout)
         return _ScopedStream(self._backend.connect_unix_socket(path, limit, socket_options))
+
+    def _connect(self) -> None:
+        if _scope.current is not None:
+            _scope.current.connect()
 
 
 def _resolve(host: str, port: int, seconds: float | None) -> list[str]:
