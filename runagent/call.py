@@ -155,7 +155,8 @@ class Call(Interruptible):
             timeout=httpx2.Timeout(
                 read,
                 connect=CONNECT_TIMEOUT if left is None else min(CONNECT_TIMEOUT, left),
-                pool=left,
+                # Before the call's own end, so that the error says what was waited for.
+                pool=None if left is None else 0.95 * left,
             ),
             # The backend of a sync client tells when it connects.
             extensions={} if isinstance(http, httpx2.Client) else {"trace": self._trace},

@@ -30,6 +30,9 @@ from runagent.errors import ValidationError
 KEEPALIVE_EXPIRY = 4.0
 """Seconds an idle connection is kept: uvicorn, for one, closes it after 5."""
 
+QUEUED = 100
+"""Calls that wait in the pool of an asynchronous client; more of them wait in front of it."""
+
 _DIRECT = {"http://": None, "https://": None}
 
 
@@ -278,7 +281,7 @@ class _LoopConnections:
 
     def __init__(self, options: ConnectionOptions) -> None:
         self.http = options.new_async_client()
-        self.slots = asyncio.Semaphore(options.pool_size)
+        self.slots = asyncio.Semaphore(options.pool_size + QUEUED)
         self._guard = self._until_shutdown()
         self._started = False
 
@@ -289,7 +292,9 @@ class _LoopConnections:
             await anext(self._guard)
 
     async def acquire(self, seconds: float) -> None:
-        # The pool's own queue costs time that grows with its length; a semaphore's does not.
+        # The pool's own queue costs time that grows with its length; a semaphore's does not. Those
+        # in that queue get a connection as soon as it is free: of idle ones, each request looks at
+        # every socket.
         if self.slots.locked():
             with anyio.move_on_after(seconds):
                 await self.slots.acquire()

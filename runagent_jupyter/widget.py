@@ -24,7 +24,7 @@ import ipywidgets
 import traitlets
 from IPython.display import display, update_display
 
-from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError
+from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError, ValidationError
 from runagent_jupyter import markdown
 from runagent_jupyter.loops import background
 from runagent_jupyter.turns import Answer, Turn, describe
@@ -248,7 +248,13 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
 
     def _stream(self, question: str, history: Sequence[Turn]) -> Any:
         """Return the events of an answer. Sends nothing yet, but refuses what cannot be sent."""
-        data = {**self.context, self._field: question, "session_id": self.session_id}
+        if self._field in self.context:
+            raise ValidationError(
+                f"context has {self._field!r}, which is the field that carries the question.",
+                code="INVALID_INPUT",
+                hint="Pass another field=, if the agent takes the question under another name.",
+            )
+        data = {"session_id": self.session_id, **self.context, self._field: question}
         if self._history:
             data["history"] = [{"role": turn.role, "text": turn.text} for turn in history]
         return self.client.stream_events(data, entrypoint=self._entrypoint)

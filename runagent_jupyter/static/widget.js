@@ -246,6 +246,7 @@ export default () => {
   /** @type {Set<(type: string, content: any) => void>} */
   const views = new Set();
   let heard = 0;
+  let isLive = true;
   let order = Promise.resolve();
 
   return {
@@ -278,7 +279,7 @@ export default () => {
 
       // A server drops messages of a kernel that sends too many; the last one might be among them.
       const watch = setInterval(() => {
-        if (transcript.busy && Date.now() - heard > SILENCE) sync();
+        if (isLive && transcript.busy && Date.now() - heard > SILENCE) sync();
       }, SILENCE / 4);
       model.on("msg:custom", listen);
       return () => {
@@ -300,7 +301,7 @@ export default () => {
       const save = button("Save as Markdown", () => request("markdown"));
       const cell = button("Copy as notebook cell", () => request("cell"));
       const menu = make("details", "menu", make("summary", "button", "Export"), make("div", "items", save, cell));
-      const clear = button("Clear", () => model.send({ type: "clear" }));
+      const clear = button("Clear", () => forget());
       const head = make("header", "head", make("strong", "title", title), menu, clear);
       const style = document.createElement("style");
       // The copy below the chat is for those who open the notebook without a kernel.
@@ -325,10 +326,10 @@ export default () => {
       /** @type {(AnswerView | null)[]} by turn */
       let answers = [];
       let isAtEnd = true;
-      let isDead = false;
       /** @type {number | undefined} the turn whose question is being edited */
       let edited;
-      /** @type {{request: string, timer: number} | undefined} a question the kernel has not taken */
+      let draft = ""; // what stood in the input before
+      /** @type {{text: string, request: string, timer: number} | undefined} not taken yet */
       let pending;
       let exporting = "";
 
@@ -337,13 +338,13 @@ export default () => {
       }
 
       function ask(text, at) {
-        if (pending || transcript.busy || isDead) return;
+        if (pending || transcript.busy || !isLive) return;
         const name = crypto.getRandomValues(new Uint32Array(2)).join("-");
         const timer = setTimeout(() => {
           say("Waiting for the kernel: it takes the question as soon as it can.");
           refresh();
         }, PATIENCE);
-        pending = { request: name, timer };
+        pending = { text, request: name, timer };
         say("");
         model.send({ type: "ask", text, at, request: name });
         refresh();
@@ -355,19 +356,22 @@ export default () => {
 
       /** The kernel has taken the question, or said why not. */
       function settle(isTaken, text = "") {
-        clearTimeout(pending.timer);
+        const sent = pending;
+        clearTimeout(sent.timer);
         pending = undefined;
         say(text);
         if (!isTaken) return;
-        if (input.value.trim() === transcript.turns.at(-2)?.text.trim()) input.value = "";
-        leaveEdit();
+        if (input.value === sent.text) {
+          if (edited === undefined) input.value = "";
+          else leaveEdit();
+        }
         toEnd();
       }
 
       function halt() {
         model.send({ type: "stop" });
         setTimeout(() => {
-          if (transcript.busy) say("The kernel is busy: the answer stops as soon as it is free.");
+          if (transcript.busy && isLive) say("The kernel is busy: the answer stops as soon as it is free.");
         }, PATIENCE);
       }
 
@@ -384,11 +388,7 @@ export default () => {
         if (kind === "markdown") download(content.markdown);
         if (kind !== "cell") return;
         if (copyText(root, content.cell)) say("Copied: paste it into an empty cell.");
-        else {
-          input.value = content.cell;
-          say("The browser did not allow copying; the cell's text is below.");
-          grow();
-        }
+        else say(`The browser did not allow copying. The cell is:\n${content.cell}`);
       }
 
       function download(text) {
@@ -401,7 +401,8 @@ export default () => {
 
       function edit() {
         const index = transcript.turns.findLastIndex((turn) => turn.role === "user");
-        if (index < 0 || transcript.busy || isDead) return;
+        if (index < 0 || transcript.busy || pending || !isLive) return;
+        if (edited === undefined) draft = input.value;
         edited = index;
         input.value = transcript.turns[index].text;
         say("Sending takes the place of the last question and its answer.");
@@ -410,12 +411,24 @@ export default () => {
       }
 
       function leaveEdit() {
-        if (edited !== undefined && !pending) {
-          input.value = "";
-          say("");
-        }
+        if (edited === undefined || pending) return;
         edited = undefined;
+        input.value = draft;
+        say("");
         refresh();
+      }
+
+      /** Clear the conversation, if that is asked for twice. */
+      function forget() {
+        if (clear.dataset.sure) model.send({ type: "clear" });
+        else setTimeout(unsure, 4_000);
+        unsure(!clear.dataset.sure);
+      }
+
+      function unsure(isSure = false) {
+        clear.textContent = isSure ? "Clear everything?" : "Clear";
+        if (isSure) clear.dataset.sure = "true";
+        else delete clear.dataset.sure;
       }
 
       function retry() {
@@ -425,7 +438,7 @@ export default () => {
 
       function grow() {
         input.style.height = "auto";
-        input.style.height = `${Math.min(input.scrollHeight + 2, 240)}px`;
+        if (input.scrollHeight) input.style.height = `${Math.min(input.scrollHeight + 2, 240)}px`;
       }
 
       function toEnd() {
@@ -467,14 +480,13 @@ export default () => {
       /** Show what can be done now. */
       function refresh() {
         const isBusy = transcript.busy || !!pending;
-        root.classList.toggle("runagent-is-busy", isBusy || isDead);
+        root.classList.toggle("runagent-is-busy", isBusy || !isLive);
         root.classList.toggle("runagent-is-editing", edited !== undefined);
         input.readOnly = !!pending;
         cancel.hidden = edited === undefined || isBusy;
         send.hidden = isBusy;
         stop.hidden = !transcript.busy;
-        clear.disabled = save.disabled = cell.disabled = isDead;
-        send.disabled = isDead;
+        for (const needy of [clear, save, cell, send]) needy.disabled = !isLive;
         grow();
       }
 
@@ -486,15 +498,16 @@ export default () => {
         if (type === "delta") answers[content.turn].grow(content);
         if (type === "refused" && pending?.request === content.request) settle(false, content.text);
         if (type === "export" && exporting) receive(content);
+        if (content.ending && edited === undefined) say("");
         if (type === "turns" || content.ending || type === "refused") refresh();
         if (isAtEnd) toEnd();
         else latest.hidden = log.scrollHeight - log.clientHeight < 40;
       }
 
       /** The kernel may be gone: then there is nothing to ask, but nothing is lost either. */
-      function live(isLive) {
-        isDead = !isLive;
-        if (isDead) {
+      function live(isSo) {
+        isLive = isSo;
+        if (!isLive) {
           if (pending) settle(false);
           say("The kernel behind this chat is gone. Run its cell again to begin a new one.");
           const last = answers.at(-1);
@@ -504,7 +517,7 @@ export default () => {
       }
 
       const tick = setInterval(() => {
-        if (transcript.busy && !isDead) answers.at(-1)?.tick();
+        if (transcript.busy && isLive) answers.at(-1)?.tick();
       }, 1_000);
       form.addEventListener("submit", (event) => event.preventDefault());
       input.addEventListener("input", grow);
@@ -513,7 +526,8 @@ export default () => {
         if (isAtEnd) latest.hidden = true;
       });
       root.addEventListener("focusin", (event) => {
-        if (!root.contains(event.relatedTarget)) model.send({ type: "sync", seq: transcript.seq });
+        const isNew = !root.contains(event.relatedTarget);
+        if (isLive && isNew) model.send({ type: "sync", seq: transcript.seq });
       });
       root.addEventListener("keydown", (event) => {
         event.stopPropagation();

@@ -151,11 +151,13 @@ def test_edit_with_the_keyboard_alone(lab: Lab) -> None:
     finished(chat)
     expect(chat.locator(".runagent-question")).to_have_text("first line\nsecond line")
     expect(question).to_be_focused()
-    keyboard.press("ArrowUp")
+    keyboard.type("a draft")
+    chat.get_by_role("button", name="Edit").click()
     expect(question).to_have_value("first line\nsecond line")
     notebook.screenshot("widget-edit")
     keyboard.press("Escape")
-    expect(question).to_have_value("")
+    expect(question).to_have_value("a draft")
+    question.fill("")
     keyboard.press("ArrowUp")
     keyboard.type(", edited")
     keyboard.press("Enter")
@@ -188,6 +190,7 @@ def test_two_views_show_one_chat(lab: Lab) -> None:
         finished(chat)
     assert answer(chats[0]).inner_text() == answer(chats[1]).inner_text()
     chats[1].get_by_role("button", name="Clear").click()
+    chats[1].get_by_role("button", name="Clear everything?").click()
     for chat in chats:
         expect(chat.locator(".runagent-empty")).to_be_visible()
 

@@ -158,6 +158,7 @@ def test_wrong_arguments_are_refused(shared_kernel: Kernel) -> None:
         ("AgentWidget('demo', titel='x')", "TypeError", "did you mean 'title'"),
         ("AgentWidget(3)", "TypeError", "agent is a int"),
         ("AgentWidget('demo', context={'x': object()})", "ValidationError", "x"),
+        ("AgentWidget('demo', context={'query': 1})", "ValidationError", "carries the question"),
         ("AgentWidget('demo', suggestions='Why?')", "TypeError", "list of questions"),
         ("AgentWidget('demo').ask('  ')", "ValueError", "empty"),
         ("AgentWidget('demo').ask(3)", "TypeError", "int"),
