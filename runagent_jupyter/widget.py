@@ -79,7 +79,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         client: Calls the agent. Another one may be put in its place, with a new key for example.
         context: May be changed, for the questions to come.
 
-    Traits to observe, on whatever thread changes them, which is the one that reads the stream:
+    Traits to observe, on the thread that reads the streams, which an observer should not hold up:
     `busy`, whether an answer is on its way, and `value`, the last answer's text once it has ended.
     That text is the agent's: show it with `Textarea` or `Label`, never as `HTML`.
 
@@ -136,7 +136,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         self._answers: dict[int, Answer] = {}  # by the identity of their turn
         self._requests: dict[int, str] = {}  # the page's name for a question of its
         self._current: Turn | None = None
-        self._task: concurrent.futures.Future[None] | None = None
+        self._tasks: dict[int, asyncio.Task[None]] = {}  # by the identity of their turn
         self._displayed: deque[tuple[str, contextvars.Context]] = deque(maxlen=20)
         self._renewal: asyncio.TimerHandle | None = None
         self._stream("?", [])  # refuses what cannot be sent, and sends nothing
@@ -185,15 +185,15 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
 
     def stop(self) -> None:
         """Stop the answer that is on its way, if any; what came of it stays."""
-        task = self._task
-        if task is not None:
-            task.cancel()
+        turn = self._current
+        if turn is not None:
+            background().call_soon_threadsafe(self._cancel, turn)  # after its `_begin`
 
     def clear(self) -> None:
         """Forget the conversation and begin a new session; an answer on its way is stopped."""
         with self._lock:
             self.stop()
-            self._current = self._task = None
+            self._current = None
             self._cut(0)
             self.session_id = uuid.uuid4().hex
             self._show(0)
@@ -236,14 +236,11 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             self._cut(first)
             self.turns += [asked, answer]
             self._requests[id(asked)] = request
-            self._answers[id(answer)] = Answer(answer)
+            shown = self._answers[id(answer)] = Answer(answer)
             self._current = answer
             self._show(first)
-        self._set("busy", True)
-        # Not the task's own future: that is done once cancelled, before the clean-up.
-        ended: concurrent.futures.Future[None] = concurrent.futures.Future()
-        run = self._run(stream, self._answers[id(answer)], ended)
-        self._task = asyncio.run_coroutine_threadsafe(run, background())
+            ended: concurrent.futures.Future[None] = concurrent.futures.Future()
+            background().call_soon_threadsafe(self._begin, stream, shown, ended)
         return answer, ended
 
     def _stream(self, question: str, history: Sequence[Turn]) -> Any:
@@ -259,14 +256,22 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             data["history"] = [{"role": turn.role, "text": turn.text} for turn in history]
         return self.client.stream_events(data, entrypoint=self._entrypoint)
 
-    async def _run(
-        self, stream: Any, answer: Answer, ended: concurrent.futures.Future[None]
-    ) -> None:
-        turn = answer.turn
-        began = asked = time.monotonic()
+    def _begin(self, stream: Any, answer: Answer, ended: concurrent.futures.Future[None]) -> None:
+        self._set("busy", self._current is answer.turn)  # it may have been cleared meanwhile
+        began = time.monotonic()
+        task = background().create_task(self._run(stream, answer))
+        self._tasks[id(answer.turn)] = task
+        # Not in the task itself, of which nothing runs if it is cancelled before its first step.
+        task.add_done_callback(lambda task: self._end(task, stream, answer, began, ended))
+
+    def _cancel(self, turn: Turn) -> None:
+        if id(turn) in self._tasks:
+            self._tasks[id(turn)].cancel()
+
+    async def _run(self, stream: Any, answer: Answer) -> None:
         news = asyncio.Event()
         painter = asyncio.ensure_future(self._paint(answer, news))
-        status = "done"
+        asked = time.monotonic()
         try:
             async with stream:
                 async for event in stream:
@@ -274,24 +279,11 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
                     with self._lock:
                         answer.take(event)
                     news.set()
-                    if waited and len(turn.events) > BEFORE_REST:
+                    if waited and len(answer.turn.events) > BEFORE_REST:
                         await asyncio.sleep(REST)
                     asked = time.monotonic()
-        except asyncio.CancelledError:
-            status = "stopped"
-        except RunAgentError as error:
-            status, turn.error = "error", error
-        except Exception as error:  # noqa: BLE001 - shown in the chat; nobody awaits the task
-            status = "error"
-            turn.error = RunAgentError(f"{type(error).__name__}: {error}", code="INTERNAL_ERROR")
         finally:
             painter.cancel()
-            turn.elapsed = time.monotonic() - began
-            turn.usage = dict(stream.usage or {})
-            turn.execution_time, turn.request_id = stream.execution_time, stream.request_id
-            turn.status = status
-            self._end(answer)
-            ended.set_result(None)
 
     async def _paint(self, answer: Answer, news: asyncio.Event) -> None:
         """Send what is new: the first of it at once, and then at intervals."""
@@ -305,16 +297,37 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
                     self._tell("delta", turn=len(self.turns) - 1, **answer.delta())
             await asyncio.sleep(max(INTERVAL, (time.monotonic() - began) / SHARE))
 
-    def _end(self, answer: Answer) -> None:
-        with self._lock:
-            ending = answer.end()
-            if self._current is not answer.turn:
-                return  # cleared meanwhile
-            self._tell("delta", turn=len(self.turns) - 1, **ending)
-            self._current = self._task = None
-        self._set("value", _sendable(answer.turn.text))
-        self._set("busy", False)
-        self._renew_copy_soon()
+    def _end(
+        self,
+        task: asyncio.Task[None],
+        stream: Any,
+        answer: Answer,
+        began: float,
+        ended: concurrent.futures.Future[None],
+    ) -> None:
+        turn = answer.turn
+        del self._tasks[id(turn)]
+        turn.elapsed = time.monotonic() - began
+        turn.usage = dict(stream.usage or {})
+        turn.execution_time, turn.request_id = stream.execution_time, stream.request_id
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, RunAgentError):
+            error = RunAgentError(f"{type(error).__name__}: {error}", code="INTERNAL_ERROR")
+        turn.error = error
+        turn.status = "stopped" if task.cancelled() else "done" if error is None else "error"
+        try:
+            with self._lock:
+                ending = answer.end()
+                is_current = self._current is turn  # and was not cleared meanwhile
+                if is_current:
+                    self._current = None
+                    self._tell("delta", turn=len(self.turns) - 1, **ending)
+            if is_current:
+                self._set("value", _sendable(turn.text))
+                self._set("busy", False)
+                self._renew_copy_soon()
+        finally:
+            ended.set_result(None)
 
     def _set(self, name: str, value: object) -> None:
         """Set a trait; what its observers raise is theirs, and stops nothing here."""

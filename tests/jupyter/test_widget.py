@@ -118,6 +118,26 @@ def test_an_answer_can_be_stopped(kernel: Kernel) -> None:
     assert kernel.value("(a.status, w.busy, bool(a.text))") == ["stopped", False, True]
 
 
+def test_an_answer_can_be_stopped_before_anything_of_it_ran(kernel: Kernel) -> None:
+    kernel.execute(
+        f"""{AGENTS}
+from runagent_jupyter.loops import background
+w = AgentWidget("echo")
+held = threading.Event()
+for end in (w.stop, w.clear):
+    held.clear()
+    background().call_soon_threadsafe(held.wait)
+    asking = asyncio.ensure_future(w.ask_async("x"))
+    await asyncio.sleep(0)
+    end()
+    held.set()
+    turn = await asking
+    assert (turn.status, w.busy, asked) == ("stopped", False, []), (turn, w.busy, asked)
+assert w.ask("y").status == "done"
+"""
+    ).ok()
+
+
 def test_interrupting_a_cell_that_asks_stops_its_answer_and_no_other(kernel: Kernel) -> None:
     kernel.execute(f"{AGENTS}\nw, other = AgentWidget('counts'), AgentWidget('counts')").ok()
     kernel.execute("threading.Thread(target=other.ask, args=('x',), daemon=True).start()").ok()
