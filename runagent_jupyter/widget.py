@@ -434,9 +434,10 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             ]
         title = f'<div class="runagent-status">{markdown.escape(self.title)}</div>'
         content = markdown.wrap(title + "".join(turns))
-        names = f"runagent-copy-of-chat runagent-{self._copy}"
+        style = (_STATIC / "saved.css").read_text("utf-8")
+        names = f"runagent-saved runagent-{self._copy}"
         return {
-            "text/html": f'<div class="{names}">{content}</div>',
+            "text/html": f'<style>{style}</style><div class="{names}">{content}</div>',
             "text/plain": markdown.strip_controls(self.to_markdown()),
         }
 

@@ -149,12 +149,10 @@ def test_no_door_of_the_chat_lets_an_attack_in(
         notebook.reload().render_all()
     lab.server.shut_kernels_down()
     notebook.reload().render_all()
-    expect(page.locator(".runagent-copy-of-chat:visible")).to_have_count(len(ALL_CHATS))
+    expect(page.locator(".runagent-saved:visible")).to_have_count(len(ALL_CHATS))
     expect(chats).to_have_count(0)
     assert_harmless(page, lab.watch, beacon)
-    assert_export_harmless(
-        saved, ".runagent-copy-of-chat", len(ALL_CHATS), browser, tmp_path, beacon
-    )
+    assert_export_harmless(saved, ".runagent-saved", len(ALL_CHATS), browser, tmp_path, beacon)
 
 
 def assert_export_harmless(

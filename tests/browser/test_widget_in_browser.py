@@ -278,7 +278,7 @@ def test_what_a_saved_notebook_shows_without_a_kernel(lab: Lab) -> None:
     chat = chat_in(notebook)
     ask(chat, "<b>keep</b> this")
     finished(chat)
-    copy = notebook.output(0).locator(".runagent-copy-of-chat")
+    copy = notebook.output(0).locator(".runagent-saved")
     expect(copy.locator("h1")).to_have_count(1)
     expect(copy).not_to_be_visible()
     saved = notebook.save()
