@@ -101,7 +101,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     # Made when a page asks for the state, so that it costs nothing while an answer streams.
     _snapshot = traitlets.Dict().tag(
         sync=True,
-        to_json=lambda _, widget: widget._transcript(0),  # noqa: SLF001 - its own
+        to_json=lambda _, widget: {"deflated": _deflated(widget._transcript(0))},  # noqa: SLF001 - its own
         from_json=lambda _, __: {},
     )
     _markdown_css = traitlets.Unicode().tag(sync=True)
@@ -364,11 +364,10 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         self._renew_copy_soon()
 
     def _tell(self, kind: str, **content: Any) -> None:
-        """Send a numbered message to all pages; HTML shrinks to a fraction of its size."""
+        """Send a numbered message to all pages."""
         with self._lock:
             self._sequence += 1
-            body = _sendable(json.dumps(content, ensure_ascii=False))
-            self.send({"type": kind, "seq": self._sequence}, [zlib.compress(body.encode())])
+            self.send({"type": kind, "seq": self._sequence}, [_deflated(content)])
 
     def _received(self, _: Any, content: Any, __: Any) -> None:
         """Do what a page asks for."""
@@ -465,6 +464,11 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
 def chat(agent: str | RunAgentClient | AsyncRunAgentClient, **options: Any) -> AgentWidget:
     """Return a chat with an agent; the arguments are `AgentWidget`'s."""
     return AgentWidget(agent, **options)
+
+
+def _deflated(content: dict[str, Any]) -> bytes:
+    """Return JSON, deflated: HTML shrinks to a fraction, and servers limit the bytes per second."""
+    return zlib.compress(_sendable(json.dumps(content, ensure_ascii=False)).encode())
 
 
 def _sendable(text: str) -> str:

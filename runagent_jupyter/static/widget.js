@@ -250,10 +250,7 @@ export default () => {
   let order = Promise.resolve();
 
   return {
-    initialize({ model }) {
-      const snapshot = model.get("_snapshot");
-      if (snapshot?.turns) transcript.take("turns", snapshot.seq, snapshot);
-
+    async initialize({ model }) {
       const sync = () => {
         heard = Date.now();
         model.send({ type: "sync", seq: transcript.seq });
@@ -282,6 +279,12 @@ export default () => {
         if (isLive && transcript.busy && Date.now() - heard > SILENCE) sync();
       }, SILENCE / 4);
       model.on("msg:custom", listen);
+      // Deflated from a kernel, as it is from a notebook saved with the state of its widgets.
+      const saved = model.get("_snapshot");
+      if (saved?.deflated) order = inflate(saved.deflated);
+      else if (saved?.turns) order = Promise.resolve(saved);
+      order = order.then((whole) => whole && transcript.take("turns", whole.seq, whole));
+      await order.catch(console.error);
       return () => {
         clearInterval(watch);
         model.off("msg:custom", listen);

@@ -144,7 +144,7 @@ def test_no_door_of_the_chat_lets_an_attack_in(
     assert steps > 300
     saved = notebook.save()
     for _ in ("live", "after a reload"):
-        expect(page.locator(".runagent-agent")).to_have_count(answers, timeout=30_000)
+        expect(page.locator(".runagent-agent")).to_have_count(answers, timeout=60_000)
         assert_harmless(page, lab.watch, beacon)
         notebook.reload().render_all()
     lab.server.shut_kernels_down()
