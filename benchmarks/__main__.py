@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks import calls, imports, large, report, streams, upstream
+from benchmarks import calls, imports, large, magic, report, streams, upstream, widget
 from benchmarks.child import ROOT
 from benchmarks.measure import Table
 
 Benchmark = Callable[[], Iterator[Table]]
-
-# Modules beside this one with a function `tables(*, quick)`, run by `notebook`.
-_NOTEBOOK = ("magic", "widget")
 
 
 def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
@@ -40,8 +36,8 @@ def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
 
 
 def _notebook(*, quick: bool) -> Iterator[Table]:
-    for name in _NOTEBOOK:  # loaded late: they need a browser, and a kernel
-        yield from importlib.import_module(f"benchmarks.{name}").tables(quick=quick)
+    yield from magic.tables(quick=quick)
+    yield from widget.tables(quick=quick)
 
 
 def main() -> None:

@@ -178,19 +178,10 @@ def in_kernel(*cells: str) -> Measured:
 @contextlib.contextmanager
 def page() -> Iterator[Measure]:
     """Open JupyterLab; return what runs cells there, in a page and a kernel of their own."""
-    from playwright.sync_api import TimeoutError, sync_playwright  # noqa: A004
-    from support.chromium import chromium_arguments, chromium_path
-    from support.lab import Lab, LabServer
+    from playwright.sync_api import TimeoutError  # noqa: A004
+    from support.lab import running_lab
 
-    with (
-        tempfile.TemporaryDirectory() as root,
-        LabServer(Path(root), environment=_SETTINGS) as server,
-        sync_playwright() as playwright,
-        playwright.chromium.launch(
-            executable_path=chromium_path(), args=chromium_arguments()
-        ) as browser,
-    ):
-        lab = Lab(server, browser)
+    with running_lab(_SETTINGS) as lab:
 
         def measure(*cells: str) -> Measured:
             notebook = lab.open(["%load_ext runagent_jupyter\nimport ipywidgets", *cells])

@@ -26,7 +26,7 @@ def chunks(*, rounds: int, count: int) -> Iterator[Table]:
 
             def run(stream: peers.Stream = stream, name: str = name) -> float:
                 began = time.perf_counter()
-                _check(name, sum(1 for _ in stream()), count)
+                check(name, sum(1 for _ in stream()), count)
                 return (time.perf_counter() - began) * 1e3
 
             candidates[name] = run
@@ -41,7 +41,7 @@ def chunks(*, rounds: int, count: int) -> Iterator[Table]:
     )
 
 
-def _check(name: str, found: int, count: int) -> None:
+def check(name: str, found: int, count: int) -> None:
     if name != "raw bytes" and found != count:
         raise RuntimeError(f"{name} gave {found:,} chunks of {count:,}")
 
@@ -58,7 +58,7 @@ async def _chunks_async(what: str, rounds: int, count: int) -> dict[str, list[fl
                     found = 0
                     async for _ in stream():
                         found += 1
-                    _check(name, found, count)
+                    check(name, found, count)
                     return (time.perf_counter() - began) * 1e3
 
                 candidates[name] = run

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.child import ROOT
 from benchmarks.measure import Limit, Run, Table, interleave
+from benchmarks.streams import check
 
 sys.path.append(str(ROOT / "tests"))  # its server of the upstream package
 
@@ -60,14 +61,14 @@ def stream(*, rounds: int, count: int) -> Iterator[Table]:
         def ours() -> float:
             began = time.perf_counter()
             chunks = client.run_stream({"n": count}, entrypoint="many_stream")
-            _check("runagent", sum(1 for _ in chunks), count)
+            check("runagent", sum(1 for _ in chunks), count)
             return (time.perf_counter() - began) * 1e3
 
         def theirs() -> float:
             stdin.write("\n")
             stdin.flush()
             found, took = stdout.readline().split()
-            _check(_UPSTREAM, int(found), count)
+            check(_UPSTREAM, int(found), count)
             return float(took)
 
         candidates: dict[str, Run] = {"runagent": ours, _UPSTREAM: theirs}
@@ -80,8 +81,3 @@ def stream(*, rounds: int, count: int) -> Iterator[Table]:
             stdout.close()
     name = f"{count:,} chunks from `runagent serve`"
     yield Table(name, "ms", samples, _UPSTREAM, [Limit("runagent", 1.0, _UPSTREAM)])
-
-
-def _check(name: str, found: int, count: int) -> None:
-    if found != count:
-        raise RuntimeError(f"{name} gave {found:,} chunks of {count:,}")

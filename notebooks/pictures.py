@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import expect
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "tests"))
 
-from support.chromium import chromium_arguments, chromium_path  # noqa: E402
-from support.lab import Lab, LabServer  # noqa: E402
+from support.lab import Lab, running_lab  # noqa: E402
 
 AGENT = """
 %load_ext runagent_jupyter
@@ -59,8 +57,7 @@ AgentWidget("analyst", title="Sales analyst", suggestions=["Which region stands 
 """
 
 
-def take(browser: Browser, server: LabServer) -> None:
-    lab = Lab(server, browser)
+def take(lab: Lab) -> None:
     notebook = lab.open([MAGIC, AGENT], width=900, height=700)
     notebook.command("application:toggle-left-area")
     notebook.run(1)
@@ -83,15 +80,8 @@ def take(browser: Browser, server: LabServer) -> None:
 
 def main() -> None:
     (HERE / "images").mkdir(exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory() as root,
-        LabServer(Path(root)) as server,
-        sync_playwright() as playwright,
-        playwright.chromium.launch(
-            executable_path=chromium_path(), args=chromium_arguments()
-        ) as browser,
-    ):
-        take(browser, server)
+    with running_lab() as lab:
+        take(lab)
 
 
 if __name__ == "__main__":

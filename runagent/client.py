@@ -193,11 +193,7 @@ class _BaseClient:
                 hint='Wrap it, for example as {"query": ...}.',
             )
         return (
-            Input(
-                to_json(input_data, name),
-                entrypoint,
-                to_json(list(input_args), "input_args"),
-            ),
+            Input(to_json(input_data, name), entrypoint, to_json(list(input_args), "input_args")),
             self._settings.timeout if timeout is None else config.check_timeout(timeout),
             config.check_headers(headers, "headers"),
         )

@@ -20,7 +20,7 @@ _TEXT_TYPES: Final = frozenset(
 _KIND: Final = ("type", "kind", "event")
 _NAME: Final = ("name", "tool", "tool_name", "function", "title", "step", "stage", "node")
 _MESSAGE: Final = ("message", "content", "delta", "text", "status", "detail")
-_SAYING: Final = frozenset({*_KIND, "content", "delta", "text"})
+_WORDS: Final = ("content", "delta", "text")
 _PROGRESS: Final = ("progress", "percent", "percentage")
 _TITLE: Final = 200
 """Characters of a step's title; the rest is in its details."""
@@ -216,7 +216,7 @@ class _Step:
     def _is_thought(self) -> bool:
         """Whether there is nothing in it but a piece of text."""
         value = self.value
-        return isinstance(value, dict) and bool(_says(value)) and value.keys() <= _SAYING
+        return isinstance(value, dict) and _says(value) and value.keys() <= {*_KIND, *_WORDS}
 
     def continue_with(self, step: _Step) -> None:
         """Take the place of newer progress, or the next words."""
@@ -267,12 +267,12 @@ def _text(event: StreamEvent) -> str | None:
     kind = _first(value, _KIND)
     if kind and kind.lower() not in _TEXT_TYPES:
         return None
-    return event.text if _says(value, ("content", "delta", "text")) else None
+    return event.text if _says(value) else None
 
 
-def _says(facts: dict[str, Any], names: tuple[str, ...] = ("content", "delta", "text")) -> str:
-    """Return the field that holds a piece of text, or an empty string."""
-    return next((name for name in names if isinstance(facts.get(name), str)), "")
+def _says(facts: dict[str, Any]) -> bool:
+    """Whether there is a piece of text in it."""
+    return any(isinstance(facts.get(name), str) for name in _WORDS)
 
 
 def _first(facts: dict[str, Any], names: tuple[str, ...]) -> str:

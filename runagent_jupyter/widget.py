@@ -26,6 +26,7 @@ from IPython.display import display, update_display
 
 from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError, ValidationError
 from runagent_jupyter import markdown
+from runagent_jupyter.call import WAITED
 from runagent_jupyter.loops import background
 from runagent_jupyter.turns import Answer, Turn, describe
 
@@ -41,9 +42,6 @@ REST = 0.06
 BEFORE_REST = 10
 """Events that are read as they come: a short answer waits for nothing."""
 
-WAITED = 0.0005
-"""Seconds between two chunks after which reading has had to wait."""
-
 COPY_DELAY = 1.0
 """Seconds after a change until the copy for viewers without a kernel is renewed."""
 
@@ -51,6 +49,7 @@ COPY_BYTES_PER_SECOND = 100_000
 """What renewing that copy may take; a long conversation's is renewed later."""
 
 _STATIC = pathlib.Path(__file__).parent / "static"
+_SAVED_STYLE = f"<style>{(_STATIC / 'saved.css').read_text('utf-8')}</style>"
 
 _logger = logging.getLogger(__name__)
 
@@ -433,10 +432,9 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             ]
         title = f'<div class="runagent-status">{markdown.escape(self.title)}</div>'
         content = markdown.wrap(title + "".join(turns))
-        style = (_STATIC / "saved.css").read_text("utf-8")
         names = f"runagent-saved runagent-{self._copy}"
         return {
-            "text/html": f'<style>{style}</style><div class="{names}">{content}</div>',
+            "text/html": f'{_SAVED_STYLE}<div class="{names}">{content}</div>',
             "text/plain": markdown.strip_controls(self.to_markdown()),
         }
 
@@ -468,7 +466,7 @@ def chat(agent: str | RunAgentClient | AsyncRunAgentClient, **options: Any) -> A
 
 def _deflated(content: dict[str, Any]) -> bytes:
     """Return JSON, deflated: HTML shrinks to a fraction, and servers limit the bytes per second."""
-    return zlib.compress(_sendable(json.dumps(content, ensure_ascii=False)).encode())
+    return zlib.compress(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _sendable(text: str) -> str:

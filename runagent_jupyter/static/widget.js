@@ -172,7 +172,10 @@ class AnswerView {
   /** @param {Delta} delta */
   grow(delta) {
     const { blocks, tail } = this.answer;
-    if (Object.keys(delta.revised ?? {}).length) return this.redraw();
+    if (Object.keys(delta.revised ?? {}).length) {
+      this.redraw();
+      return;
+    }
     for (const html of blocks.slice(blocks.length - delta.parts.length + 1)) {
       morph(this.tail, parsed(html));
       this.tail.before(...this.tail.childNodes);
@@ -182,7 +185,6 @@ class AnswerView {
     this.showSteps(delta.steps_from);
     if (delta.ending) this.showEnding();
     else this.tick();
-    return undefined;
   }
 
   /** @param {number} from */

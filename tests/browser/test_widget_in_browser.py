@@ -70,6 +70,16 @@ def answer(chat: Locator) -> Locator:
     return chat.locator(".runagent-agent").last
 
 
+def counting(lab: Lab, *cells: str) -> tuple[LabNotebook, Locator]:
+    """Open a chat that has begun to count, above cells that have not run."""
+    notebook = lab.open([AGENTS, "w = AgentWidget('counts')\nw", *cells])
+    notebook.run(0).run(1)
+    chat = chat_in(notebook, 1)
+    ask(chat, "go on")
+    expect(answer(chat)).to_contain_text("3 4 5")
+    return notebook, chat
+
+
 def test_ask_by_keyboard_stop_and_retry(lab: Lab) -> None:
     notebook = lab.open([SLOW_CHAT, "print('ran')"])
     notebook.run(0)
@@ -196,11 +206,7 @@ def test_two_views_show_one_chat(lab: Lab) -> None:
 
 
 def test_cells_run_meanwhile_and_stop_works_while_one_does(lab: Lab) -> None:
-    notebook = lab.open([AGENTS, "w = AgentWidget('counts')\nw", "time.sleep(4)", "print('on')"])
-    notebook.run(0).run(1)
-    chat = chat_in(notebook, 1)
-    ask(chat, "go on")
-    expect(answer(chat)).to_contain_text("3 4 5")
+    notebook, chat = counting(lab, "time.sleep(4)", "print('on')")
     assert notebook.run(3).text(3).strip() == "on"
     notebook.start_cell(2)
     expect(notebook.cell(2).locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\*\]"))
@@ -214,11 +220,7 @@ def test_cells_run_meanwhile_and_stop_works_while_one_does(lab: Lab) -> None:
 
 
 def test_a_reload_in_the_middle_of_an_answer(lab: Lab) -> None:
-    notebook = lab.open([AGENTS, "w = AgentWidget('counts')\nw"])
-    notebook.run(0).run(1)
-    chat = chat_in(notebook, 1)
-    ask(chat, "go on")
-    expect(answer(chat)).to_contain_text("3 4 5")
+    notebook, chat = counting(lab)
     notebook.save()
     notebook.reload()
     expect(answer(chat)).to_contain_text("3 4 5")
@@ -301,11 +303,7 @@ handle = display("flood", display_id=True)
 for index in range(12_000):
     handle.update(index)
 """
-    notebook = lab.open([AGENTS, "w = AgentWidget('counts')\nw", flood])
-    notebook.run(0).run(1)
-    chat = chat_in(notebook, 1)
-    ask(chat, "go on")
-    expect(answer(chat)).to_contain_text("3 4 5")
+    notebook, chat = counting(lab, flood)
     notebook.start_cell(2)  # the message that it has ended may be lost as well
     for _ in range(60):
         notebook.page.wait_for_timeout(500)

@@ -8,8 +8,10 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -20,9 +22,18 @@ from urllib.parse import urlsplit
 import httpx2
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from playwright.sync_api import Browser, BrowserContext, Dialog, Locator, Page, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Dialog,
+    Locator,
+    Page,
+    expect,
+    sync_playwright,
+)
 from typing_extensions import Self
 
+from support.chromium import chromium_arguments, chromium_path
 from support.isolation import isolated_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -464,6 +475,20 @@ class LabNotebook:
     def _menu(self, menu: str, item: str | re.Pattern[str]) -> None:
         self.page.get_by_role("menuitem", name=menu, exact=True).click()
         self.page.get_by_role("menuitem", name=item).click()
+
+
+@contextmanager
+def running_lab(environment: dict[str, str] | None = None) -> Iterator[Lab]:
+    """Start a JupyterLab and a chromium in a temporary directory, outside of tests."""
+    with (
+        tempfile.TemporaryDirectory() as root,
+        LabServer(Path(root), environment=environment) as server,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(
+            executable_path=chromium_path(), args=chromium_arguments()
+        ) as browser,
+    ):
+        yield Lab(server, browser)
 
 
 def make_notebook(cells: Iterable[str]) -> nbformat.NotebookNode:
