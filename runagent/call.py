@@ -6,6 +6,7 @@ The sessions do the I/O; between two pieces of it they ask a `Call` what follows
 from __future__ import annotations
 
 import builtins
+import functools
 import logging
 import math
 import secrets
@@ -14,8 +15,6 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-import anyio
-import httpcore2
 import httpx2
 
 from runagent import errors
@@ -82,7 +81,6 @@ class Call(Interruptible):
         )
         self._started = self._sent = 0.0
         self._answered = False
-        self._connection: httpcore2.AsyncNetworkStream | None = None
 
     def switch(self, wire: Wire) -> None:
         """Go on over another wire: what was sent over the first one did not reach the agent."""
@@ -131,6 +129,8 @@ class Call(Interruptible):
         self.connected = self.connecting = self._answered = False
         left = None if math.isinf(self.timeout) else self.remaining
         read = self.silence if self.streams else left
+        if isinstance(http, httpx2.AsyncClient) and not self.streams:
+            read = None  # what ends the whole call ends each read too, and at no cost
         return self._build(http, self._outgoing, read, left)
 
     def side_request(
@@ -147,19 +147,22 @@ class Call(Interruptible):
         read: float | None,
         left: float | None,
     ) -> httpx2.Request:
-        request = http.build_request(
+        timeouts = {
+            "connect": CONNECT_TIMEOUT if left is None else min(CONNECT_TIMEOUT, left),
+            "read": read,
+            "write": read,
+            # Before the call's own end, so that the error says what was waited for.
+            "pool": None if left is None else 0.95 * left,
+        }
+        # What `http.build_request` does, for a third of the time it takes.
+        request = httpx2.Request(
             outgoing.method,
-            outgoing.url,
+            _parsed(outgoing.url),
+            params=http.params or None,
+            headers=self._all_headers(http, outgoing),
+            cookies=http.cookies,
             content=outgoing.content,
-            headers=self._all_headers(outgoing),
-            timeout=httpx2.Timeout(
-                read,
-                connect=CONNECT_TIMEOUT if left is None else min(CONNECT_TIMEOUT, left),
-                # Before the call's own end, so that the error says what was waited for.
-                pool=None if left is None else 0.95 * left,
-            ),
-            # The backend of a sync client tells when it connects.
-            extensions={} if isinstance(http, httpx2.Client) else {"trace": self._trace},
+            extensions={"timeout": timeouts},
         )
         if outgoing.key_in_query and self._settings.api_key is not None:
             # Only in what is sent: the URL is what is logged.
@@ -167,31 +170,24 @@ class Call(Interruptible):
             request.extensions["target"] = request.url.raw_path + query
         return request
 
-    def _all_headers(self, outgoing: Outgoing) -> list[tuple[str, str]]:
+    def _all_headers(
+        self, http: httpx2.Client | httpx2.AsyncClient, outgoing: Outgoing
+    ) -> list[tuple[bytes, bytes]]:
         """Return the headers, of which later ones take the place of those of the same name."""
         key = self._settings.api_key
-        given = (
+        headers = {name.lower(): (name, value) for name, value in http.headers.raw}
+        for some in (
             {"User-Agent": USER_AGENT},
             outgoing.headers,
             {"Idempotency-Key": self._idempotency_key},
             {} if key is None else {"Authorization": f"Bearer {key}"},
             self._settings.headers,
             self._headers,
-        )
-        headers = {name.lower(): (name, value) for some in given for name, value in some.items()}
+        ):
+            for name, value in some.items():
+                encoded = name.encode()
+                headers[encoded.lower()] = encoded, value.encode()
         return list(headers.values())
-
-    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
-        if event.startswith("connection.connect_"):
-            self.connect()
-        elif event.startswith("http"):
-            self.connecting = False
-        if event == "connection.connect_tcp.complete":
-            self._connection = info["return_value"]
-        elif event.endswith("start_tls.failed") and self._connection is not None:
-            # Closed by nobody if the handshake was cancelled, as every timeout does here.
-            with anyio.CancelScope(shield=True):
-                await self._connection.aclose()
 
     def answered(self, response: httpx2.Response) -> bool:
         """Take note of an answer's status and headers; return whether it is a good one."""
@@ -333,6 +329,11 @@ class Call(Interruptible):
         return lost(
             f"The connection to {base_url} was lost: {reason.rstrip('.')}.", code="CONNECTION_LOST"
         )
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(url: str) -> httpx2.URL:
+    return httpx2.URL(url)
 
 
 def bare(failure: E) -> E:

@@ -192,8 +192,9 @@ class _BaseClient:
                 code="INVALID_INPUT",
                 hint='Wrap it, for example as {"query": ...}.',
             )
+        args = to_json(list(input_args), "input_args") if input_args else b"[]"
         return (
-            Input(to_json(input_data, name), entrypoint, to_json(list(input_args), "input_args")),
+            Input(to_json(input_data, name), entrypoint, args),
             self._settings.timeout if timeout is None else config.check_timeout(timeout),
             config.check_headers(headers, "headers"),
         )

@@ -15,7 +15,6 @@ from typing import Any
 from runagent.errors import ValidationError
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
-_ONLY_STR = frozenset({str})
 
 
 def to_json(value: object, name: str = "input_data") -> bytes:
@@ -68,15 +67,17 @@ def _dump(value: object) -> bytes:
 
 def _has_string_keys(value: object) -> bool:
     """Whether no dictionary in `value` has a key that json would turn into a string by itself."""
-    if type(value) is dict and _SCALARS.issuperset(map(type, value.values())):
-        return _ONLY_STR.issuperset(map(type, value))
     level = [value]
     while level:  # level by level: each pass over one is a loop in C
         objects = [item for item in level if isinstance(item, dict)]
-        if not _ONLY_STR.issuperset(map(type, chain.from_iterable(objects))):
+        try:
+            "".join(chain.from_iterable(objects))
+        except TypeError:
             return False
         arrays = [item for item in level if isinstance(item, (list, tuple))]
-        children = chain.from_iterable([*(item.values() for item in objects), *arrays])
+        children = chain(
+            chain.from_iterable(map(dict.values, objects)), chain.from_iterable(arrays)
+        )
         level = [child for child in children if type(child) not in _SCALARS]
     return True
 
@@ -102,7 +103,7 @@ class _Converter:
                     raise _cannot(path, f"{kind.__name__} cannot be sent as JSON: {exc}") from exc
                 return self.convert(simpler, path)
         if isinstance(value, str):
-            return str(value)
+            return str.__str__(value)  # as json does, whatever a subclass says
         if isinstance(value, int):
             return int(value)
         if isinstance(value, Mapping):
@@ -122,7 +123,7 @@ class _Converter:
                 raise _cannot(
                     path, f"the key {key!r} is a {type(key).__name__}; JSON keys are strings"
                 )
-            converted[str(key)] = self.convert(item, f"{path}[{json.dumps(key)}]")
+            converted[str.__str__(key)] = self.convert(item, f"{path}[{json.dumps(key)}]")
         return converted
 
     def _float(self, value: float, path: str) -> float | None:

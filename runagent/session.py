@@ -547,7 +547,7 @@ class AsyncSession(_Session):
             try:
                 if self._must_look(call):
                     await self._look(call, http)
-                with anyio.fail_after(call.remaining):
+                with anyio.fail_after(call.remaining), call.scope():
                     response = await http.send(
                         call.request(http), stream=True, follow_redirects=False
                     )
@@ -582,7 +582,7 @@ class AsyncSession(_Session):
             What it answers, nothing if it refuses; `None` if there was no answer.
         """
         try:
-            with anyio.fail_after(call.remaining / 2):
+            with anyio.fail_after(call.remaining / 2), call.scope():
                 response = await http.send(
                     call.side_request(http, outgoing), stream=True, follow_redirects=False
                 )

@@ -16,8 +16,11 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
+from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -30,8 +33,8 @@ from runagent.errors import ValidationError
 KEEPALIVE_EXPIRY = 4.0
 """Seconds an idle connection is kept: uvicorn, for one, closes it after 5."""
 
-QUEUED = 100
-"""Calls that wait in the pool of an asynchronous client; more of them wait in front of it."""
+GROUP_SIZE = 5
+"""Connections of an event loop that share a pool: for each request, a pool looks at all it has."""
 
 _DIRECT = {"http://": None, "https://": None}
 
@@ -63,8 +66,8 @@ class ConnectionOptions:
     direct: bool
     http_client: httpx2.Client | httpx2.AsyncClient | None = None
 
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments that make a client of httpx2.
+    def arguments(self, pool_size: int | None = None) -> dict[str, Any]:
+        """Return the arguments that make a client of httpx2, with a pool of its own size.
 
         Raises:
             ValidationError: One of the options cannot be used.
@@ -81,8 +84,8 @@ class ConnectionOptions:
         return {
             "verify": self._verify(),
             "limits": httpx2.Limits(
-                max_connections=self.pool_size,
-                max_keepalive_connections=self.pool_size,
+                max_connections=pool_size or self.pool_size,
+                max_keepalive_connections=pool_size or self.pool_size,
                 keepalive_expiry=KEEPALIVE_EXPIRY,
             ),
             "proxy": proxy,
@@ -92,6 +95,8 @@ class ConnectionOptions:
 
     def _verify(self) -> bool | ssl.SSLContext:
         verify = self.verify
+        if verify is True:
+            return _system_trust(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
         if isinstance(verify, (bool, ssl.SSLContext)):
             return verify
         try:
@@ -103,21 +108,30 @@ class ConnectionOptions:
 
     def new_client(self) -> httpx2.Client:
         """Return a client whose reads and writes keep to the `scope` they run in."""
-        client = self._new(httpx2.Client)
-        _keep_to_scope(client)
-        return client
+        return self._new(httpx2.Client, self.arguments())
 
-    def new_async_client(self) -> httpx2.AsyncClient:
-        """Return an asynchronous client."""
-        return self._new(httpx2.AsyncClient)
+    def new_async_client(self, pool_size: int, cookies: CookieJar) -> httpx2.AsyncClient:
+        """Return an asynchronous client that tells the `scope` it runs in when it connects."""
+        return self._new(httpx2.AsyncClient, {**self.arguments(pool_size), "cookies": cookies})
 
-    def _new(self, kind: type[C]) -> C:
+    def _new(self, kind: type[C], arguments: dict[str, Any]) -> C:
         try:
-            return kind(**self.arguments())
+            client = kind(**arguments)
         except (ValueError, ImportError, httpx2.InvalidURL) as exc:
             raise _unusable(
                 f"The proxy, as set or in the environment, cannot be used: {exc}"
             ) from None
+        _use_own_backends(client)
+        return client
+
+
+@lru_cache(maxsize=16)
+def _system_trust(*_from_environment: str | None) -> ssl.SSLContext:
+    """Return the context of httpx2 that trusts what the system does, or what the environment names.
+
+    One for all clients: to make it takes longer than a call to an agent nearby.
+    """
+    return httpx2.create_ssl_context()
 
 
 class SyncConnections:
@@ -142,7 +156,7 @@ class SyncConnections:
         own = self.options.http_client
         if own is not None:
             assert isinstance(own, httpx2.Client)
-            _keep_to_scope(own)
+            _use_own_backends(own)
             return own
         if self._client is not None and self._pid == os.getpid():
             return self._client
@@ -166,7 +180,7 @@ class SyncConnections:
 
 
 class AsyncConnections:
-    """One `httpx2.AsyncClient` for each event loop that uses it.
+    """A few `httpx2.AsyncClient` for each event loop that uses them.
 
     Connections belong to the loop they were made on. They are closed when that loop shuts down
     its asynchronous generators, as `asyncio.run` does at its end, or by `aclose`.
@@ -187,18 +201,19 @@ class AsyncConnections:
             weakref.WeakKeyDictionary()
         )
 
-    def client(self, seconds: float) -> Lease:
+    def client(self, seconds: float) -> AbstractAsyncContextManager[httpx2.AsyncClient]:
         """Return what waits for a free connection of the running loop, at most so long."""
         own = self.options.http_client
         if own is not None:
             assert isinstance(own, httpx2.AsyncClient)
-            return Lease(own)
+            _use_own_backends(own)
+            return _Lent(own)
         loop = asyncio.get_running_loop()
         with self._lock:
             entry = self._by_loop.get(loop)
-            if entry is None or entry.http.is_closed:
+            if entry is None or entry.is_closed:
                 entry = self._by_loop[loop] = _LoopConnections(self.options)
-        return Lease(entry.http, entry, seconds)
+        return _Lease(entry, seconds)
 
     def probing(self) -> asyncio.Lock:
         """Return what a task of the running loop holds while it finds out what a server speaks."""
@@ -218,32 +233,35 @@ class AsyncConnections:
             await own.aclose()
 
 
-class Lease:
+class _Lent:
+    """The user's own client: it waits for a free connection by itself."""
+
+    def __init__(self, http: httpx2.AsyncClient) -> None:
+        self._http = http
+
+    async def __aenter__(self) -> httpx2.AsyncClient:
+        return self._http
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        pass
+
+
+class _Lease:
     """A connection of a loop, for as long as its `async with` block takes.
 
     A class, as the loop would close a generator by itself when it shuts down.
     """
 
-    def __init__(
-        self,
-        http: httpx2.AsyncClient,
-        entry: _LoopConnections | None = None,
-        seconds: float = math.inf,
-    ) -> None:
-        """Lend a client; if one of `entry`, wait for a free connection for so many seconds."""
-        self._http = http
-        self._entry = entry
+    def __init__(self, connections: _LoopConnections, seconds: float) -> None:
+        self._connections = connections
         self._seconds = seconds
 
     async def __aenter__(self) -> httpx2.AsyncClient:
-        if self._entry is not None:
-            await self._entry.start()
-            await self._entry.acquire(self._seconds)
-        return self._http
+        self._group = await self._connections.acquire(self._seconds)
+        return self._group.http
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._entry is not None:
-            self._entry.slots.release()
+        self._connections.release(self._group)
 
 
 @types.coroutine
@@ -276,37 +294,66 @@ def unregistered(awaitable: Awaitable[T]) -> Generator[Any, None, T]:
             return cast("T", stop.value)
 
 
+@dataclass
+class _Group:
+    """Connections that share a pool.
+
+    Attributes:
+        http: Makes them and keeps them.
+        free: How many of them are not lent.
+    """
+
+    http: httpx2.AsyncClient
+    free: int
+
+
 class _LoopConnections:
     """The connections of one event loop."""
 
     def __init__(self, options: ConnectionOptions) -> None:
-        self.http = options.new_async_client()
-        self.slots = asyncio.Semaphore(options.pool_size + QUEUED)
+        self.is_closed = False
+        self._options = options
+        self._slots = asyncio.Semaphore(options.pool_size)
+        self._groups: list[_Group] = []
+        self._cookies = CookieJar()
         self._guard = self._until_shutdown()
         self._started = False
 
-    async def start(self) -> None:
+    async def acquire(self, seconds: float) -> _Group:
+        """Wait for a free connection, at most so long; return the group it is in."""
         if not self._started:
             self._started = True
             # From its first step on, the loop closes this generator when it shuts down.
             await anext(self._guard)
+        # A pool's own queue costs time that grows with its length; a semaphore's does not.
+        if self._slots.locked():
+            with anyio.move_on_after(seconds) as waiting:
+                await self._slots.acquire()
+            if waiting.cancelled_caught:
+                raise httpx2.PoolTimeout("no free connection")
+        else:
+            await self._slots.acquire()
+        # The first that has one: the next call then finds a connection that is open already.
+        group = next((group for group in self._groups if group.free), None)
+        if group is None:
+            size = min(GROUP_SIZE, self._options.pool_size - GROUP_SIZE * len(self._groups))
+            group = _Group(self._options.new_async_client(size, self._cookies), size)
+            self._groups.append(group)
+        group.free -= 1
+        return group
 
-    async def acquire(self, seconds: float) -> None:
-        # The pool's own queue costs time that grows with its length; a semaphore's does not. Those
-        # in that queue get a connection as soon as it is free: of idle ones, each request looks at
-        # every socket.
-        if self.slots.locked():
-            with anyio.move_on_after(seconds):
-                await self.slots.acquire()
-                return
-            raise httpx2.PoolTimeout("no free connection")
-        await self.slots.acquire()
+    def release(self, group: _Group) -> None:
+        """Give a connection back."""
+        group.free += 1
+        self._slots.release()
 
     async def _until_shutdown(self) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
-            await self.http.aclose()
+            self.is_closed = True
+            for group in self._groups:
+                await group.http.aclose()
 
     async def aclose(self) -> None:
         await self._guard.aclose()
@@ -320,23 +367,24 @@ class _LoopConnections:
 _closing: set[asyncio.Future[None]] = set()
 
 
-class Scope(threading.local):
-    """What the reads and writes of the running thread keep to.
+@dataclass(frozen=True)
+class Scope:
+    """What reads and writes keep to.
 
     Attributes:
-        deadline: When they must be over, on the monotonic clock.
         current: The call they are made for.
+        deadline: When those that block must be over, on the monotonic clock.
     """
 
-    deadline: float = math.inf
     current: Interruptible | None = None
+    deadline: float = math.inf
 
 
-_scope = Scope()
+_scope: ContextVar[Scope] = ContextVar("_scope", default=Scope())  # noqa: B039 - it is frozen
 
 
 class Interruptible:
-    """Lets another thread end the blocking I/O that one thread does for a call.
+    """Knows of the I/O that is done for a call, and lets another thread end it if it blocks.
 
     Attributes:
         connected: Whether a connection was made for it, or was to be.
@@ -365,13 +413,13 @@ class Interruptible:
 
     @contextlib.contextmanager
     def scope(self, seconds: float = math.inf) -> Iterator[None]:
-        """Have this thread's I/O done for this call, and end within `seconds`."""
-        before = _scope.deadline, _scope.current
-        _scope.deadline, _scope.current = time.monotonic() + seconds, self
+        """Have the I/O in the block done for this call; what blocks ends within `seconds`."""
+        token = _scope.set(Scope(self, time.monotonic() + seconds))
         try:
             yield
         finally:
-            _scope.deadline, _scope.current = before
+            with contextlib.suppress(ValueError):  # elsewhere, a forgotten coroutine being cleared
+                _scope.reset(token)
             self._stream = None  # from here on it may be somebody else's
 
     def wait(self, seconds: float) -> None:
@@ -403,25 +451,22 @@ class _ScopedStream(httpcore2.NetworkStream):
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        self._exchange()
+        _exchange()
         return self._stream.read(max_bytes, self._limit(timeout, httpcore2.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._exchange()
+        _exchange()
         # In pieces, each with the time that is left: a slow reader would get it all for each send.
         for start in range(0, len(buffer), _PIECE):
             limit = self._limit(timeout, httpcore2.WriteTimeout)
             self._stream.write(buffer[start : start + _PIECE], limit)
 
-    def _exchange(self) -> None:
-        if _scope.current is not None:
-            _scope.current.connecting = False
-
     def _limit(
         self, timeout: float | None, error: type[httpcore2.TimeoutException]
     ) -> float | None:
-        if _scope.current is not None:
-            _scope.current.watch(self._stream)
+        call = _scope.get().current
+        if call is not None:
+            call.watch(self._stream)
         return _limit(timeout, error)
 
     def close(self) -> None:
@@ -454,7 +499,7 @@ class _ScopedBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        self._connect()
+        _connect()
         limit = _limit(timeout, httpcore2.ConnectTimeout)
         deadline = math.inf if limit is None else time.monotonic() + limit
         addresses = _resolve(host, port, limit)
@@ -478,13 +523,85 @@ class _ScopedBackend(httpcore2.NetworkBackend):
         timeout: float | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        self._connect()
+        _connect()
         limit = _limit(timeout, httpcore2.ConnectTimeout)
         return _ScopedStream(self._backend.connect_unix_socket(path, limit, socket_options))
 
-    def _connect(self) -> None:
-        if _scope.current is not None:
-            _scope.current.connect()
+
+class _AsyncStream(httpcore2.AsyncNetworkStream):
+    """A stream of the event loop; its operations are ended by cancellation."""
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        _exchange()
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        _exchange()
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        try:
+            stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            # Closed by nobody if the handshake was cancelled, as every timeout does here.
+            with anyio.CancelScope(shield=True):
+                await self._stream.aclose()
+            raise
+        return _AsyncStream(stream)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _AsyncBackend(httpcore2.AsyncNetworkBackend):
+    """Tells the scope it is used in when it connects."""
+
+    def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
+        self._backend = backend
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        _connect()
+        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        return _AsyncStream(stream)
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        _connect()
+        return _AsyncStream(await self._backend.connect_unix_socket(path, timeout, socket_options))
+
+
+def _connect() -> None:
+    call = _scope.get().current
+    if call is not None:
+        call.connect()
+
+
+def _exchange() -> None:
+    call = _scope.get().current
+    if call is not None:
+        call.connecting = False
 
 
 def _resolve(host: str, port: int, seconds: float | None) -> list[str]:
@@ -506,22 +623,23 @@ def _resolve(host: str, port: int, seconds: float | None) -> list[str]:
 
 
 def _limit(timeout: float | None, error: type[httpcore2.TimeoutException]) -> float | None:
-    if _scope.deadline == math.inf:
+    deadline = _scope.get().deadline
+    if deadline == math.inf:
         return timeout
-    left = _scope.deadline - time.monotonic()
+    left = deadline - time.monotonic()
     if left <= 0:
         raise error("timed out")
     return left if timeout is None else min(timeout, left)
 
 
-def _keep_to_scope(client: httpx2.Client) -> None:
+def _use_own_backends(client: httpx2.Client | httpx2.AsyncClient) -> None:
     """Make a client's connections keep to their scope.
 
     httpcore2 takes a network backend, httpx2 does not hand one on: hence the private names.
     """
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
-        if isinstance(transport, httpx2.HTTPTransport):
-            pool = transport._pool  # noqa: SLF001
-            backend = pool._network_backend  # noqa: SLF001
-            if not isinstance(backend, _ScopedBackend):
-                pool._network_backend = _ScopedBackend(backend)  # noqa: SLF001
+        if isinstance(transport, (httpx2.HTTPTransport, httpx2.AsyncHTTPTransport)):
+            pool: Any = transport._pool  # noqa: SLF001
+            own = _ScopedBackend if isinstance(client, httpx2.Client) else _AsyncBackend
+            if not isinstance(pool._network_backend, own):  # noqa: SLF001
+                pool._network_backend = own(pool._network_backend)  # noqa: SLF001

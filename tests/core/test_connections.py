@@ -77,6 +77,52 @@ def test_a_thousand_concurrent_calls(serve: Serve) -> None:
     assert server.connections <= 100
 
 
+def test_as_many_calls_at_a_time_as_the_pool_has_connections(serve: Serve) -> None:
+    stalling, answering = serve([STALL]), serve(answer())
+
+    async def main() -> None:
+        options: Any = {"connection_pool_size": 12}
+        async with AsyncRunAgentClient("a", base_url=stalling.url, timeout=2, **options) as client:
+            calls = [asyncio.ensure_future(client.run_generic({})) for _ in range(20)]
+            await asyncio.to_thread(stalling.wait_for, 12)
+            await asyncio.sleep(0.3)
+            assert len(stalling.exchanges) == stalling.connections == 12
+            problems = await asyncio.gather(*calls, return_exceptions=True)
+            assert all(isinstance(problem, TimeoutError) for problem in problems)
+        async with AsyncRunAgentClient("a", base_url=answering.url, **options) as client:
+            for _ in range(3):
+                await asyncio.gather(*(client.run_generic({}) for _ in range(30)))
+            assert answering.connections <= 12
+            open_already = answering.connections
+            for _ in range(5):
+                await client.run_generic({})
+            assert answering.connections == open_already
+            assert len({e.connection for e in answering.exchanges[-5:]}) == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_balancers_cookie_goes_along(mode: str, serve: Serve) -> None:
+    first = answer(None, 200, "Set-Cookie: node=7; Path=/")
+    server = serve(first, answer())
+
+    async def main() -> None:
+        async with AsyncRunAgentClient("a", base_url=server.url) as client:
+            await client.run_generic({})
+            await asyncio.gather(*(client.run_generic({}) for _ in range(12)))
+
+    if mode == "async":
+        asyncio.run(main())
+    else:
+        with RunAgentClient("a", base_url=server.url) as client:
+            for _ in range(3):
+                client.run_generic({})
+    assert [e.headers.get("cookie") for e in server.exchanges[1:]].count("node=7") == (
+        len(server.exchanges) - 1
+    )
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_full_pool_says_so(mode: str, serve: Serve) -> None:
     server = serve([STALL])
@@ -630,7 +676,8 @@ def test_a_proxy_in_the_environment_must_be_one(mode: str, monkeypatch: pytest.M
 
 def test_ones_own_client_is_used_and_left_open(serve: Serve) -> None:
     server = serve(answer(), stream("a"), [STALL])
-    with httpx2.Client(headers={"X-Own": "1"}, trust_env=False) as own:
+    defaults: Any = {"headers": {"X-Own": "1"}, "params": {"p": "1"}, "cookies": {"c": "1"}}
+    with httpx2.Client(**defaults, trust_env=False) as own:
         with RunAgentClient("a", "k", server.url, http_client=own) as client:
             assert client.run_generic({}) == {"answer": "ok"}
             assert run(client, "stream") == "a"
@@ -640,6 +687,8 @@ def test_ones_own_client_is_used_and_left_open(serve: Serve) -> None:
             assert time.monotonic() - began < 4
         assert not own.is_closed
         assert server.last.headers["x-own"] == "1"
+        assert server.last.headers["cookie"] == "c=1"
+        assert server.last.target.endswith("/invoke?p=1")
         assert server.last.headers["authorization"] == "Bearer k"
         with pytest.raises(TypeError, match="http_client"):
             pickle.dumps(client)

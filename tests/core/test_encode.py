@@ -241,6 +241,13 @@ def test_any_mapping_is_a_dictionary() -> None:
     assert to_json(types.MappingProxyType({"a": 1})) == b'{"a":1}'
 
 
+@pytest.mark.parametrize("more", [1, UUID], ids=["as it is", "converted"])
+def test_keys_that_are_strings_of_a_kind_are_what_they_hold(more: Any) -> None:
+    sent = json.loads(to_json({Name.ADA: 1, "in": [{Text("t"): more}]}))
+    assert sent["ada"] == 1
+    assert list(sent["in"][0]) == ["t"]
+
+
 def test_the_same_value_twice_is_no_loop() -> None:
     shared = {"a": UUID}
     assert json.loads(to_json({"x": shared, "y": [shared, shared]}))["y"][1] == {"a": str(UUID)}
