@@ -19,7 +19,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -66,8 +66,8 @@ class ConnectionOptions:
     direct: bool
     http_client: httpx2.Client | httpx2.AsyncClient | None = None
 
-    def arguments(self, pool_size: int | None = None) -> dict[str, Any]:
-        """Return the arguments that make a client of httpx2, with a pool of its own size.
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments that make a client of httpx2.
 
         Raises:
             ValidationError: One of the options cannot be used.
@@ -82,18 +82,14 @@ class ConnectionOptions:
         if problem is not None:  # raised here: the exception above leads to the proxy's password
             raise _unusable(f"proxy= is not the URL of a proxy: {problem}")
         return {
-            "verify": self._verify(),
-            "limits": httpx2.Limits(
-                max_connections=pool_size or self.pool_size,
-                max_keepalive_connections=pool_size or self.pool_size,
-                keepalive_expiry=KEEPALIVE_EXPIRY,
-            ),
+            "verify": self._trust,
             "proxy": proxy,
             "mounts": _DIRECT if self.direct and proxy is None else None,
             "timeout": None,
         }
 
-    def _verify(self) -> bool | ssl.SSLContext:
+    @cached_property
+    def _trust(self) -> bool | ssl.SSLContext:
         verify = self.verify
         if verify is True:
             return _system_trust(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
@@ -108,15 +104,20 @@ class ConnectionOptions:
 
     def new_client(self) -> httpx2.Client:
         """Return a client whose reads and writes keep to the `scope` they run in."""
-        return self._new(httpx2.Client, self.arguments())
+        return self._new(httpx2.Client, self.pool_size)
 
     def new_async_client(self, pool_size: int, cookies: CookieJar) -> httpx2.AsyncClient:
         """Return an asynchronous client that tells the `scope` it runs in when it connects."""
-        return self._new(httpx2.AsyncClient, {**self.arguments(pool_size), "cookies": cookies})
+        return self._new(httpx2.AsyncClient, pool_size, cookies)
 
-    def _new(self, kind: type[C], arguments: dict[str, Any]) -> C:
+    def _new(self, kind: type[C], pool_size: int, cookies: CookieJar | None = None) -> C:
+        limits = httpx2.Limits(
+            max_connections=pool_size,
+            max_keepalive_connections=pool_size,
+            keepalive_expiry=KEEPALIVE_EXPIRY,
+        )
         try:
-            client = kind(**arguments)
+            client = kind(**self.arguments(), limits=limits, cookies=cookies)
         except (ValueError, ImportError, httpx2.InvalidURL) as exc:
             raise _unusable(
                 f"The proxy, as set or in the environment, cannot be used: {exc}"
@@ -389,22 +390,20 @@ class Interruptible:
     Attributes:
         connected: Whether a connection was made for it, or was to be.
         connecting: Whether that is still under way.
+        interrupted: Whether `interrupt` was called.
     """
 
     def __init__(self) -> None:
         """Start with no I/O under way."""
-        self.connected = self.connecting = False
-        self._interrupted = threading.Event()
+        self.connected = self.connecting = self.interrupted = False
+        self._waking: threading.Event | None = None
         self._stream: httpcore2.NetworkStream | None = None
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether `interrupt` was called."""
-        return self._interrupted.is_set()
 
     def interrupt(self) -> None:
         """Make the wait, read or write under way, and every later one, end at once."""
-        self._interrupted.set()
+        self.interrupted = True
+        if self._waking is not None:
+            self._waking.set()
         stream = self._stream
         sock = None if stream is None else stream.get_extra_info("socket")
         if sock is not None:
@@ -424,7 +423,9 @@ class Interruptible:
 
     def wait(self, seconds: float) -> None:
         """Sleep, unless interrupted."""
-        self._interrupted.wait(min(seconds, threading.TIMEOUT_MAX))
+        self._waking = threading.Event()
+        if not self.interrupted:  # looked at after the event is there to be set
+            self._waking.wait(min(seconds, threading.TIMEOUT_MAX))
 
     def connect(self) -> None:
         """Take note that a connection is about to be made."""
