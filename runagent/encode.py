@@ -8,13 +8,17 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any
 
 from runagent.errors import ValidationError
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+
+# What is looked at before json has seen that a value does not contain itself.
+_LEVELS = 100
+_CONTAINERS = 1_000_000
 
 
 def to_json(value: object, name: str = "input_data") -> bytes:
@@ -44,9 +48,12 @@ def to_json(value: object, name: str = "input_data") -> bytes:
             not a string); the message has the path to it.
     """
     try:
-        data = _dump(value)  # first: it also refuses a value that contains itself
-        if _has_string_keys(value):
-            return data
+        is_plain = _has_string_keys(value, _LEVELS, _CONTAINERS)
+        if is_plain is not False:
+            # What was seen to its ends does not contain itself; to have json look too takes time.
+            data = _dump(value, check_circular=is_plain is None)
+            if is_plain or _has_string_keys(value):
+                return data
     except (TypeError, ValueError, RecursionError):
         pass  # the slow road converts, or says what is wrong and where
     try:
@@ -57,24 +64,40 @@ def to_json(value: object, name: str = "input_data") -> bytes:
         ) from None
 
 
-def _dump(value: object) -> bytes:
+def _dump(value: object, *, check_circular: bool = True) -> bytes:
+    dumps = partial(
+        json.dumps, allow_nan=False, separators=(",", ":"), check_circular=check_circular
+    )
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode()
+        return dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:  # a lone surrogate: only an escape carries it
-        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+        return dumps(value).encode()
 
 
-def _has_string_keys(value: object) -> bool:
-    """Whether no dictionary in `value` has a key that json would turn into a string by itself."""
-    level = [value]
+def _has_string_keys(
+    value: object, levels: float = math.inf, containers: float = math.inf
+) -> bool | None:
+    """Whether no dictionary in `value` has a key that json would turn into a string by itself.
+
+    Returns `None` if that is not known after so many levels, or so many containers: the value may
+    contain itself.
+    """
+    level: list[Any] = [value]
     while level:  # level by level: each pass over one is a loop in C
-        objects = [item for item in level if isinstance(item, dict)]
+        levels -= 1
+        containers -= len(level)
+        if min(levels, containers) < 0:
+            return None
+        kinds = set(map(type, level))
+        objects: list[Any] = level if kinds == {dict} else []
+        arrays: list[Any] = level if kinds == {list} else []
+        if not objects and not arrays:
+            objects = [item for item in level if isinstance(item, dict)]
+            arrays = [item for item in level if isinstance(item, (list, tuple))]
         try:
             "".join(chain.from_iterable(objects))
         except TypeError:
             return False
-        arrays = [item for item in level if isinstance(item, (list, tuple))]
         children = chain(
             chain.from_iterable(map(dict.values, objects)), chain.from_iterable(arrays)
         )

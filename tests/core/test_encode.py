@@ -248,6 +248,25 @@ def test_keys_that_are_strings_of_a_kind_are_what_they_hold(more: Any) -> None:
     assert list(sent["in"][0]) == ["t"]
 
 
+def nest(value: Any, levels: int) -> dict[str, Any]:
+    for _ in range(levels):
+        value = {"in": value}
+    return {"top": value}
+
+
+def test_what_is_nested_deeply_is_looked_at_to_its_end() -> None:
+    assert json.loads(to_json(nest([1], 300))) == nest([1], 300)
+    with pytest.raises(ValidationError, match="the key 1 is a int"):
+        to_json(nest({1: 2}, 300))
+
+
+def test_what_contains_itself_many_times_is_refused_at_once() -> None:
+    value: dict[str, Any] = {}
+    value.update({str(i): value for i in range(10)})  # ten times as many on each level
+    with pytest.raises(ValidationError, match="contains itself"):
+        to_json(value)
+
+
 def test_the_same_value_twice_is_no_loop() -> None:
     shared = {"a": UUID}
     assert json.loads(to_json({"x": shared, "y": [shared, shared]}))["y"][1] == {"a": str(UUID)}
