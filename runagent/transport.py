@@ -36,6 +36,13 @@ KEEPALIVE_EXPIRY = 4.0
 GROUP_SIZE = 5
 """Connections of an event loop that share a pool: for each request, a pool looks at all it has."""
 
+FRESH = 0.05
+"""Seconds for which a connection is taken to be open still, as its server has just answered on it.
+
+For each request, a pool asks all idle connections whether they were closed, and each asks the
+system; among many threads that takes longer than the rest of a call.
+"""
+
 _DIRECT = {"http://": None, "https://": None}
 
 
@@ -450,10 +457,13 @@ class _ScopedStream(httpcore2.NetworkStream):
 
     def __init__(self, stream: httpcore2.NetworkStream) -> None:
         self._stream = stream
+        self._used = -math.inf
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         _exchange()
-        return self._stream.read(max_bytes, self._limit(timeout, httpcore2.ReadTimeout))
+        data = self._stream.read(max_bytes, self._limit(timeout, httpcore2.ReadTimeout))
+        self._used = time.monotonic()
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         _exchange()
@@ -483,6 +493,8 @@ class _ScopedStream(httpcore2.NetworkStream):
         return _ScopedStream(self._stream.start_tls(ssl_context, server_hostname, limit))
 
     def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable" and time.monotonic() - self._used < FRESH:
+            return False
         return self._stream.get_extra_info(info)
 
 
