@@ -19,6 +19,7 @@ from markdown_it.rules_inline import StateInline, image, link
 from markdown_it.token import Token
 
 from runagent_jupyter._controls import TextStream, strip_controls
+from runagent_jupyter._mathml import to_mathml
 from runagent_jupyter._pieces import MATH_CLOSERS, Piece, Splitter
 from runagent_jupyter._tex import is_safe_tex
 
@@ -33,6 +34,7 @@ __all__ = [
     "plain",
     "render",
     "strip_controls",
+    "typeset",
     "wrap",
 ]
 
@@ -354,6 +356,29 @@ def _image(
 
 def _math(tag: str, tex: str) -> str:
     return f'<{tag} class="runagent-math">{html.escape(tex)}</{tag}>'
+
+
+# Text contains no such element: its ``<`` is escaped.
+_FORMULA_ELEMENT = re.compile(
+    r'(<(?:span|div) class="runagent-math">)\\([(\[])([^<]*)\\[)\]](?=</(?:span|div)>)'
+)
+
+
+def typeset(content: str) -> str:
+    """HTML of this module with its formulas as MathML, for pages that typeset no TeX.
+
+    Args:
+        content: Safe HTML, with formulas as TeX.
+
+    Returns:
+        Safe HTML. Formulas that cannot be converted are TeX still.
+    """
+    return _FORMULA_ELEMENT.sub(_typeset, content) if "runagent-math" in content else content
+
+
+def _typeset(match: re.Match[str]) -> str:
+    made = to_mathml(html.unescape(match[3]), block=match[2] == "[")
+    return match[0] if made is None else match[1] + made
 
 
 def _task_mark(box: str) -> str:

@@ -117,7 +117,7 @@ class Answer:
         """
         self.feed()
         finished = self._stream.blocks[self._known_blocks :]
-        parts = [*finished, self._stream.tail()]
+        parts = [markdown.typeset(html) for html in (*finished, self._stream.tail())]
         kept = os.path.commonprefix([self._known_tail, parts[0]])  # noqa: RUF071 - no paths
         steps_from = self._known_steps
         self._known_blocks += len(finished)
@@ -134,14 +134,18 @@ class Answer:
         """Finish the text; return the last delta, with how the answer ended."""
         self.feed()
         self._stream.finish()
-        revised = {str(position): html for position, html in self._stream.revised.items()}
+        revised = {
+            str(position): markdown.typeset(html) for position, html in self._stream.revised.items()
+        }
         return {**self.delta(), "revised": revised, "ending": self._ending()}
 
     def known(self) -> dict[str, Any]:
         """Return all that pages have been told."""
         return {
             "role": "agent",
-            "blocks": list(self._stream.blocks[: self._known_blocks]),
+            "blocks": [
+                markdown.typeset(html) for html in self._stream.blocks[: self._known_blocks]
+            ],
             "tail": self._known_tail,
             "steps": [step.shown() for step in self._steps[: self._known_steps]],
             **self._ending(),

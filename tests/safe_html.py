@@ -10,6 +10,25 @@ TAGS = {
     *("hr", "li", "ol", "p", "pre", "s", "span", "strong", "summary", "sup", "table", "tbody"),
     *("td", "th", "thead", "tr", "ul"),
 }
+MATHML = {
+    *(
+        "math",
+        "menclose",
+        "mfrac",
+        "mi",
+        "mn",
+        "mo",
+        "mover",
+        "mpadded",
+        "mphantom",
+        "mroot",
+        "mrow",
+    ),
+    *("mspace", "msqrt", "mstyle", "msub", "msubsup", "msup", "mtable", "mtd", "mtext", "mtr"),
+    *("munder", "munderover"),
+}
+"""Only in a formula."""
+HANDLES = re.compile(r"on.*|style|id|name|href|src|class|action.*|xlink.*|data.*", re.IGNORECASE)
 ATTRIBUTES = {
     "class": re.compile(r"(ra-[a-z]+|runagent-[a-z-]+( runagent-[a-z-]+)*)?"),
     "dir": re.compile("auto|ltr"),
@@ -50,7 +69,7 @@ def problems(content: str) -> list[str]:
         tag = match["tag"]
         if tag is None:
             found += _text_problems(match["text"], stack)
-        elif tag not in TAGS:
+        elif tag not in TAGS | (MATHML if _is_formula(stack) else set()):
             found.append(f"tag: {match[0]!r}")
         elif match["close"]:
             if not stack or stack.pop()[0] != tag:
@@ -71,9 +90,17 @@ def text_of(content: str) -> str:
     return html.unescape(re.sub(r"<[^>]*>", "", content))
 
 
+def _is_formula(stack: list[tuple[str, str]]) -> bool:
+    return any('class="runagent-math"' in attributes for _, attributes in stack)
+
+
 def _attribute_problems(tag: str, attributes: str) -> list[str]:
     found = []
     for name, value in _ATTRIBUTE.findall(attributes):
+        if tag in MATHML:
+            if HANDLES.fullmatch(name) or not re.fullmatch(r"[\w.+ -]*", value, re.ASCII):
+                found.append(f"attribute: {tag} {name}={value!r}")
+            continue
         pattern = ATTRIBUTES.get(name)
         if not pattern or not pattern.fullmatch(html.unescape(value)):
             found.append(f"attribute: {tag} {name}={value!r}")

@@ -318,6 +318,29 @@ for index in range(12_000):
     assert len(numbers) > 50
 
 
+def test_formulas_are_typeset(lab: Lab) -> None:
+    formulas = (
+        r"Since $x_i \sim \mathcal{N}(\mu, \sigma^2)$, the score is"
+        "\n\n"
+        r"$$z = \frac{x - \mu}{\sigma}$$"
+        "\n\n"
+        r"$$\begin{aligned} a &= \sqrt{b + c} \\ &= \sum_{i=1}^n \hat{y}_i \end{aligned}$$"
+    )
+    notebook = lab.open([f"w = AgentWidget('echo')\nw.ask({formulas!r}) and None\nw", AGENTS])
+    notebook.run(1).run(0)
+    chat = chat_in(notebook)
+    finished(chat)
+    notebook.screenshot("widget-formulas")
+    math = answer(chat).locator("math")
+    expect(math).to_have_count(3)
+    above, below = (math.locator(f"mfrac > :nth-child({n})").bounding_box() for n in (1, 2))
+    assert above is not None
+    assert below is not None
+    assert above["y"] + 5 < below["y"]
+    saved = notebook.save().cells[0].outputs[-1]["data"]["text/html"]
+    assert "\\frac{x - \\mu}{\\sigma}" in saved  # for viewers that typeset TeX
+
+
 @pytest.mark.parametrize("name", ["dark", "dark high contrast"])
 def test_themes(lab: Lab, name: str) -> None:
     notebook = lab.open(["w = AgentWidget('works')\nw.ask('How many?')\nw", AGENTS])

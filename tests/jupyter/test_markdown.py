@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safe_html import problems, text_of
 
+from runagent_jupyter._tex import _COMMANDS
 from runagent_jupyter.markdown import (
     TextStream,
     _cleaner,
@@ -22,6 +23,7 @@ from runagent_jupyter.markdown import (
     plain,
     render,
     strip_controls,
+    typeset,
     wrap,
 )
 
@@ -310,6 +312,65 @@ def test_money_and_variables_are_no_formulas(text: str) -> None:
     shown = render(text)
     assert "runagent-math" not in shown
     assert problems(shown) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "mathml"),
+    [
+        ("$x^2$", "<msup><mi>x</mi><mn>2</mn></msup>"),
+        ("a $$\\frac{1}{n}$$ b", '<math display="block">'),
+        ("$$\n\\begin{aligned}a &= b\\\\ c\\end{aligned}\n$$", "<mtr>"),
+        ("$\\text{if } \\alpha \\le \\hat{y}_i$", "<mo>≤</mo>"),
+        ('$\\text{<b>x</b> & "y"}$', "<mtext>&lt;b&gt;x&lt;/b&gt;&nbsp;&amp;"),
+    ],
+)
+def test_formulas_are_mathml_for_pages_without_a_typesetter(text: str, mathml: str) -> None:
+    shown = typeset(render(text))
+    assert mathml in shown
+    assert "\\" not in shown
+    assert problems(shown) == []
+
+
+@pytest.mark.parametrize(
+    "tex",
+    [
+        "\\frac{1}",
+        "\\ce{H2O}",
+        "\\begin{gathered}a\\\\b\\end{gathered}",
+        "\\operatorname{arg\\,max} x",
+        "\\begin{matrix}a",
+        "\\text{\\$x\\$}",
+        "x^a^b",
+        "a & b",
+        "\\sqrt" * 300,
+    ],
+)
+def test_formulas_that_cannot_be_mathml_stay_tex(tex: str) -> None:
+    shown = render(f"${tex}$")
+    assert "runagent-math" in shown
+    assert typeset(shown) == shown
+
+
+def mathml_problems(tex: str) -> list[str]:
+    shown = render(f"$${tex}$$")
+    made = typeset(shown)
+    return [] if made == shown else problems(made)
+
+
+def test_no_command_in_a_formula_brings_markup_along() -> None:
+    for command in sorted(_COMMANDS):
+        for arguments in ("{<b onclick='x'>&lt;\"}{<i>}", "[<b>]<x>_<y>^<z>"):
+            assert mathml_problems(f"\\{command}{arguments}") == []
+
+
+_WORDS = [*(f"\\{command}" for command in sorted(_COMMANDS)), *"{}{}[]_^&<>'\"|=+x1 "]
+_WORDS += ["\\\\", "\\begin{cases}", "\\end{cases}", "&lt;"]
+
+
+@given(st.lists(st.sampled_from(_WORDS), max_size=20))
+@settings(max_examples=300, deadline=None)
+def test_any_formula_is_harmless_as_mathml(words: list[str]) -> None:
+    assert mathml_problems("".join(words)) == []
 
 
 # --- JSON trees ---------------------------------------------------------------------------------
