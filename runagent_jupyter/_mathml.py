@@ -9,7 +9,6 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 import nh3
-from latex2mathml.converter import convert_to_element
 
 _TOKENS: Final = frozenset({"mi", "mn", "mo", "mtext"})
 _TAGS: Final = _TOKENS | {
@@ -54,6 +53,8 @@ def to_mathml(tex: str, *, block: bool) -> str | None:
     Returns:
         Safe HTML; `None` if the formula is better shown as TeX.
     """
+    from latex2mathml.converter import convert_to_element  # noqa: PLC0415  # loaded late
+
     # An environment that the converter knows by another name.
     known = tex.replace("{aligned}", "{split}")
     try:
