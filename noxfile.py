@@ -79,7 +79,7 @@ def tests(session: nox.Session) -> None:
     """Test everything but what needs a browser or the upstream package."""
     install(session)
     paths = ["tests", "--ignore=tests/browser", "--ignore=tests/upstream"]
-    parallel = ["--numprocesses=auto", "--dist=worksteal"]
+    parallel = parallel_with(2 * (os.cpu_count() or 1))  # many tests wait for a timeout
     if session.python != PYTHONS[-1]:
         parallel += ["-m", "not exhaustive"]
     session.run("pytest", *(session.posargs or [*parallel, *paths]))
@@ -89,7 +89,7 @@ def tests(session: nox.Session) -> None:
 def browser(session: nox.Session) -> None:
     """Test in a real JupyterLab in chromium."""
     install(session)
-    session.run("pytest", *(session.posargs or ["tests/browser"]))
+    session.run("pytest", *(session.posargs or [*parallel_with(2), "tests/browser"]))
 
 
 @nox.session
@@ -109,7 +109,7 @@ def screenshots(session: nox.Session) -> None:
 def upstream(session: nox.Session) -> None:
     """Test against the real server of the upstream package."""
     install(session)
-    session.run("pytest", *(session.posargs or ["--numprocesses=2", "tests/upstream"]))
+    session.run("pytest", *(session.posargs or [*parallel_with(2), "tests/upstream"]))
 
 
 @nox.session
@@ -128,6 +128,10 @@ def package(session: nox.Session) -> None:
     session.chdir(alone)
     checks = Path(__file__).with_name(".ci") / "check_package.py"
     session.run(python, "-I", checks, wheel, sdist, external=True)
+
+
+def parallel_with(workers: int) -> list[str]:
+    return [f"--numprocesses={workers}", "--dist=worksteal"]
 
 
 def has_code(directory: Path) -> bool:
