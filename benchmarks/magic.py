@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks.child import ROOT
 from benchmarks.measure import Limit, Run, Table, interleave
@@ -103,6 +105,7 @@ def tables(*, quick: bool) -> Iterator[Table]:
         tokens = run_all(cells(url, TOKENS), in_kernel, rounds)
         yield _table(TOKENS, "bytes on iopub", "MB", tokens, [Limit(OURS, 0.9)])
         yield _growth(url, rounds)
+        yield _stops(url, rounds)
         with page() as measure:
             seen = run_all(cells(url, IN_PAGE), measure, rounds)
         for what, most in (("first chunk", 150), ("last chunk", 300), ("longest gap", 200)):
@@ -149,8 +152,9 @@ def _growth(url: str, rounds: int) -> Table:
     return Table(f"{OURS}, without pause: CPU of the kernel", "s", samples, small, limits)
 
 
-def in_kernel(*cells: str) -> Measured:
-    """Run cells in a fresh kernel; return what the last one cost."""
+@contextlib.contextmanager
+def _kernel() -> Iterator[Any]:
+    """Start a kernel in which what is loaded once for all is loaded: it is no cost of a stream."""
     from support.kernel import running_kernel
 
     with (
@@ -158,8 +162,13 @@ def in_kernel(*cells: str) -> Measured:
         running_kernel(Path(root), environment=_SETTINGS) as kernel,
     ):
         kernel.execute("%load_ext runagent_jupyter\nimport ipywidgets").ok()
-        # What is loaded once for all is no cost of the stream.
         kernel.execute('%%runagent demo\n{"delay": 0}').ok()
+        yield kernel
+
+
+def in_kernel(*cells: str) -> Measured:
+    """Run cells in a fresh kernel; return what the last one cost."""
+    with _kernel() as kernel:
         *first, last = cells
         for cell in first:
             kernel.execute(cell, timeout=600).ok()
@@ -173,6 +182,29 @@ def in_kernel(*cells: str) -> Measured:
             / 1e6,
             "CPU of the kernel": kernel.cpu_seconds() - before,
         }
+
+
+def _stops(url: str, rounds: int) -> Table:
+    """Return how long an interrupted cell goes on."""
+
+    def stop(prose: Prose, shown: str) -> float:
+        with _kernel() as kernel:
+            cell = kernel.submit(cells(url, prose)[OURS])
+            cell.wait_for_output(shown)
+            time.sleep(1)
+            began = time.perf_counter()
+            kernel.interrupt()
+            cell.wait()
+            return time.perf_counter() - began
+
+    flowing, silent = "while chunks come", "before the first chunk"
+    candidates: dict[str, Run] = {
+        flowing: lambda: stop(PACED, "BEGIN"),
+        silent: lambda: stop(replace(PACED, thinking=60), "waiting"),
+    }
+    samples = interleave(candidates, rounds, warm_up=0)
+    limits = [Limit(flowing, 0.5), Limit(silent, 0.5)]
+    return Table(f"{OURS}: from the interrupt to the cell's end", "s", samples, flowing, limits)
 
 
 @contextlib.contextmanager

@@ -341,13 +341,22 @@ class _LoopConnections:
                 raise httpx2.PoolTimeout("no free connection")
         else:
             await self._slots.acquire()
-        # The first that has one: the next call then finds a connection that is open already.
-        group = next((group for group in self._groups if group.free), None)
-        if group is None:
-            size = min(GROUP_SIZE, self._options.pool_size - GROUP_SIZE * len(self._groups))
-            group = _Group(self._options.new_async_client(size, self._cookies), size)
-            self._groups.append(group)
+        try:
+            group = self._group()
+        except BaseException:
+            self._slots.release()
+            raise
         group.free -= 1
+        return group
+
+    def _group(self) -> _Group:
+        """Return the first group with a free connection: it may have one that is open already."""
+        for group in self._groups:
+            if group.free:
+                return group
+        size = min(GROUP_SIZE, self._options.pool_size - GROUP_SIZE * len(self._groups))
+        group = _Group(self._options.new_async_client(size, self._cookies), size)
+        self._groups.append(group)
         return group
 
     def release(self, group: _Group) -> None:

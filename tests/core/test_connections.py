@@ -671,6 +671,21 @@ def test_a_proxy_in_the_environment_must_be_one(mode: str, monkeypatch: pytest.M
     assert "proxy" in str(outcome.error)
 
 
+def test_a_call_that_cannot_connect_gives_its_connection_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "nonsense://localhost")
+
+    async def main() -> None:
+        url = "http://agents.example"
+        async with AsyncRunAgentClient("a", "", url, 5, connection_pool_size=1) as client:
+            for _ in range(2):
+                with pytest.raises(ValidationError, match="proxy"):
+                    await client.run_generic({})
+
+    asyncio.run(main())
+
+
 # One's own httpx2 client
 
 
