@@ -7,9 +7,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runagent import RunAgentClient, RunAgentError, RunResult, Stream, StreamEvent
+from runagent_jupyter import steps
 from runagent_jupyter.reply import Reply
 
 if TYPE_CHECKING:
@@ -123,9 +124,7 @@ class Call:
             try:
                 self._wait_for(read, inbox)
             finally:
-                chunks = [event.value for event in reply.events if event.kind == "chunk"]
-                only_object = len(chunks) == 1 and not isinstance(chunks[0], str)
-                reply.value = chunks[0] if only_object else stream.text
+                reply.value = _answer(reply.events)
                 reply.usage, reply.execution_time = stream.usage, stream.execution_time
                 reply.request_id = stream.request_id
 
@@ -165,8 +164,22 @@ class Call:
 
     def _take(self, event: StreamEvent) -> None:
         self._reply.events.append(event)
-        if event.text:
-            self._show.add(event.text)
+        if event.kind in steps.ENDS:
+            return
+        text = steps.text_of(event)
+        if text is None:
+            self._show.step(event)
+        elif text:
+            self._show.add(text)
+
+
+def _answer(events: list[StreamEvent]) -> Any:
+    """Return what a stream answered: its text, or the objects if there is no text among them."""
+    chunks = [event for event in events if event.kind == "chunk" and event.value is not None]
+    if len(chunks) == 1:
+        return chunks[0].value
+    texts = [text for text in map(steps.text_of, chunks) if text is not None]
+    return "".join(texts) if texts or not chunks else [event.value for event in chunks]
 
 
 class Job:

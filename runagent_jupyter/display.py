@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from IPython.display import clear_output, display, update_display
 
-from runagent_jupyter import markdown
+from runagent import StreamEvent
+from runagent_jupyter import markdown, steps
 from runagent_jupyter.reply import Reply, obvious_text
 
 FIRST_INTERVAL = 0.1
@@ -48,6 +49,9 @@ class Display(Protocol):
     def add(self, text: str) -> None:
         """Take the next piece of text."""
 
+    def step(self, event: StreamEvent) -> None:
+        """Take what the agent says besides its answer."""
+
     def tick(self) -> None:
         """Show what is due; called about ten times a second."""
 
@@ -65,9 +69,15 @@ def bundle(reply: Reply, body: str | None = None) -> dict[str, str]:
     body = _body(reply) if body is None else body
     body = body.replace(markdown.CODE_HEAD, markdown.CODE_HEAD + _COPY)
     return {
-        "text/html": markdown.wrap(body + _notes(reply)),
-        "text/plain": markdown.strip_controls(reply.text) + _plain_notes(reply),
+        "text/html": markdown.wrap(steps.folded(_steps(reply)) + body + _notes(reply)),
+        "text/plain": "".join(f"[{step.title}]\n" for step in _steps(reply))
+        + markdown.strip_controls(reply.text)
+        + _plain_notes(reply),
     }
+
+
+def _steps(reply: Reply) -> list[steps.Step]:
+    return steps.steps_of(reply.events, with_chunks=isinstance(reply.value, str))
 
 
 def _body(reply: Reply) -> str:
@@ -151,6 +161,7 @@ class NotebookDisplay:
         self._finished: list[str] = []  # of the current output
         self._size = 0
         self._characters = 0
+        self._steps: list[steps.Step] = []
         self._started = self._painted = time.monotonic()
         self._interval = 0.0
         self._id = ""
@@ -171,6 +182,11 @@ class NotebookDisplay:
             return
         for block in self._stream.feed(text):
             self._finish(block)
+
+    def step(self, event: StreamEvent) -> None:
+        """Take what the agent says besides its answer: the status line has the last of it."""
+        steps.take(event, self._steps)
+        self._is_dirty = True
 
     def _finish(self, block: str) -> None:
         self._finished.append(block)
@@ -195,8 +211,10 @@ class NotebookDisplay:
 
     def _status(self) -> str:
         elapsed = time.monotonic() - self._started
-        seen = f" · {self._characters:,} characters" if self._characters else " · waiting"
-        return _status_line(f"{self._agent_id} · {elapsed:.0f} s{seen}")
+        seen = [f"{self._characters:,} characters"] if self._characters else []
+        seen += [steps.summary(self._steps)] if self._steps else []
+        facts = [self._agent_id, f"{elapsed:.0f} s", *(seen or ["waiting"])]
+        return _status_line(" · ".join(facts))
 
     def _paint(self, html: str) -> None:
         data = {"text/html": markdown.wrap(html, styled=not self._owns_cell)}
@@ -234,10 +252,24 @@ class TerminalDisplay:
         self._size = shutil.get_terminal_size()
         self._stream = markdown.TextStream()
         self._shown: list[str] = []
+        self._steps: list[steps.Step] = []
 
     def add(self, text: str) -> None:
         """Write the next piece of text."""
+        self._write_steps(len(self._steps))
         self._write(self._stream.feed(text))
+
+    def step(self, event: StreamEvent) -> None:
+        """Write what the agent says besides its answer on lines of its own."""
+        steps.take(event, self._steps)
+        self._write_steps(len(self._steps) - 1)  # the last one may go on
+
+    def _write_steps(self, count: int) -> None:
+        for step in self._steps[:count]:
+            is_within_line = self._shown and not self._shown[-1].endswith("\n")
+            self._write(("\n" if is_within_line else "") + f"[{step.title}]\n")
+            self._rendered = False  # the answer does not stand alone
+        del self._steps[:count]
 
     def _write(self, text: str) -> None:
         if text:
@@ -251,10 +283,12 @@ class TerminalDisplay:
     def end(self, reply: Reply) -> None:
         """Render the text, if that is possible, and end the line."""
         self._write(self._stream.finish())
-        if not self._shown:
+        is_text = isinstance(reply.value, str)
+        if is_text:
+            self._write_steps(len(self._steps))
+        if not is_text or not self._shown:
             self._write(markdown.strip_controls(reply.text))
-        is_text = isinstance(reply.value, str) and not reply.stopped and reply.error is None
-        if self._rendered and is_text:
+        if self._rendered and is_text and not reply.stopped and reply.error is None:
             self._render("".join(self._shown))
         self._write(_plain_notes(reply))
         if self._shown and not self._shown[-1].endswith("\n"):
@@ -298,6 +332,9 @@ class NoDisplay:
     """Shows nothing."""
 
     def add(self, text: str) -> None:
+        """Do nothing."""
+
+    def step(self, event: StreamEvent) -> None:
         """Do nothing."""
 
     def tick(self) -> None:

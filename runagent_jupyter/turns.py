@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os.path
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from runagent import AuthenticationError, RunAgentError, StreamEvent
-from runagent_jupyter import markdown
+from runagent_jupyter import markdown, steps
 from runagent_jupyter.failure import summary
-
-_TEXT_TYPES: Final = frozenset(
-    """answer chunk content content_block_delta delta message output response text text_delta
-    token""".split()  # noqa: SIM905 - a table of words
-)
-"""What agents call a chunk that is a piece of their answer, and no step on the way to it."""
-
-_KIND: Final = ("type", "kind", "event")
-_NAME: Final = ("name", "tool", "tool_name", "function", "title", "step", "stage", "node")
-_MESSAGE: Final = ("message", "content", "delta", "text", "status", "detail")
-_WORDS: Final = ("content", "delta", "text")
-_PROGRESS: Final = ("progress", "percent", "percentage")
-_TITLE: Final = 200
-"""Characters of a step's title; the rest is in its details."""
-
-_THOUGHT: Final = 2_000
-"""Characters after which a thought goes on in a new step: a growing one is sent again and again."""
 
 
 @dataclass
@@ -76,7 +58,7 @@ class Answer:
         self.turn = turn
         self._stream = markdown.MarkdownStream()
         self._unfed: list[str] = []  # text that is not rendered yet
-        self._steps: list[_Step] = []
+        self._steps: list[steps.Step] = []
         # What pages know.
         self._known_blocks = 0
         self._known_steps = 0
@@ -86,22 +68,14 @@ class Answer:
         """Add an event of the stream: a piece of text, or a step on the way to it."""
         turn = self.turn
         turn.events.append(event)
-        if event.kind in ("start", "done"):
+        if event.kind in steps.ENDS:
             return
-        text = _text(event)
+        text = steps.text_of(event)
         if text is None:
-            self._add_step(event)
+            self._known_steps = min(self._known_steps, steps.take(event, self._steps))
         else:
             turn.text += text
             self._unfed.append(text)
-
-    def _add_step(self, event: StreamEvent) -> None:
-        step = _Step.of(event)
-        if self._steps and self._steps[-1].continued_by(step):
-            self._steps[-1].continue_with(step)
-            self._known_steps = min(self._known_steps, len(self._steps) - 1)
-        else:
-            self._steps.append(step)
 
     def feed(self) -> None:
         """Render what has been finished of the text, once and for all."""
@@ -154,13 +128,12 @@ class Answer:
     def html(self) -> str:
         """Return the answer as HTML that stands alone in `markdown.wrap`."""
         self.feed()
-        steps = "".join(step.html() for step in self._steps)
         ending = self._ending()
         notes = [ending["facts"], *ending["error"].splitlines()]
         lines = "".join(
             f'<div class="runagent-status">{markdown.escape(line)}</div>' for line in notes if line
         )
-        return steps + self._stream.html() + lines
+        return steps.folded(self._steps) + self._stream.html() + lines
 
     def _ending(self) -> dict[str, Any]:
         turn = self.turn
@@ -179,78 +152,6 @@ class Answer:
         }
 
 
-@dataclass
-class _Step:
-    """Something an agent did on the way to its answer: a tool call, a log line, progress."""
-
-    kind: str
-    name: str
-    message: str
-    value: Any
-    is_progress: bool = False
-
-    @classmethod
-    def of(cls, event: StreamEvent) -> _Step:
-        value = event.value
-        facts = value if isinstance(value, dict) else {}
-        kind = "" if event.kind == "chunk" else event.kind
-        done = next((facts[key] for key in _PROGRESS if _is_number(facts.get(key))), None)
-        message = _first(facts, _MESSAGE)
-        if done is not None:
-            message = " · ".join(filter(None, (_progress(done, facts), message)))
-        elif not facts:
-            message = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        return cls(
-            kind=_first(facts, _KIND) or kind,
-            name=_first(facts, _NAME),
-            message=message,
-            value=value,
-            is_progress=done is not None,
-        )
-
-    def continued_by(self, step: _Step) -> bool:
-        """Whether a step is more of this one: newer progress, or the next words of a thought."""
-        if (self.kind, self.name) != (step.kind, step.name):
-            return False
-        if self.is_progress and step.is_progress:
-            return True
-        return self._is_thought and step._is_thought and len(self.message) < _THOUGHT
-
-    @property
-    def _is_thought(self) -> bool:
-        """Whether there is nothing in it but a piece of text."""
-        value = self.value
-        return isinstance(value, dict) and _says(value) and value.keys() <= {*_KIND, *_WORDS}
-
-    def continue_with(self, step: _Step) -> None:
-        """Take the place of newer progress, or the next words."""
-        self.message = step.message if step.is_progress else self.message + step.message
-        self.value = step.value
-
-    def shown(self) -> dict[str, str]:
-        """Return its title as text, and its details as HTML."""
-        if self._is_thought:
-            details = markdown.plain(self.message)
-        elif isinstance(self.value, dict | list):
-            details = markdown.json_tree(self.value)
-        else:
-            details = ""
-        return {"title": self._title(), "html": details}
-
-    def html(self) -> str:
-        shown = self.shown()
-        return (
-            f'<details class="runagent-step"><summary>{markdown.escape(shown["title"])}</summary>'
-            f"{shown['html']}</details>"
-        )
-
-    def _title(self) -> str:
-        message = " ".join(self.message[: 4 * _TITLE].split())
-        words = (self.kind.replace("_", " "), self.name, message)
-        title = markdown.strip_controls(" · ".join(word for word in words if word)) or "step"
-        return title if len(title) <= _TITLE else f"{title[:_TITLE]}…"
-
-
 def describe(error: Exception | None) -> str:
     """Return what went wrong and what to do, as text for a page; empty for `None`."""
     if error is None:
@@ -259,37 +160,3 @@ def describe(error: Exception | None) -> str:
         way_on = "With another key: w.client = AsyncRunAgentClient(…), w being this chat; Retry."
         return f"{summary(error)}\n{way_on}"
     return summary(error)
-
-
-def _text(event: StreamEvent) -> str | None:
-    """Return the text that an event adds to the answer, `None` if it is a step."""
-    value = event.value
-    if event.kind != "chunk" or isinstance(value, list):
-        return None
-    if not isinstance(value, dict):
-        return event.text or ""
-    kind = _first(value, _KIND)
-    if kind and kind.lower() not in _TEXT_TYPES:
-        return None
-    return event.text if _says(value) else None
-
-
-def _says(facts: dict[str, Any]) -> bool:
-    """Whether there is a piece of text in it."""
-    return any(isinstance(facts.get(name), str) for name in _WORDS)
-
-
-def _first(facts: dict[str, Any], names: tuple[str, ...]) -> str:
-    return next((facts[name] for name in names if isinstance(facts.get(name), str)), "")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _progress(done: float, facts: dict[str, Any]) -> str:
-    total = facts.get("total")
-    if _is_number(total):
-        return f"{done:g} of {total:g}"
-    is_share = "progress" in facts and 0 <= done <= 1
-    return f"{done:.0%}" if is_share else f"{done:g} %"

@@ -133,6 +133,49 @@ def test_tokens_are_folded_away_below_the_answer(kernel: Kernel) -> None:
     assert kernel.value("reply.usage") == used
 
 
+STEPS = """
+from runagent.local import agent
+
+@agent("works")
+async def works(query: str, **_):
+    yield {"type": "thinking", "content": "Let me "}
+    yield {"type": "thinking", "content": "see."}
+    yield {"type": "tool_call", "name": "search", "args": {"q": "<b>x</b>"}}
+    yield "The "
+    yield {"progress": 0.5, "message": "reading"}
+    yield {"progress": 1.0, "message": "reading"}
+    yield {"type": "text", "content": "answer"}
+
+@agent("rows")
+def rows(query: str, **_):
+    yield {"a": 1}
+    yield {"a": 2}
+"""
+
+
+def test_what_is_no_text_is_folded_above_the_answer(kernel: Kernel) -> None:
+    kernel.execute(STEPS).ok()
+    cell = kernel.execute("%%runagent works --out reply\nhi").ok()
+    (output,) = cell.outputs
+    steps, _, answer = output["data"]["text/html"].partition('<p dir="auto">')
+    assert "<summary>3 steps · 100% · reading</summary>" in steps
+    assert "<summary>thinking · Let me see.</summary>" in steps
+    assert "&lt;b&gt;x&lt;/b&gt;" in steps
+    assert answer.startswith("The answer</p>")
+    assert output["data"]["text/plain"] == (
+        "[thinking · Let me see.]\n[tool call · search]\n[100% · reading]\nThe answer"
+    )
+    assert kernel.value("(reply.text, len(reply.events))") == ["The answer", 9]
+
+
+def test_objects_alone_are_the_answer(kernel: Kernel) -> None:
+    kernel.execute(STEPS).ok()
+    cell = kernel.execute("%%runagent rows --out reply\nhi").ok()
+    assert "runagent-steps" not in cell.outputs[0]["data"]["text/html"].partition("</style>")[2]
+    assert "2 items" in cell.outputs[0]["data"]["text/html"]
+    assert kernel.value("reply.value") == [{"a": 1}, {"a": 2}]
+
+
 def test_what_an_agent_writes_cannot_run(kernel: Kernel) -> None:
     cell = kernel.execute("%%runagent evil\nx").ok()
     pages = [

@@ -36,6 +36,17 @@ def goes_on(query: str):
     for number in range(80):
         yield f"- **line {number}**\n"
 
+@agent("works")
+def works(query: str):
+    yield {"type": "tool_call", "name": "search", "args": [1]}
+    yield "The "
+    yield {"type": "log", "message": "\x1b[2J3 rows"}
+    yield "answer"
+
+@agent("counts")
+def counts(query: str):
+    return {"rows": 3}
+
 @agent("beams")
 def beams(query: str):
     yield "**bold** \U0001f600"
@@ -53,6 +64,19 @@ def test_text_streams_and_steers_nothing(terminal: TerminalIPython) -> None:
         assert steering not in shown
     assert "red " in shown
     assert "link" in shown
+
+
+def test_steps_have_lines_of_their_own(terminal: TerminalIPython) -> None:
+    terminal.run("%load_ext runagent_jupyter")
+    terminal.run(AGENTS)
+    shown = terminal.run("%%runagent works\nhi")
+    assert "[tool call · search]\nThe \n[log · " in shown.replace("\r", "")
+    assert "3 rows]\nanswer\n" in shown.replace("\r", "")
+    assert "\x1b[2J3 rows" not in terminal.output
+    assert terminal.run("print(_.text)").count("The answer") == 1
+    shown = terminal.run("%%runagent counts\nhi")
+    assert '"rows": 3' in shown
+    assert "[" not in shown.partition("hi")[2].partition("{")[0]
 
 
 def screen_of(terminal: TerminalIPython) -> str:

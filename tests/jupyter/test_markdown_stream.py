@@ -460,4 +460,4 @@ def test_work_grows_with_the_text_and_not_with_its_square(name: str) -> None:
         return calls_of(lambda: shown_by(parts))
 
     # Twice the text: at most three times the work, where its square would be four times.
-    assert work(40_000) < 3 * work(20_000) + 10_000
+    assert work(80_000) < 3 * work(40_000) + 10_000

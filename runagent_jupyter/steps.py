@@ -1,0 +1,190 @@
+"""What an agent says besides its answer: tool calls, log lines, progress, thoughts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from runagent import StreamEvent
+from runagent_jupyter import markdown
+
+ENDS: Final = frozenset({"start", "done"})
+"""Events that begin and end a stream, and say nothing of the answer."""
+
+_TEXT_TYPES: Final = frozenset(
+    """answer chunk content content_block_delta delta message output response text text_delta
+    token""".split()  # noqa: SIM905 - a table of words
+)
+"""What agents call a chunk that is a piece of their answer, and no step on the way to it."""
+
+_KIND: Final = ("type", "kind", "event")
+_NAME: Final = ("name", "tool", "tool_name", "function", "title", "step", "stage", "node")
+_MESSAGE: Final = ("message", "content", "delta", "text", "status", "detail")
+_WORDS: Final = ("content", "delta", "text")
+_PROGRESS: Final = ("progress", "percent", "percentage")
+_TITLE: Final = 200
+"""Characters of a step's title; the rest is in its details."""
+
+_SHOWN: Final = 500
+"""Steps that are folded into one line; of more of them, it says how many."""
+
+_THOUGHT: Final = 2_000
+"""Characters after which a thought goes on in a new step: a growing one is sent again and again."""
+
+
+def text_of(event: StreamEvent) -> str | None:
+    """Return the text that an event adds to the answer, `None` if it is a step."""
+    value = event.value
+    if event.kind != "chunk" or isinstance(value, list):
+        return None
+    if not isinstance(value, dict):
+        return event.text or ""
+    kind = _first(value, _KIND)
+    if kind and kind.lower() not in _TEXT_TYPES:
+        return None
+    return event.text if _says(value) else None
+
+
+def take(event: StreamEvent, steps: list[Step]) -> int:
+    """Add a step to those before it, or let it continue the last one.
+
+    Returns:
+        The position of the step that changed or is new.
+    """
+    step = Step.of(event)
+    if steps and steps[-1].continued_by(step):
+        steps[-1].continue_with(step)
+    else:
+        steps.append(step)
+    return len(steps) - 1
+
+
+def steps_of(events: Iterable[StreamEvent], *, with_chunks: bool = True) -> list[Step]:
+    """Return the steps among the events of a stream.
+
+    Args:
+        events: The events.
+        with_chunks: Whether chunks that are no text are steps, and not the answer.
+    """
+    steps: list[Step] = []
+    for event in events:
+        is_chunk = event.kind == "chunk"
+        if event.kind not in ENDS and text_of(event) is None and (with_chunks or not is_chunk):
+            take(event, steps)
+    return steps
+
+
+def summary(steps: list[Step]) -> str:
+    """Return how many there are, and the title of the last one, as text."""
+    return f"{len(steps):,} step{'' if len(steps) == 1 else 's'} · {steps[-1].title}"
+
+
+def folded(steps: list[Step]) -> str:
+    """Return steps folded into one line, as HTML that stands in `markdown.wrap`."""
+    if not steps:
+        return ""
+    left_out = len(steps) - _SHOWN
+    more = f'<div class="runagent-step">… {left_out:,} more</div>' if left_out > 0 else ""
+    return (
+        f'<details class="runagent-steps"><summary>{markdown.escape(summary(steps))}</summary>'
+        f"{''.join(step.html() for step in steps[:_SHOWN])}{more}</details>"
+    )
+
+
+@dataclass
+class Step:
+    """Something an agent did on the way to its answer: a tool call, a log line, progress."""
+
+    kind: str
+    name: str
+    message: str
+    value: Any
+    is_progress: bool = False
+
+    @classmethod
+    def of(cls, event: StreamEvent) -> Step:
+        """Return what an event says, in the words that agents usually choose."""
+        value = event.value
+        facts = value if isinstance(value, dict) else {}
+        kind = "" if event.kind == "chunk" else event.kind
+        done = next((facts[key] for key in _PROGRESS if _is_number(facts.get(key))), None)
+        message = _first(facts, _MESSAGE)
+        if done is not None:
+            message = " · ".join(filter(None, (_progress(done, facts), message)))
+        elif not facts:
+            message = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return cls(
+            kind=_first(facts, _KIND) or kind,
+            name=_first(facts, _NAME),
+            message=message,
+            value=value,
+            is_progress=done is not None,
+        )
+
+    def continued_by(self, step: Step) -> bool:
+        """Whether a step is more of this one: newer progress, or the next words of a thought."""
+        if (self.kind, self.name) != (step.kind, step.name):
+            return False
+        if self.is_progress and step.is_progress:
+            return True
+        return self._is_thought and step._is_thought and len(self.message) < _THOUGHT
+
+    @property
+    def _is_thought(self) -> bool:
+        """Whether there is nothing in it but a piece of text."""
+        value = self.value
+        return isinstance(value, dict) and _says(value) and value.keys() <= {*_KIND, *_WORDS}
+
+    def continue_with(self, step: Step) -> None:
+        """Take the place of newer progress, or the next words."""
+        self.message = step.message if step.is_progress else self.message + step.message
+        self.value = step.value
+
+    def shown(self) -> dict[str, str]:
+        """Return its title as text, and its details as HTML."""
+        if self._is_thought:
+            details = markdown.plain(self.message)
+        elif isinstance(self.value, dict | list):
+            details = markdown.json_tree(self.value)
+        else:
+            details = ""
+        return {"title": self.title, "html": details}
+
+    def html(self) -> str:
+        """Return it folded, as HTML that stands in `markdown.wrap`."""
+        shown = self.shown()
+        return (
+            f'<details class="runagent-step"><summary>{markdown.escape(shown["title"])}</summary>'
+            f"{shown['html']}</details>"
+        )
+
+    @property
+    def title(self) -> str:
+        """What it is, in one line of text."""
+        message = " ".join(self.message[: 4 * _TITLE].split())
+        words = (self.kind.replace("_", " "), self.name, message)
+        title = markdown.strip_controls(" · ".join(word for word in words if word)) or "step"
+        return title if len(title) <= _TITLE else f"{title[:_TITLE]}…"
+
+
+def _says(facts: dict[str, Any]) -> bool:
+    """Whether there is a piece of text in it."""
+    return any(isinstance(facts.get(name), str) for name in _WORDS)
+
+
+def _first(facts: dict[str, Any], names: tuple[str, ...]) -> str:
+    return next((facts[name] for name in names if isinstance(facts.get(name), str)), "")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _progress(done: float, facts: dict[str, Any]) -> str:
+    total = facts.get("total")
+    if _is_number(total):
+        return f"{done:g} of {total:g}"
+    is_share = "progress" in facts and 0 <= done <= 1
+    return f"{done:.0%}" if is_share else f"{done:g} %"
