@@ -81,6 +81,7 @@ class Call(Interruptible):
         )
         self._started = self._sent = 0.0
         self._answered = False
+        self._received: dict[str, str] = {}
 
     def switch(self, wire: Wire) -> None:
         """Go on over another wire: what was sent over the first one did not reach the agent."""
@@ -192,6 +193,8 @@ class Call(Interruptible):
     def answered(self, response: httpx2.Response) -> bool:
         """Take note of an answer's status and headers; return whether it is a good one."""
         self._answered = True
+        # With names in lower case, and quick to look up.
+        self._received = dict(response.headers.items())
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug(
                 "%s %s: %d in %.3f s (attempt %d, request %s)",
@@ -200,10 +203,10 @@ class Call(Interruptible):
                 response.status_code,
                 time.monotonic() - self._sent,
                 self.attempts,
-                _without(response.headers.get("x-request-id", "unknown"), self._settings.api_key),
+                _without(self._received.get("x-request-id", "unknown"), self._settings.api_key),
             )
         return self.wire.accepts(
-            self._outgoing, response.status_code, response.headers, streams=self.streams
+            self._outgoing, response.status_code, self._received, streams=self.streams
         )
 
     def result(self, response: httpx2.Response, body: bytes) -> RunResult:
@@ -212,8 +215,7 @@ class Call(Interruptible):
         Raises:
             RunAgentError: It is not an answer after all.
         """
-        headers = dict(response.headers.items())  # with names in lower case, and quick to look up
-        result = self.wire.answer(response.status_code, headers, body)
+        result = self.wire.answer(response.status_code, self._received, body)
         # It is new, and not yet anybody's: a copy of it would cost more than reading it.
         object.__setattr__(result, "attempts", self.attempts)
         object.__setattr__(result, "elapsed", time.monotonic() - self._started)
@@ -221,7 +223,7 @@ class Call(Interruptible):
 
     def refusal(self, response: httpx2.Response, body: bytes) -> errors.RunAgentError:
         """Return the exception for an answer that is not a good one."""
-        status, headers = response.status_code, response.headers
+        status, headers = response.status_code, self._received
         if 300 <= status < 400:  # noqa: PLR2004
             return errors.RunAgentError(
                 f"{self._outgoing.url} answered with a redirect to {headers.get('location')!r}.",

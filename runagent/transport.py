@@ -215,7 +215,7 @@ class AsyncConnections:
         if own is not None:
             assert isinstance(own, httpx2.AsyncClient)
             _use_own_backends(own)
-            return _Lent(own)
+            return contextlib.nullcontext(own)  # it waits for a connection by itself
         loop = asyncio.get_running_loop()
         with self._lock:
             entry = self._by_loop.get(loop)
@@ -239,19 +239,6 @@ class AsyncConnections:
                 loop.call_soon_threadsafe(entry.close_soon)
         if own is not None:
             await own.aclose()
-
-
-class _Lent:
-    """The user's own client: it waits for a free connection by itself."""
-
-    def __init__(self, http: httpx2.AsyncClient) -> None:
-        self._http = http
-
-    async def __aenter__(self) -> httpx2.AsyncClient:
-        return self._http
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        pass
 
 
 class _Lease:
