@@ -68,16 +68,13 @@ def bundle(reply: Reply, body: str | None = None) -> dict[str, str]:
     """
     body = _body(reply) if body is None else body
     body = body.replace(markdown.CODE_HEAD, markdown.CODE_HEAD + _COPY)
+    found = steps.steps_of(reply.events, with_chunks=isinstance(reply.value, str))
     return {
-        "text/html": markdown.wrap(steps.folded(_steps(reply)) + body + _notes(reply)),
-        "text/plain": "".join(f"[{step.title}]\n" for step in _steps(reply))
+        "text/html": markdown.wrap(steps.folded(found) + body + _notes(reply)),
+        "text/plain": steps.lines(found)
         + markdown.strip_controls(reply.text)
         + _plain_notes(reply),
     }
-
-
-def _steps(reply: Reply) -> list[steps.Step]:
-    return steps.steps_of(reply.events, with_chunks=isinstance(reply.value, str))
 
 
 def _body(reply: Reply) -> str:

@@ -22,7 +22,7 @@ class Reply:
     Attributes:
         agent_id: The agent.
         input_data: What was sent.
-        value: The answer: a string, or the object the agent answered with.
+        value: The answer: a string, or the object the agent answered with, or a list of them.
         format: How it is shown: `"markdown"`, `"text"`, `"json"` or `"code"`.
         events: The events of the stream, in order.
         usage: Token counts by name, empty if the server sent none.

@@ -85,12 +85,21 @@ def folded(steps: list[Step]) -> str:
     """Return steps folded into one line, as HTML that stands in `markdown.wrap`."""
     if not steps:
         return ""
-    left_out = len(steps) - _SHOWN
-    more = f'<div class="runagent-step">… {left_out:,} more</div>' if left_out > 0 else ""
     return (
         f'<details class="runagent-steps"><summary>{markdown.escape(summary(steps))}</summary>'
-        f"{''.join(step.html() for step in steps[:_SHOWN])}{more}</details>"
+        f"{''.join(step.html() for step in steps[:_SHOWN])}"
+        f'<div class="runagent-step">{_left_out(steps)}</div></details>'
     )
+
+
+def lines(steps: list[Step]) -> str:
+    """Return the titles of steps as lines of text."""
+    titles = [step.title for step in steps[:_SHOWN]]
+    return "".join(f"[{title}]\n" for title in (*titles, _left_out(steps)) if title)
+
+
+def _left_out(steps: list[Step]) -> str:
+    return f"… {len(steps) - _SHOWN:,} more" if len(steps) > _SHOWN else ""
 
 
 @dataclass

@@ -146,6 +146,12 @@ async def works(query: str, **_):
     yield {"progress": 1.0, "message": "reading"}
     yield {"type": "text", "content": "answer"}
 
+@agent("busy")
+def busy(query: str, **_):
+    for number in range(700):
+        yield {"type": "log", "name": f"line {number}"}
+    yield "done"
+
 @agent("rows")
 def rows(query: str, **_):
     yield {"a": 1}
@@ -166,6 +172,17 @@ def test_what_is_no_text_is_folded_above_the_answer(kernel: Kernel) -> None:
         "[thinking · Let me see.]\n[tool call · search]\n[100% · reading]\nThe answer"
     )
     assert kernel.value("(reply.text, len(reply.events))") == ["The answer", 9]
+
+
+def test_of_very_many_steps_it_says_how_many(kernel: Kernel) -> None:
+    kernel.execute(STEPS).ok()
+    cell = kernel.execute("%%runagent busy --out reply\nhi").ok()
+    data = cell.outputs[0]["data"]
+    assert "700 steps · log · line 699" in data["text/html"]
+    assert data["text/html"].count("<summary>log · line") == 500
+    assert "… 200 more" in data["text/html"]
+    assert data["text/plain"].endswith("[log · line 499]\n[… 200 more]\ndone")
+    assert kernel.value("len(reply.events)") == 703
 
 
 def test_objects_alone_are_the_answer(kernel: Kernel) -> None:
