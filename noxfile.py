@@ -109,7 +109,7 @@ def screenshots(session: nox.Session) -> None:
 def upstream(session: nox.Session) -> None:
     """Test against the real server of the upstream package."""
     install(session)
-    session.run("pytest", *(session.posargs or [*parallel_with(2), "tests/upstream"]))
+    session.run("pytest", *(session.posargs or [*parallel_with(4), "tests/upstream"]))
 
 
 @nox.session
