@@ -85,11 +85,11 @@ def folded(steps: list[Step]) -> str:
     """Return steps folded into one line, as HTML that stands in `markdown.wrap`."""
     if not steps:
         return ""
-    return (
-        f'<details class="runagent-steps"><summary>{markdown.escape(summary(steps))}</summary>'
-        f"{''.join(step.html() for step in steps[:_SHOWN])}"
-        f'<div class="runagent-step">{_left_out(steps)}</div></details>'
-    )
+    shown = "".join(step.html() for step in steps[:_SHOWN])
+    if more := _left_out(steps):
+        shown += f'<div class="runagent-step">{more}</div>'
+    head = f"<summary>{markdown.escape(summary(steps))}</summary>"
+    return f'<details class="runagent-steps">{head}{shown}</details>'
 
 
 def lines(steps: list[Step]) -> str:
