@@ -108,7 +108,7 @@ class Entrypoint:
 
 def number(value: object) -> float | None:
     """Return what a server sent as a finite number, `None` if it is none."""
-    if value is None or isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
         found = float(value)

@@ -164,8 +164,6 @@ class Call:
 
     def _take(self, event: StreamEvent) -> None:
         self._reply.events.append(event)
-        if event.kind in steps.ENDS:
-            return
         text = steps.text_of(event)
         if text is None:
             self._show.step(event)

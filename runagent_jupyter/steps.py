@@ -10,7 +10,7 @@ from typing import Any, Final
 from runagent import StreamEvent
 from runagent_jupyter import markdown
 
-ENDS: Final = frozenset({"start", "done"})
+_ENDS: Final = frozenset({"start", "done"})
 """Events that begin and end a stream, and say nothing of the answer."""
 
 _TEXT_TYPES: Final = frozenset(
@@ -36,6 +36,8 @@ _THOUGHT: Final = 2_000
 
 def text_of(event: StreamEvent) -> str | None:
     """Return the text that an event adds to the answer, `None` if it is a step."""
+    if event.kind in _ENDS:
+        return ""
     value = event.value
     if event.kind != "chunk" or isinstance(value, list):
         return None
@@ -70,8 +72,7 @@ def steps_of(events: Iterable[StreamEvent], *, with_chunks: bool = True) -> list
     """
     steps: list[Step] = []
     for event in events:
-        is_chunk = event.kind == "chunk"
-        if event.kind not in ENDS and text_of(event) is None and (with_chunks or not is_chunk):
+        if text_of(event) is None and (with_chunks or event.kind != "chunk"):
             take(event, steps)
     return steps
 

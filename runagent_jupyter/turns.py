@@ -68,8 +68,6 @@ class Answer:
         """Add an event of the stream: a piece of text, or a step on the way to it."""
         turn = self.turn
         turn.events.append(event)
-        if event.kind in steps.ENDS:
-            return
         text = steps.text_of(event)
         if text is None:
             self._known_steps = min(self._known_steps, steps.take(event, self._steps))
