@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 from support.lab import Lab
 
 pytestmark = pytest.mark.browser
@@ -89,7 +90,7 @@ def test_stop_keeps_what_came_and_the_next_cell_runs(lab: Lab) -> None:
     notebook.interrupt()
     notebook.wait_for_text(1, "stopped after")
     notebook.wait_idle()
-    assert "Once upon a time" in notebook.text(1)
+    expect(notebook.output(1)).to_contain_text("Once upon a time")
     notebook.screenshot("magic-stopped")
     assert "on" in notebook.run(2).text(2)
 
@@ -99,7 +100,7 @@ def test_a_failure_stops_run_all(lab: Lab) -> None:
         ["%load_ext runagent_jupyter" + SLOW, "%%runagent breaks\nx", "print('not reached')"]
     )
     notebook.run_all()
-    assert "the model is overloaded" in notebook.text(1)
-    assert "Half an answer" in notebook.text(1)
+    expect(notebook.output(1)).to_contain_text("the model is overloaded")
+    expect(notebook.output(1)).to_contain_text("Half an answer")
     assert notebook.outputs(2) == []
     notebook.screenshot("magic-error")

@@ -153,6 +153,6 @@ def test_jupyterlab_typesets_formulas_and_nothing_else(lab: Lab) -> None:
     expect(notebook.output(0).locator(typeset)).to_have_count(len(formulas))
     notebook.page.wait_for_timeout(1_000)
     assert notebook.output(1).locator(typeset).count() == 0
-    assert "costs $5 and $6" in notebook.text(1)
+    expect(notebook.output(1)).to_contain_text("costs $5 and $6")
     assert lab.watch.console == []
     assert lab.watch.foreign == []

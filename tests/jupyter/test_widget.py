@@ -247,15 +247,9 @@ def test_refused_questions_change_nothing(page: Page) -> None:
 
 
 def test_a_question_may_take_the_place_of_the_last(page: Page) -> None:
-    for at, text in ((None, "one"), (None, "two"), (2, "three")):
+    for ended, (at, text) in enumerate(((None, "one"), (None, "two"), (2, "three")), 1):
         page.send(type="ask", text=text, at=at)
-        page.kernel.wait_for(
-            lambda text=text: any(
-                message.get("turns", [{}])[0].get("text") == text for message in page.messages()
-            ),
-            20,
-        )
-        page.kernel.execute("while w.busy: await asyncio.sleep(0.01)").ok()
+        page.wait_for_end(ended)
     questions = page.kernel.value("[t.text for t in w.turns if t.role == 'user']")
     assert questions == ["one", "three"]
 
