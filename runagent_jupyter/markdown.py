@@ -59,9 +59,11 @@ def _own(*names: str) -> frozenset[str]:
 
 # Of highlighted code. Short, because there is one for every word: Pygments' own names, prefixed.
 _TOKENS: Final = frozenset(
-    {"ra-c", "ra-cp", "ra-err", "ra-gd", "ra-gi", "ra-k", "ra-m"}
+    {"ra-cp", "ra-err", "ra-gd", "ra-gi", "ra-k", "ra-m"}
     | {"ra-na", "ra-nb", "ra-nd", "ra-nf", "ra-nt", "ra-s"}
 )
+# Shorter still, for what is most of the code; seen without the style sheet too.
+_TOKEN_ELEMENTS: Final[Mapping[str, str]] = {"ra-c": "i", "ra-k": "b", "ra-s": "samp"}
 _CLASSES: Final[Mapping[str, frozenset[str]]] = {
     "div": _own("code", "continued", "code-head", "math", "table", "tree"),
     "details": _own("json"),
@@ -79,23 +81,9 @@ _DIR: Final = {"dir"}
 # not this file. There is no image, no style, no id and no form in it.
 _cleaner = nh3.Cleaner(
     tags={
-        *("a", "blockquote", "br", "code", "details", "div", "em", "h1", "h2", "h3", "h4"),
-        *(
-            "h5",
-            "h6",
-            "hr",
-            "li",
-            "ol",
-            "p",
-            "pre",
-            "s",
-            "span",
-            "strong",
-            "summary",
-            "sup",
-            "table",
-        ),
-        *("tbody", "td", "th", "thead", "tr", "ul"),
+        *("a", "b", "blockquote", "br", "code", "details", "div", "em", "h1", "h2", "h3", "h4"),
+        *("h5", "h6", "hr", "i", "li", "ol", "p", "pre", "s", "samp", "span", "strong"),
+        *("summary", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul"),
     },
     clean_content_tags=set(),
     attributes={
@@ -281,7 +269,11 @@ def _highlight(text: str, language: str) -> str:
 
 def _span(name: str, text: str) -> str:
     content = html.escape(text)
-    return f'<span class="{name}">{content}</span>' if name and text else content
+    if not name or not text:
+        return content
+    if element := _TOKEN_ELEMENTS.get(name):
+        return f"<{element}>{content}</{element}>"
+    return f'<span class="{name}">{content}</span>'
 
 
 # --- Markdown, one piece at a time --------------------------------------------------------------

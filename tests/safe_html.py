@@ -6,9 +6,9 @@ import html
 import re
 
 TAGS = {
-    *("a", "blockquote", "br", "code", "details", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6"),
-    *("hr", "li", "ol", "p", "pre", "s", "span", "strong", "summary", "sup", "table", "tbody"),
-    *("td", "th", "thead", "tr", "ul"),
+    *("a", "b", "blockquote", "br", "code", "details", "div", "em", "h1", "h2", "h3", "h4", "h5"),
+    *("h6", "hr", "i", "li", "ol", "p", "pre", "s", "samp", "span", "strong", "summary", "sup"),
+    *("table", "tbody", "td", "th", "thead", "tr", "ul"),
 }
 MATHML = {
     *(

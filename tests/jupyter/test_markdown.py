@@ -162,8 +162,10 @@ def test_task_list() -> None:
 def test_code_is_highlighted_and_labelled() -> None:
     shown = render('```python title="x"\ndef f():\n    return "<a>"  # why\n```')
     assert '<span class="runagent-language">python</span>' in shown
-    assert '<span class="ra-k">def' in shown
-    assert '<span class="ra-c"># why' in shown
+    assert "<b>def </b>" in shown
+    assert '<samp>"&lt;a&gt;"  </samp>' in shown
+    assert '<span class="ra-nf">f</span>' in shown
+    assert "<i># why" in shown
     assert text_of(shown) == 'pythondef f():\n    return "<a>"  # why\n\n'
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 from support.kernel import running_kernel
+from support.scripts import run_script
 
 from runagent import registry
 from runagent.local import agent, demo_endpoint, embedded
@@ -142,16 +142,7 @@ Run = Callable[[str], "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     def run(code: str) -> subprocess.CompletedProcess[str]:
-        script = tmp_path / "script.py"
-        script.write_text(HELPER + textwrap.dedent(code))
-        return subprocess.run(
-            [sys.executable, "-X", "dev", "-W", "error", str(script)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            env={**os.environ, "HOME": str(tmp_path)},
-        )
+        return run_script(HELPER + textwrap.dedent(code), tmp_path)
 
     return run
 

@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from conftest import Caller, read_events
+from support.scripts import run_script
 
 from runagent.local import Server, serve
 from runagent.local import server as server_module
@@ -488,21 +488,8 @@ def test_the_logging_of_the_process_is_left_alone() -> None:
     assert state() == before
 
 
-def run_python(code: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(code))
-    return subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", str(script)],
-        capture_output=True,
-        text=True,
-        timeout=LONG,
-        check=False,
-        env={**os.environ, "HOME": str(tmp_path)},
-    )
-
-
 def test_nothing_is_printed_and_no_request_logged(tmp_path: Path) -> None:
-    done = run_python(
+    done = run_script(
         """
         import asyncio, gc, logging, socket, sys, time
         import httpx2
@@ -581,7 +568,7 @@ def test_a_program_that_ends_says_so_to_its_clients(tmp_path: Path) -> None:
 
 
 def test_a_program_ends_while_agents_are_working(tmp_path: Path) -> None:
-    done = run_python(
+    done = run_script(
         """
         import asyncio, threading, time
         import httpx2
@@ -624,7 +611,7 @@ def test_a_program_ends_while_agents_are_working(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_process_does_not_keep_the_port(tmp_path: Path) -> None:
-    done = run_python(
+    done = run_script(
         """
         import os, warnings
         import httpx2
