@@ -22,7 +22,7 @@ FIRST_INTERVAL = 0.1
 BYTES_PER_SECOND = 45_000
 """What painting may send again and again; what is larger is painted less often."""
 
-SHARE = 0.03
+SHARE = 0.02
 """The part of the time that painting may take; what takes longer is painted less often."""
 
 COMMIT_SIZE = 6_000

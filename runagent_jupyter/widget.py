@@ -33,7 +33,7 @@ from runagent_jupyter.turns import Answer, Turn, describe
 INTERVAL = 0.06
 """Seconds between two messages to the page while an answer streams."""
 
-SHARE = 0.03
+SHARE = 0.02
 """The part of the time that rendering what is unfinished may take, again and again."""
 
 REST = 0.06
