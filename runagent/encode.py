@@ -95,7 +95,7 @@ def _has_string_keys(
             objects = [item for item in level if isinstance(item, dict)]
             arrays = [item for item in level if isinstance(item, (list, tuple))]
         try:
-            "".join(chain.from_iterable(objects))
+            "".join(set().union(*objects))
         except TypeError:
             return False
         children = chain(
