@@ -40,7 +40,6 @@ nox.options.sessions = [
     "types",
     *(f"tests-{python}" for python in tested),
     "browser",
-    "upstream",
     "package",
 ]
 
@@ -62,26 +61,27 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types, as the oldest and the newest Python see them."""
+    """Check types, those of the packages as the oldest and the newest Python see them."""
     session.install("--editable", ".[dev]", "nox")
     packages = ["runagent", "runagent_jupyter", "noxfile.py"]
     # Each directory of tests is a world of its own, with its own `conftest`.
     worlds = [[str(path)] for path in sorted(TESTS.iterdir()) if path.is_dir() and has_code(path)]
     loose = [str(path) for path in sorted(TESTS.glob("*.py"))]
     others = [[name] for name in ("benchmarks", "notebooks", ".ci") if has_code(Path(name))]
-    for python in CI_PYTHONS:
-        for paths in (packages, loose, *worlds, *others):
-            session.run("mypy", "--python-version", python, *paths)
+    oldest, newest = CI_PYTHONS
+    for paths in (packages, loose, *worlds, *others):
+        session.run("mypy", "--python-version", oldest, *paths)
+    session.run("mypy", "--python-version", newest, *packages)
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Test everything but what needs a browser or the upstream package."""
+    """Test all but what needs a browser; what needs no second Python, on the last one alone."""
     install(session)
-    paths = ["tests", "--ignore=tests/browser", "--ignore=tests/upstream"]
+    paths = ["tests", "--ignore=tests/browser"]
     parallel = parallel_with(2 * (os.cpu_count() or 1))  # many tests wait for a timeout
-    if session.python != PYTHONS[-1]:
-        parallel += ["-m", "not exhaustive"]
+    if session.python != tested[-1]:
+        parallel += ["-m", "not exhaustive and not upstream"]
     session.run("pytest", *(session.posargs or [*parallel, *paths]))
 
 
@@ -103,13 +103,6 @@ def screenshots(session: nox.Session) -> None:
     )
     session.run("python", "notebooks/pictures.py")
     session.log("The states are in .cache/screenshots, the README's pictures in notebooks/images.")
-
-
-@nox.session
-def upstream(session: nox.Session) -> None:
-    """Test against the real server of the upstream package."""
-    install(session)
-    session.run("pytest", *(session.posargs or [*parallel_with(4), "tests/upstream"]))
 
 
 @nox.session

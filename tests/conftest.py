@@ -1,4 +1,4 @@
-"""What holds for every test: a home of its own, no settings of the user, browsers last."""
+"""What holds for every test: a home of its own, no settings of the user, an order."""
 
 from __future__ import annotations
 
@@ -24,5 +24,13 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run browser tests last: Playwright's event loop stays on the main thread."""
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    """Run browser tests last, as Playwright's event loop stays on the main thread.
+
+    Those against upstream's server come first: one of them waits for most of a minute.
+    """
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("browser") is not None,
+            item.get_closest_marker("upstream") is None,
+        )
+    )

@@ -120,12 +120,10 @@ def test_no_door_lets_an_attack_in(
     count = notebook.page.locator(".runagent-markdown").count()
     assert count > 150
     saved = notebook.save()
-    for _ in ("live", "after a reload"):
-        assert_harmless(notebook.page, lab.watch, beacon)
-        notebook.reload().render_all()
-        expect(notebook.page.locator(".runagent-markdown")).to_have_count(count, timeout=30_000)
     assert_harmless(notebook.page, lab.watch, beacon)
-
+    notebook.reload().render_all()
+    expect(notebook.page.locator(".runagent-markdown")).to_have_count(count, timeout=30_000)
+    assert_harmless(notebook.page, lab.watch, beacon)
     assert_export_harmless(saved, ".runagent-markdown", count, browser, tmp_path, beacon)
 
 
@@ -143,10 +141,10 @@ def test_no_door_of_the_chat_lets_an_attack_in(
     assert answers > 300
     assert steps > 300
     saved = notebook.save()
-    for _ in ("live", "after a reload"):
-        expect(page.locator(".runagent-agent")).to_have_count(answers, timeout=60_000)
-        assert_harmless(page, lab.watch, beacon)
-        notebook.reload().render_all()
+    assert_harmless(page, lab.watch, beacon)
+    notebook.reload().render_all()
+    expect(page.locator(".runagent-agent")).to_have_count(answers, timeout=60_000)
+    assert_harmless(page, lab.watch, beacon)
     lab.server.shut_kernels_down()
     notebook.reload().render_all()
     expect(page.locator(".runagent-saved:visible")).to_have_count(len(ALL_CHATS))
