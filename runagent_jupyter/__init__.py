@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Reply", "load_ipython_extension", "unload_ipython_extension"]
 
 
-_COMPLETED = r"%%?runagent(_config)?\b"
+_LATE = ("AgentWidget", "chat")
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -37,15 +37,33 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     from runagent_jupyter.loops import make_reentrant  # noqa: PLC0415 - only when asked to
     from runagent_jupyter.magics import RunAgentMagics, complete  # noqa: PLC0415
 
-    make_reentrant()
+    if not make_reentrant() and hasattr(shell, "kernel"):
+        # Loaded by a configuration file: the kernel's loop runs once there is a cell.
+        shell.events.register("pre_run_cell", _enable_late)
     shell.register_magics(RunAgentMagics(shell))
-    shell.set_hook("complete_command", complete, re_key=_COMPLETED)
+    shell.Completer.custom_matchers.append(complete)
+
+
+def _enable_late(_: Any) -> None:
+    from IPython.core.getipython import get_ipython  # noqa: PLC0415 - loaded with the extension
+
+    from runagent_jupyter.loops import make_reentrant  # noqa: PLC0415
+
+    _forget_late(get_ipython())
+    make_reentrant()
+
+
+def _forget_late(shell: Any) -> None:
+    if _enable_late in shell.events.callbacks["pre_run_cell"]:
+        shell.events.unregister("pre_run_cell", _enable_late)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Remove the magics, and give asyncio back as it was."""
     from runagent_jupyter.loops import restore  # noqa: PLC0415 - loaded with the extension
+    from runagent_jupyter.magics import complete  # noqa: PLC0415
 
+    _forget_late(shell)
     restore()
     for magics in shell.magics_manager.magics.values():
         magics.pop("runagent", None)
@@ -53,17 +71,16 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     loaded = shell.magics_manager.registry.pop("RunAgentMagics", None)
     if loaded in shell.configurables:
         shell.configurables.remove(loaded)
-    completions = shell.strdispatchers["complete_command"].regexs
-    for pattern in [pattern for pattern in completions if pattern.pattern == _COMPLETED]:
-        del completions[pattern]
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [matcher for matcher in matchers if matcher is not complete]
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, *_LATE]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("AgentWidget", "chat"):
+    if name in _LATE:
         from runagent_jupyter import widget  # noqa: PLC0415 - loads ipywidgets and anywidget
 
         return getattr(widget, name)

@@ -343,6 +343,15 @@ def _fence_parts(content: str) -> tuple[str, str]:
     return match[1] or match[3], (match[2] or match[4] or "").strip()
 
 
+def closed(text: str) -> str:
+    """The text with a closing fence, if it breaks off in a block of code."""
+    fence = _open_fence(text.splitlines(keepends=True))
+    if not fence:
+        return text
+    marker, length, indent, _ = fence
+    return f"{text.rstrip()}\n{' ' * indent}{marker * length}"
+
+
 def _open_fence(lines: Iterable[str]) -> tuple[str, int, int, str] | None:
     """The fence that is open after the lines of a list item."""
     fence: tuple[str, int, int, str] | None = None

@@ -62,8 +62,6 @@ class ReplyCache:
         names = ("value", "usage", "execution_time", "request_id", "elapsed")
         facts = {name: getattr(reply, name) for name in names}
         facts["events"] = [asdict(event) for event in reply.events]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.touch(mode=0o600)
         with self._open() as database:
             database.execute(
                 "INSERT OR REPLACE INTO replies VALUES (?, ?, ?)",
@@ -77,10 +75,12 @@ class ReplyCache:
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch(mode=0o600)
             with contextlib.closing(sqlite3.connect(self.path)) as database, database:
                 database.execute(_TABLE)
                 yield database
-        except sqlite3.Error as exc:
+        except (OSError, sqlite3.Error) as exc:
             raise ValidationError(
                 f"The cache of replies, {self.path}, cannot be used: {exc}.",
                 code="CACHE",

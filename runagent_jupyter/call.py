@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextvars
 import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runagent import RunAgentClient, RunAgentError, RunResult, Stream, StreamEvent
 from runagent_jupyter import steps
+from runagent_jupyter.failure import shortly
 from runagent_jupyter.reply import Reply
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ class Call:
                     self._invoke()
         except RunAgentError as exc:
             reply.error = exc
+        except Exception as exc:  # noqa: BLE001 - raised where the reply is handed over
+            reply.error = RunAgentError(f"{type(exc).__name__}: {exc}", code="INTERNAL_ERROR")
+            reply.error.__cause__ = exc
         except _Stopped:
             reply.stopped = True
         except KeyboardInterrupt as exc:
@@ -100,7 +103,7 @@ class Call:
         self._wait_for(invoke, queue.SimpleQueue())
         (result,) = results
         if isinstance(result, RunResult):
-            reply.value = result.result
+            reply.value = result.value
             reply.usage, reply.execution_time = result.usage, result.execution_time
             reply.request_id = result.request_id
         else:
@@ -124,7 +127,7 @@ class Call:
             try:
                 self._wait_for(read, inbox)
             finally:
-                reply.value = _answer(reply.events)
+                reply.value = steps.answer_of(reply.events)
                 reply.usage, reply.execution_time = stream.usage, stream.execution_time
                 reply.request_id = stream.request_id
 
@@ -171,36 +174,36 @@ class Call:
             self._show.add(text)
 
 
-def _answer(events: list[StreamEvent]) -> Any:
-    """Return what a stream answered: its text, or the objects if there is no text among them."""
-    chunks = [event for event in events if event.kind == "chunk" and event.value is not None]
-    if len(chunks) == 1:
-        return chunks[0].value
-    texts = [text for text in map(steps.text_of, chunks) if text is not None]
-    return "".join(texts) if texts or not chunks else [event.value for event in chunks]
-
-
 class Job:
     """A call that goes on in the background, with its output in the cell that began it.
+
+    Args:
+        reply: Gets what comes.
+        call: Fills the reply in; `None` if it is complete.
+        at_end: Called with the reply once it is complete.
 
     Attributes:
         reply: What has come so far; complete once `done`.
     """
 
-    def __init__(self, call: Call, reply: Reply, at_end: Callable[[Reply], None]) -> None:
+    def __init__(
+        self, reply: Reply, call: Call | None = None, at_end: Callable[[Reply], None] | None = None
+    ) -> None:
         self.reply = reply
         self._call = call
         self._at_end = at_end
-        # A thread that displays needs the context of the cell whose output it is.
-        run = contextvars.copy_context().run
+        # Not in this cell's context: what is executed next knows its outputs by their ids, and
+        # nbclient takes nothing from a cell that has ended.
         self._thread = threading.Thread(
-            target=run, args=(self._run,), name=f"runagent-{reply.agent_id}", daemon=True
+            target=self._run, name=f"runagent-{reply.agent_id}", daemon=True
         )
         self._thread.start()
 
     def _run(self) -> None:
-        self._call.run()
-        self._at_end(self.reply)
+        if self._call is not None:
+            self._call.run()
+        if self._at_end is not None:
+            self._at_end(self.reply)
 
     @property
     def done(self) -> bool:
@@ -224,12 +227,13 @@ class Job:
         if not self.done:
             raise TimeoutError(f"{self.reply.agent_id} has not answered within {timeout} s.")
         if self.reply.error is not None:
-            raise self.reply.error
+            raise shortly(self.reply.error)
         return self.reply
 
     def stop(self) -> Reply:
         """Stop the call, and return the reply with what came."""
-        self._call.stop()
+        if self._call is not None:
+            self._call.stop()
         self._thread.join()
         return self.reply
 

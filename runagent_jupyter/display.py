@@ -14,7 +14,8 @@ from IPython.display import clear_output, display, update_display
 
 from runagent import StreamEvent
 from runagent_jupyter import markdown, steps
-from runagent_jupyter.reply import Reply, obvious_text
+from runagent_jupyter.failure import facts_of
+from runagent_jupyter.reply import Reply, json_of, obvious_text
 
 FIRST_INTERVAL = 0.1
 """Seconds between two paintings, as long as they are small."""
@@ -23,7 +24,10 @@ BYTES_PER_SECOND = 45_000
 """What painting may send again and again; what is larger is painted less often."""
 
 SHARE = 0.02
-"""The part of the time that painting may take; what takes longer is painted less often."""
+"""The part of the time that painting may work; what is more work is painted less often."""
+
+LONGEST_REST = 1.0
+"""Seconds after which it is painted all the same, however much work that is."""
 
 COMMIT_SIZE = 6_000
 """Characters of finished HTML after which an output is left as it is and a new one begun."""
@@ -68,13 +72,17 @@ def bundle(reply: Reply, body: str | None = None) -> dict[str, str]:
     """
     body = _body(reply) if body is None else body
     body = body.replace(markdown.CODE_HEAD, markdown.CODE_HEAD + _COPY)
-    found = steps.steps_of(reply.events, with_chunks=isinstance(reply.value, str))
+    found = steps.steps_of(reply.events)
     return {
         "text/html": markdown.wrap(steps.folded(found) + body + _notes(reply)),
         "text/plain": steps.lines(found)
-        + markdown.strip_controls(reply.text)
+        + markdown.strip_controls(_plain(reply))
         + _plain_notes(reply),
     }
+
+
+def _plain(reply: Reply) -> str:
+    return json_of(reply.value) if reply.format == "json" else reply.text
 
 
 def _body(reply: Reply) -> str:
@@ -103,7 +111,7 @@ def _notes(reply: Reply) -> str:
     if reply.stopped:
         return _status_line(f"⏹ stopped after {reply.elapsed:.1f} s")
     if reply.error is not None:
-        return _status_line(f"⚠ broken off: {reply.error.message}")
+        return _status_line(f"⚠ broken off: {' '.join(facts_of(reply.error))}")
     if reply.cached is not None:
         return _status_line(f"↺ {_kept(reply.cached)}")
     return _folded_line(reply)
@@ -194,6 +202,7 @@ class NotebookDisplay:
         now = time.monotonic()
         if now - self._painted < (self._interval if self._is_dirty else 1.0) and self._id:
             return
+        worked = time.thread_time()
         if self._owns_cell and self._size > COMMIT_SIZE:
             self._paint("".join(self._finished))
             self._finished.clear()
@@ -203,8 +212,8 @@ class NotebookDisplay:
         self._paint(html)
         self._is_dirty = False
         self._painted = time.monotonic()
-        took = self._painted - now
-        self._interval = max(FIRST_INTERVAL, len(html) / BYTES_PER_SECOND, took / SHARE)
+        rest = min((time.thread_time() - worked) / SHARE, LONGEST_REST)
+        self._interval = max(FIRST_INTERVAL, len(html) / BYTES_PER_SECOND, rest)
 
     def _status(self) -> str:
         elapsed = time.monotonic() - self._started
@@ -227,7 +236,9 @@ class NotebookDisplay:
         if self._rendered and reply.value == reply.text and self._characters == len(reply.text):
             self._stream.finish()
             body = self._stream.html()
-        if self._owns_cell:
+        if self._owns_cell and reply.error is not None and not (reply.text or self._steps):
+            clear_output()  # the error says it all
+        elif self._owns_cell:
             clear_output(wait=True)
             display(bundle(reply, body), raw=True)
         else:
@@ -284,7 +295,7 @@ class TerminalDisplay:
         if is_text:
             self._write_steps(len(self._steps))
         if not is_text or not self._shown:
-            self._write(markdown.strip_controls(reply.text))
+            self._write(markdown.strip_controls(_plain(reply)))
         if self._rendered and is_text and not reply.stopped and reply.error is None:
             self._render("".join(self._shown))
         self._write(_plain_notes(reply))

@@ -18,7 +18,7 @@ def shortly(error: E, text: str | None = None) -> E:
 
     It stays the exception it is: the cell fails, `except` works, and its cause is kept.
     """
-    lines = _lines(error) if text is None else [text]
+    lines = facts_of(error) if text is None else [text]
 
     def render() -> list[str]:
         # The next look, by %tb, gets the whole story.
@@ -33,7 +33,8 @@ def _attach(error: BaseException, render: Callable[[], list[str]]) -> None:
     error._render_traceback_ = render  # type: ignore[attr-defined]
 
 
-def _lines(error: BaseException) -> list[str]:
+def facts_of(error: BaseException) -> list[str]:
+    """Return in a few lines what is known of an error, with nothing that steers a terminal."""
     if not isinstance(error, RunAgentError):
         return [strip_controls(str(error))]
     facts = ", ".join(
@@ -56,7 +57,7 @@ def _lines(error: BaseException) -> list[str]:
 
 def summary(error: BaseException) -> str:
     """Return in a few lines what happened, with nothing in it that steers a terminal."""
-    return f"{type(error).__name__}: " + "\n".join(_lines(error))
+    return f"{type(error).__name__}: " + "\n".join(facts_of(error))
 
 
 def near_matches(agent_id: str) -> list[str]:

@@ -15,17 +15,20 @@ _changes: list[tuple[Any, str, object, object]] = []
 """What was patched: where, which name, what it was, and what it became."""
 
 
-def make_reentrant() -> None:
+def make_reentrant() -> bool:
     """Let `asyncio.run` work where an event loop already runs, as it does in a kernel.
 
     Does nothing where none runs. An older `nest_asyncio` that was applied before is taken over: on
     today's kernels it loses the cells that wait behind an `asyncio.run`. A loop that cannot be
     patched, such as uvloop's, is left as it is, with a warning; `await` works in cells anyway.
+
+    Returns:
+        Whether an event loop runs.
     """
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        return
+        return False
     if not isinstance(loop, asyncio.BaseEventLoop):
         kind = f"{type(loop).__module__}.{type(loop).__qualname__}"
         warnings.warn(
@@ -34,7 +37,7 @@ def make_reentrant() -> None:
             RuntimeWarning,
             stacklevel=2,
         )
-        return
+        return True
     import nest_asyncio2  # noqa: PLC0415 - patches nothing before it is needed
 
     patched: list[Any] = [asyncio, asyncio.tasks, asyncio.futures, asyncio.events]
@@ -53,6 +56,7 @@ def make_reentrant() -> None:
             old = names.get(name, _MISSING)
             if new is not old:
                 _changes.append((holder, name, old, new))
+    return True
 
 
 def restore() -> None:

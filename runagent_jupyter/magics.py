@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import keyword
 import re
 import shlex
 import sys
@@ -14,10 +15,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.completer import (
+    CompletionContext,
+    SimpleCompletion,
+    context_matcher,
+)
 from IPython.core.error import StdinNotImplementedError, UsageError
+from IPython.core.getipython import get_ipython
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
-from traitlets import Enum, Unicode
+from traitlets import CUnicode, Enum, Unicode
 
 from runagent import AuthenticationError, RunAgentClient, RunAgentError, ValidationError
 from runagent.config import Secret
@@ -33,7 +40,11 @@ if TYPE_CHECKING:
 
 FORMATS = ["markdown", "text", "json", "code"]
 
-_TOKEN = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'[^']*'|\S+)""")
+# The magic before the cursor, whole words behind it, and the word that is being typed.
+_LINE = re.compile(r"%%?(runagent(?:_config)?)\s+((?:\S+\s+)*)(\S*)\Z")
+
+# A word, or KEY=VALUE, whose value may be quoted as a whole.
+_TOKEN = re.compile(r"""\s*(?:([^\s"'=:]+[=:])?(?:"((?:[^"\\]|\\.)*)"|'([^']*)')(?=\s|\Z)|(\S+))""")
 
 
 @magics_class
@@ -42,7 +53,7 @@ class RunAgentMagics(Magics):
 
     agent = Unicode(help="The agent that %%runagent calls if it names none.").tag(config=True)
     base_url = Unicode(help="The server's base URL.").tag(config=True)
-    timeout = Unicode(help="Seconds for a call; inf for no limit.").tag(config=True)
+    timeout = CUnicode(help="Seconds for a call; inf for no limit.").tag(config=True)
     format = Enum(FORMATS, "markdown", help="How answers are shown.").tag(config=True)
     cache_path = Unicode(help="The file --cache keeps replies in.").tag(config=True)
 
@@ -116,10 +127,17 @@ class RunAgentMagics(Magics):
         """
         try:
             options, question = self._parse(line)
-            options.agent = options.agent or (self.agent if cell is not None else None)
-            if options.agent is None:
+            if cell is None and not line.strip():
                 sys.stdout.write(_overview())
                 return None
+            options.agent = options.agent or self.agent
+            if not options.agent:
+                raise ValidationError(
+                    "No agent is named.",
+                    code="USAGE",
+                    hint="Name one: %%runagent AGENT. Or set one for this notebook: "
+                    "%runagent_config --agent AGENT",
+                )
             if options.widget:
                 return self._widget(options, question or (cell or "").strip())
             return self._ask(options, question, cell)
@@ -164,8 +182,8 @@ class RunAgentMagics(Magics):
         changed = {name: getattr(options, name) for name in names}
         changed = {name: value for name, value in changed.items() if value is not None}
         # A client knows what is valid; nothing is set if anything is not.
-        probe = self._probe(
-            changed.get("agent") or self.agent or "demo",
+        self._probe(
+            changed.get("agent") or "-",
             changed.get("base_url", self.base_url),
             changed.get("timeout", self.timeout),
         )
@@ -174,7 +192,8 @@ class RunAgentMagics(Magics):
         if options.clear_cache:
             self._cache().clear()
         if options.key:
-            key = self._ask_for_key(probe.base_url)
+            # For the server of all agents but those that this process serves.
+            key = self._ask_for_key(self._probe("-", self.base_url, self.timeout).base_url)
             if key is None:
                 raise ValidationError(
                     "No API key was entered.",
@@ -224,13 +243,14 @@ class RunAgentMagics(Magics):
         words: list[str] = []
         position, has_agent, wants_value = 0, False, False
         while match := _TOKEN.match(line, position):
-            word = match[1]
-            if not (wants_value or word.startswith("--")):
+            key, double, single, plain = match.groups()
+            word = plain or (key or "") + (single or re.sub(r"\\(.)", r"\1", double or ""))
+            if not (wants_value or (plain and word.startswith("--"))):
                 if has_agent:
                     break
                 has_agent = True
             wants_value = not wants_value and word in valued
-            words.append(word[1:-1] if word[0] in "\"'" and word[-1] == word[0] else word)
+            words.append(word)
             position = match.end()
         return _parsed("runagent", words), line[position:].strip()
 
@@ -246,6 +266,8 @@ class RunAgentMagics(Magics):
         key = cache.key(self._question(options, reply)) if cache else ""
         if cache and cache.find(key, reply):
             self._display(options, reply, is_cell=cell is not None).end(reply)
+            if options.bg:
+                return self._hand_over_job(options, Job(reply))
             return self._hand_over(options, reply, is_cell=cell is not None)
         client = self._client(options)
         call = Call(
@@ -261,30 +283,36 @@ class RunAgentMagics(Magics):
                 self._keys.pop(client.base_url, None)  # it was mistyped, perhaps
             if reply.error is not None:
                 add_near_matches(reply.error, options.agent)
-            elif cache and not reply.stopped:
-                cache.keep(key, reply)
-            reply._is_shown = True  # noqa: SLF001 - what the display hook would show is there
             if options.out:
                 self._shell.user_ns[options.out] = reply
+            if cache and not reply.stopped and reply.error is None:
+                try:
+                    cache.keep(key, reply)
+                except ValidationError as exc:  # the answer is there all the same
+                    sys.stderr.write(f"{summary(exc)}\n")
 
         if options.bg:
-            job = Job(call, reply, end)
-            if options.proc:
-                self._shell.user_ns[options.proc] = job
-            self._shell.displayhook.update_user_ns(job)
-            return None
+            return self._hand_over_job(options, Job(reply, call, end))
         interrupt = call.run()
         end(reply)
         if interrupt is not None:
+            reply._shown_in = self._shell.execution_count  # noqa: SLF001
             self._shell.displayhook.update_user_ns(reply)
             raise shortly(interrupt, f"stopped after {reply.elapsed:.1f} s; what came is in _")
         return self._hand_over(options, reply, is_cell=cell is not None)
+
+    def _hand_over_job(self, options: argparse.Namespace, job: Job) -> None:
+        for name, value in ((options.proc, job), (options.out, job.reply if job.done else None)):
+            if name and value is not None:
+                self._shell.user_ns[name] = value
+        self._shell.displayhook.update_user_ns(job)
 
     def _hand_over(
         self, options: argparse.Namespace, reply: Reply, *, is_cell: bool
     ) -> Reply | None:
         """Return the reply to the cell, raise its error, or leave it in `_` alone."""
-        reply._is_shown = True  # noqa: SLF001 - what the display hook would show is there
+        # What the display hook would show is there.
+        reply._shown_in = self._shell.execution_count  # noqa: SLF001
         if options.out:
             self._shell.user_ns[options.out] = reply
         if reply.error is not None:
@@ -305,11 +333,18 @@ class RunAgentMagics(Magics):
             self._shell,
             options.agent,
             # In the background, other cells write meanwhile: one output, known by its id.
-            owns_cell=is_cell and not options.bg,
+            owns_cell=is_cell and not options.bg and self._is_all_of_the_cell(),
             rendered=reply.format == "markdown",
             quiet=options.quiet,
             background=options.bg,
         )
+
+    def _is_all_of_the_cell(self) -> bool:
+        """Whether the magic is what is being executed, and is not called from other code."""
+        kernel = getattr(self._shell, "kernel", None)
+        request = {} if kernel is None else kernel.get_parent("shell") or {}
+        code = request.get("content", {}).get("code", "")
+        return str(code).lstrip().startswith("%%runagent")
 
     def _arguments(self, options: argparse.Namespace) -> dict[str, Any]:
         """Return the client's arguments, as the line or the settings give them."""
@@ -334,6 +369,8 @@ class RunAgentMagics(Magics):
             missing = exc
         key = None if near_matches(options.agent) else self._ask_for_key(server)
         if key is None:
+            way = "Enter it with %runagent_config --key, or set RUNAGENT_API_KEY."
+            missing.hint = way if not near_matches(options.agent) else missing.hint
             raise missing
         return RunAgentClient(options.agent, key, **arguments)
 
@@ -360,7 +397,8 @@ class RunAgentMagics(Magics):
     def _variable(self, options: argparse.Namespace) -> Any:
         if options.input not in self._shell.user_ns:
             raise ValidationError(f"--input: there is no variable {options.input!r}.", code="USAGE")
-        return self._shell.user_ns[options.input]
+        value = self._shell.user_ns[options.input]
+        return value.value if isinstance(value, Reply) else value
 
     def _session_id(self, options: argparse.Namespace) -> str:
         return self._sessions.setdefault((options.agent, options.session), uuid.uuid4().hex)
@@ -446,6 +484,9 @@ def _check(options: argparse.Namespace, question: str, *, is_cell: bool) -> None
     for both, given in contradictions.items():
         if given:
             raise ValidationError(f"{both} exclude each other.", code="USAGE")
+    for option, name in (("--out", options.out), ("--proc", options.proc)):
+        if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
+            raise ValidationError(f"{option} {name!r} is no name of a variable.", code="USAGE")
     if options.proc and not options.bg:
         raise ValidationError("--proc is only for --bg.", code="USAGE")
 
@@ -469,7 +510,7 @@ def _assigned(options: argparse.Namespace) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for assignment in options.set:
         key, equals, value = assignment.partition("=")
-        if not equals:
+        if not (key and equals):
             raise ValidationError(f"--set {assignment!r} is not KEY=VALUE.", code="USAGE")
         try:
             data[key] = json.loads(value)
@@ -488,22 +529,37 @@ def _headers(options: argparse.Namespace) -> dict[str, str]:
     return headers
 
 
-def complete(_shell: Any, event: Any) -> list[str]:
-    """Complete the options of the magics, and the agents this process serves."""
-    words = event.text_until_cursor.removesuffix(event.symbol).split()
-    magic = words[0].lstrip("%") if words else ""
-    if magic not in ("runagent", "runagent_config"):
-        return []
-    if event.symbol.startswith("-"):
-        return sorted(
-            option
-            for action in parser_of(magic)._actions  # noqa: SLF001
-            for option in action.option_strings
-            if option.startswith("--")
-        )
-    if words[-1] == "--format":
-        return FORMATS
-    return agent_ids() if magic == "runagent" or words[-1] == "--agent" else []
+@context_matcher()
+def complete(context: CompletionContext) -> dict[str, Any]:
+    """Complete the options of the magics, agents this process serves, and names of variables."""
+    line = _LINE.search(context.text_until_cursor)
+    found = _candidates(line[1], line[2].split(), line[3]) if line else []
+    fitting = [text for text in found if text.startswith(line[3])] if line else []
+    return {
+        "completions": [SimpleCompletion(text=text) for text in fitting],
+        "matched_fragment": line[3] if line else "",
+        "suppress": bool(fitting),
+        "ordered": True,
+    }
+
+
+def _candidates(magic: str, before: list[str], word: str) -> list[str]:
+    """Return what may stand where `word` begins, after the words `before` it."""
+    options: dict[str, argparse.Action] = parser_of(magic)._option_string_actions  # noqa: SLF001
+    last = options.get(before[-1]) if before else None
+    if last is not None and last.nargs is None:  # it takes a value
+        if last.dest in ("input", "out", "proc"):
+            shell = get_ipython()
+            return sorted(n for n in getattr(shell, "user_ns", {}) if not n.startswith("_"))
+        return list(last.choices or ()) or (agent_ids() if last.dest == "agent" else [])
+    if word.startswith("-"):
+        return sorted(option for option in options if option.startswith("--"))
+    positional = [
+        text
+        for text, previous in zip(before, ["", *before], strict=False)
+        if not text.startswith("--") and getattr(options.get(previous), "nargs", 0) is not None
+    ]
+    return agent_ids() if magic == "runagent" and not positional else []
 
 
 def _overview() -> str:

@@ -20,13 +20,14 @@ from markdown_it.token import Token
 
 from runagent_jupyter._controls import TextStream, strip_controls
 from runagent_jupyter._mathml import to_mathml
-from runagent_jupyter._pieces import MATH_CLOSERS, Piece, Splitter
+from runagent_jupyter._pieces import MATH_CLOSERS, Piece, Splitter, closed
 from runagent_jupyter._tex import is_safe_tex
 
 __all__ = [
     "CODE_HEAD",
     "MarkdownStream",
     "TextStream",
+    "closed",
     "code",
     "css",
     "escape",
@@ -178,7 +179,7 @@ def wrap(content: str, *, styled: bool = True) -> str:
 
 @functools.cache
 def css() -> str:
-    """The style sheet, every rule of it below ``.runagent-markdown``.
+    """The style sheet, every rule of it below ``.runagent-markdown``; the chat shares its colours.
 
     Returns:
         CSS. It follows JupyterLab's theme, elsewhere ``prefers-color-scheme``.
@@ -523,18 +524,29 @@ def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     return filled and table(state, start, end, silent)
 
 
+# The first letter that has a direction: Hebrew, Arabic and their kin, or any other.
+_STRONG: Final = re.compile(
+    r"([\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff])|[^\W\d_]"
+)
 _ALIGN: Final = {"text-align:center": "runagent-center", "text-align:right": "runagent-right"}
 
 
 def _mark_up(state: StateCore) -> None:
     """Direction, alignment and task lists, in attributes that the second wall lets through."""
     tokens = state.tokens
+    # A browser looks for the direction of a list or a quote in none of its paragraphs.
+    direction = "auto"
+    for token in reversed(tokens):
+        if token.type == "inline" and (strong := _STRONG.search(token.content)):
+            direction = "rtl" if strong[1] else "auto"
+        elif token.nesting == 1 and token.tag in {"blockquote", "ol", "ul"}:
+            token.attrs["dir"] = direction
     for index, token in enumerate(tokens):
         if token.tag in {"th", "td"}:
             if align := _ALIGN.get(str(token.attrs.pop("style", ""))):
                 token.attrs["class"] = align
         elif token.nesting == 1 and token.tag not in {"li", "table", "thead", "tbody", "tr"}:
-            token.attrs["dir"] = "auto"
+            token.attrs.setdefault("dir", "auto")
         elif (
             index > 1
             and token.type == "inline"

@@ -46,7 +46,7 @@ class Reply:
     stopped: bool = False
     error: RunAgentError | None = None
     cached: float | None = None
-    _is_shown: bool = field(default=False, repr=False)
+    _shown_in: int | None = field(default=None, repr=False)
 
     @property
     def text(self) -> str:
@@ -54,7 +54,7 @@ class Reply:
         if isinstance(self.value, str):
             return self.value
         found = obvious_text(self.value)
-        return json.dumps(self.value, indent=2, ensure_ascii=False) if found is None else found
+        return json_of(self.value) if found is None else found
 
     def __str__(self) -> str:
         return self.text
@@ -107,13 +107,22 @@ class Reply:
         return bundle(self)
 
     def _ipython_display_(self) -> None:
-        """Show the reply, unless the magic that returns it has just done so."""
-        if self._is_shown:
-            self._is_shown = False
-            return
+        """Show the reply, unless the magic that returns it has just done so in this cell."""
+        from IPython.core.getipython import get_ipython  # noqa: PLC0415 - with a shell, it is there
         from IPython.display import display  # noqa: PLC0415
 
+        shown_in, self._shown_in = self._shown_in, None
+        if shown_in is not None and shown_in == getattr(get_ipython(), "execution_count", None):
+            return
+
         display(self._repr_mimebundle_(), raw=True)
+
+
+def json_of(value: Any) -> str:
+    """Return a value as JSON to be read; on one line, if lines would be mostly margin."""
+    line = json.dumps(value, ensure_ascii=False, default=repr)
+    text = json.dumps(value, ensure_ascii=False, default=repr, indent=2)
+    return text if len(text) < 5 * len(line) + 1_000 else line
 
 
 def obvious_text(value: Any) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -63,18 +63,50 @@ def take(event: StreamEvent, steps: list[Step]) -> int:
     return len(steps) - 1
 
 
-def steps_of(events: Iterable[StreamEvent], *, with_chunks: bool = True) -> list[Step]:
-    """Return the steps among the events of a stream.
-
-    Args:
-        events: The events.
-        with_chunks: Whether chunks that are no text are steps, and not the answer.
-    """
+def steps_of(events: Sequence[StreamEvent]) -> list[Step]:
+    """Return the steps among the events of a stream that has ended."""
+    answer = {id(event) for event in _answering(events)}
     steps: list[Step] = []
     for event in events:
-        if text_of(event) is None and (with_chunks or event.kind != "chunk"):
+        if text_of(event) is None and id(event) not in answer:
             take(event, steps)
     return steps
+
+
+def answer_of(events: Sequence[StreamEvent]) -> Any:
+    """Return what a stream answered: its text, or the object or objects if there is no text.
+
+    An object that is plainly a step, such as a tool call, is the answer only if all are.
+    """
+    answer = _answering(events)
+    texts = [text_of(event) for event in answer]
+    if len(answer) == 1 and (texts[0] is None or len(_chunks(events)) == 1):
+        return answer[0].value
+    if None in texts:
+        return [event.value for event in answer]
+    return "".join(text for text in texts if text)
+
+
+def _answering(events: Sequence[StreamEvent]) -> list[StreamEvent]:
+    chunks = _chunks(events)
+    return (
+        [event for event in chunks if text_of(event) is not None]
+        or [event for event in chunks if not _is_step(event.value)]
+        or chunks
+    )
+
+
+def _chunks(events: Sequence[StreamEvent]) -> list[StreamEvent]:
+    return [event for event in events if event.kind == "chunk" and event.value is not None]
+
+
+def _is_step(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    kind = _first(value, _KIND).lower()
+    return bool(kind and kind not in _TEXT_TYPES) or any(
+        _is_number(value.get(key)) for key in _PROGRESS
+    )
 
 
 def summary(steps: list[Step]) -> str:
@@ -189,7 +221,8 @@ def _first(facts: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether it is a number of ordinary size, which is never an infinity."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15  # noqa: PLR2004
 
 
 def _progress(done: float, facts: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runagent import ValidationError
 from runagent.encode import to_json
+from runagent_jupyter.reply import Reply
 
 if TYPE_CHECKING:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -49,6 +50,7 @@ def fill(body: str, variables: Mapping[str, Any]) -> str:
         if in_string:
             filled.append(json.dumps(str(value))[1:-1])
         elif is_json:
+            value = value.value if isinstance(value, Reply) else value
             filled.append(to_json(value, source).decode())
         else:
             filled.append(str(value))

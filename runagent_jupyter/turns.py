@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os.path
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from runagent import AuthenticationError, RunAgentError, StreamEvent
 from runagent_jupyter import markdown, steps
 from runagent_jupyter.failure import summary
+from runagent_jupyter.reply import json_of, obvious_text
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Turn:
         if self.role == "user":
             return "\n".join(f"> {line}" for line in self.text.splitlines())
         ending = {"stopped": "*stopped*", "error": f"*failed: {self.error}*"}.get(self.status)
-        return "\n\n".join(part for part in (self.text, ending) if part)
+        return "\n\n".join(part for part in (markdown.closed(self.text), ending) if part)
 
 
 class Answer:
@@ -63,6 +65,7 @@ class Answer:
         self._known_blocks = 0
         self._known_steps = 0
         self._known_tail = ""
+        self._began = time.monotonic()
 
     def take(self, event: StreamEvent) -> None:
         """Add an event of the stream: a piece of text, or a step on the way to it."""
@@ -104,12 +107,28 @@ class Answer:
 
     def end(self) -> dict[str, Any]:
         """Finish the text; return the last delta, with how the answer ended."""
+        if self.turn.status == "done" and not self.turn.text:
+            self._say_object()
         self.feed()
         self._stream.finish()
         revised = {
             str(position): markdown.typeset(html) for position, html in self._stream.revised.items()
         }
         return {**self.delta(), "revised": revised, "ending": self._ending()}
+
+    def _say_object(self) -> None:
+        """Take the object that the agent answered with as its text, instead of as a step."""
+        events = self.turn.events
+        value = steps.answer_of(events)
+        if isinstance(value, str):
+            return
+        text = obvious_text(value)
+        if text is None:
+            text = f"```json\n{json_of(value)}\n```"
+        self.turn.text = text
+        self._unfed.append(text)
+        self._steps = steps.steps_of(events)
+        self._known_steps = 0
 
     def known(self) -> dict[str, Any]:
         """Return all that pages have been told."""
@@ -120,6 +139,7 @@ class Answer:
             ],
             "tail": self._known_tail,
             "steps": [step.shown() for step in self._steps[: self._known_steps]],
+            "since": round(time.monotonic() - self._began),
             **self._ending(),
         }
 

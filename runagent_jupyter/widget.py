@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import contextvars
 import difflib
 import inspect
@@ -35,6 +36,9 @@ INTERVAL = 0.06
 
 SHARE = 0.02
 """The part of the time that rendering what is unfinished may take, again and again."""
+
+LONGEST_REST = 1.0
+"""Seconds after which it is rendered all the same, however much work that is."""
 
 REST = 0.06
 """Seconds that reading rests after it had to wait, so that chunks come by the dozen."""
@@ -75,12 +79,13 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
 
     Attributes:
         turns: The conversation, a list of `Turn`; to be read, not changed.
-        client: Calls the agent. Another one may be put in its place, with a new key for example.
+        client: Calls the agent; another one may take its place, with a new key for example.
         context: May be changed, for the questions to come.
 
     Traits to observe, on the thread that reads the streams, which an observer should not hold up:
     `busy`, whether an answer is on its way, and `value`, the last answer's text once it has ended.
-    That text is the agent's: show it with `Textarea` or `Label`, never as `HTML`.
+    That text is the agent's: show it with `Textarea` or `Label`, never as `HTML`. To write into an
+    `Output` from there, use its `append_stdout`: what is printed belongs to no cell any more.
 
     Raises:
         TypeError: An unknown option, an agent that is neither an id nor a client, or suggestions
@@ -123,7 +128,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     ) -> None:
         if isinstance(suggestions, str) or not all(isinstance(s, str) for s in suggestions):
             raise TypeError(f"suggestions is {suggestions!r}; give a list of questions.")
-        self.client = _client(agent, client_options)
+        self._client = _client(agent, client_options)
         self.turns: list[Turn] = []
         self.context = dict(context or {})
         self.session_id = session_id or uuid.uuid4().hex
@@ -140,7 +145,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         self._renewal: asyncio.TimerHandle | None = None
         self._stream("?", [])  # refuses what cannot be sent, and sends nothing
         super().__init__(
-            title=markdown.strip_controls(self.client.agent_id if title is None else title),
+            title=markdown.strip_controls(self._client.agent_id if title is None else title),
             placeholder=_sendable(placeholder),
             suggestions=[_sendable(suggestion) for suggestion in suggestions],
             height=height,
@@ -148,6 +153,15 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             _copy=uuid.uuid4().hex,
         )
         self.on_msg(self._received)
+
+    @property
+    def client(self) -> AsyncRunAgentClient:
+        """What calls the agent; another one, with a new key for example, may take its place."""
+        return self._client
+
+    @client.setter
+    def client(self, client: RunAgentClient | AsyncRunAgentClient) -> None:
+        self._client = _client(client, {})
 
     def ask(self, question: str) -> Turn:
         """Ask, and wait for the end of the answer; the view streams it meanwhile.
@@ -209,12 +223,24 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         return "\n\n".join([f"# {self.title}", *turns]) + "\n"
 
     def to_cell(self) -> str:
-        """Return the source of a cell that asks the last question again, with the magic."""
+        """Return the source of a cell that asks the last question again, with the magic.
+
+        What goes along with it is in the cell where it can be written as JSON; a key never is.
+        """
+        client = self.client
         questions = [turn.text for turn in self.turns if turn.role == "user"]
-        question = questions[-1] if questions else "Your question"
-        field = "" if self._field == "query" else f" --field {shlex.quote(self._field)}"
-        options = f"{field} --text --no-template"
-        return f"%%runagent {shlex.quote(self.client.agent_id)}{options}\n{question}"
+        options = ["--text", "--no-template"]
+        if self._field != "query":
+            options += ["--field", self._field]
+        if self._entrypoint is not None:
+            options += ["--entrypoint", self._entrypoint]
+        if client.base_url != _default_base_url(client.agent_id):
+            options += ["--base-url", client.base_url]
+        for name, value in self.context.items():
+            with contextlib.suppress(TypeError, ValueError):
+                options += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
+        line = shlex.join(["%%runagent", client.agent_id, *options])
+        return f"{line}\n{questions[-1] if questions else 'Your question'}"
 
     # --- Asking ---------------------------------------------------------------------------------
 
@@ -229,7 +255,9 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         with self._lock:
             if self._current is not None:
                 raise RuntimeError("An answer is on its way; wait for it, or call stop() first.")
-            first = len(self.turns) if at is None else min(max(at, 0), len(self.turns))
+            first = len(self.turns) if at is None else at
+            if at is not None and at != self._last_question():
+                raise RuntimeError("The conversation went on meanwhile; send it as a new question.")
             stream = self._stream(question, self.turns[:first])
             asked, answer = Turn("user", question), Turn("agent", status="streaming")
             self._cut(first)
@@ -241,6 +269,11 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             ended: concurrent.futures.Future[None] = concurrent.futures.Future()
             background().call_soon_threadsafe(self._begin, stream, shown, ended)
         return answer, ended
+
+    def _last_question(self) -> int:
+        """Return the position of the last question, -1 if there is none."""
+        asked = (i for i, turn in enumerate(self.turns) if turn.role == "user")
+        return max(asked, default=-1)
 
     def _stream(self, question: str, history: Sequence[Turn]) -> Any:
         """Return the events of an answer. Sends nothing yet, but refuses what cannot be sent."""
@@ -291,10 +324,11 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             news.clear()
             with self._lock:
                 answer.feed()
-                began = time.monotonic()
+                worked = time.thread_time()
                 if self._current is answer.turn:
                     self._tell("delta", turn=len(self.turns) - 1, **answer.delta())
-            await asyncio.sleep(max(INTERVAL, (time.monotonic() - began) / SHARE))
+            rest = min((time.thread_time() - worked) / SHARE, LONGEST_REST)
+            await asyncio.sleep(max(INTERVAL, rest))
 
     def _end(
         self,
@@ -479,6 +513,14 @@ def _is_background() -> bool:
         return asyncio.get_running_loop() is background()
     except RuntimeError:
         return False
+
+
+def _default_base_url(agent_id: str) -> str | None:
+    """Return the base URL that a client of an agent has by itself."""
+    try:
+        return AsyncRunAgentClient(agent_id, api_key="none").base_url
+    except RunAgentError:
+        return None
 
 
 def _client(agent: Any, options: dict[str, Any]) -> AsyncRunAgentClient:

@@ -31,7 +31,7 @@ MATHML = {
 HANDLES = re.compile(r"on.*|style|id|name|href|src|class|action.*|xlink.*|data.*", re.IGNORECASE)
 ATTRIBUTES = {
     "class": re.compile(r"(ra-[a-z]+|runagent-[a-z-]+( runagent-[a-z-]+)*)?"),
-    "dir": re.compile("auto|ltr"),
+    "dir": re.compile("auto|ltr|rtl"),
     "href": re.compile(r"(https?://[^/@\s\\]+([/?#][^\s\\]*)?|mailto:[^\s\\]+)", re.IGNORECASE),
     "open": re.compile(""),
     "rel": re.compile("noopener noreferrer nofollow"),

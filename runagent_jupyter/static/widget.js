@@ -3,8 +3,8 @@
 /**
  * @typedef {{title: string, html: string}} Step
  * @typedef {{role: "user", text: string, request: string}} Question
- * @typedef {{role: "agent", blocks: string[], tail: string, steps: Step[], status: string,
- *   error: string, facts: string}} Answer
+ * @typedef {{role: "agent", blocks: string[], tail: string, steps: Step[], since: number,
+ *   status: string, error: string, facts: string}} Answer
  * @typedef {{keep: number, parts: string[], steps_from: number, steps: Step[],
  *   revised?: Record<string, string>, ending?: object}} Delta
  */
@@ -65,7 +65,7 @@ function make(tag, names, ...children) {
   return node;
 }
 
-/** @param {string} text @param {() => void} action */
+/** @param {string} text @param {(event: MouseEvent) => void} action */
 function button(text, action, names = "button") {
   const node = make("button", names, text);
   node.type = "button";
@@ -102,6 +102,15 @@ function morph(into, from) {
     old.remove();
     old = next;
   }
+}
+
+/** Moving nodes takes the selection off them. @param {Node} within @param {() => void} move */
+function keepSelection(within, move) {
+  const selection = getSelection();
+  const { anchorNode, anchorOffset, focusNode, focusOffset } = selection;
+  const isWithin = within.contains(anchorNode) || within.contains(focusNode);
+  move();
+  if (isWithin) selection.setBaseAndExtent(anchorNode, anchorOffset, focusNode, focusOffset);
 }
 
 /** Copy what is selected: that works without HTTPS too, where there is no clipboard API. */
@@ -153,9 +162,8 @@ class AnswerView {
     this.actions = make("span", "actions");
     const foot = make("div", "foot", this.state, this.actions);
     this.node = make("article", "turn agent", this.fold, this.body, this.failure, foot);
-    this.node.dir = "auto";
     this.answer = answer;
-    this.began = Date.now();
+    this.began = Date.now() - (answer.since ?? 0) * 1000;
     this.redraw();
   }
 
@@ -178,9 +186,10 @@ class AnswerView {
     }
     for (const html of blocks.slice(blocks.length - delta.parts.length + 1)) {
       morph(this.tail, parsed(html));
-      this.tail.before(...this.tail.childNodes);
+      keepSelection(this.tail, () => this.tail.before(...this.tail.childNodes));
     }
     morph(this.tail, parsed(tail));
+    this.showDirection();
     if (delta.parts.length > 1) this.addCopyButtons();
     this.showSteps(delta.steps_from);
     if (delta.ending) this.showEnding();
@@ -197,9 +206,16 @@ class AnswerView {
       if (old) morph(old, node);
       else this.steps.append(node);
     });
+    while (this.steps.childElementCount > steps.length) this.steps.lastElementChild.remove();
     this.fold.hidden = !steps.length;
     const count = `${steps.length} step${steps.length === 1 ? "" : "s"}`;
     this.summary.textContent = steps.length ? `${count} · ${steps.at(-1).title}` : "";
+  }
+
+  /** An answer runs as its first block does. */
+  showDirection() {
+    const first = this.body.querySelector("[dir]");
+    if (first) this.node.dir = getComputedStyle(first).direction;
   }
 
   showEnding() {
@@ -240,6 +256,8 @@ class AnswerView {
   }
 }
 
+const TRAITS = "change:title change:placeholder change:height change:suggestions";
+const STOPPING = "The kernel is busy: the answer stops as soon as it is free.";
 const SILENCE = 2_000; // ms without news of an answer, after which the page asks whether it missed any
 const PATIENCE = 1_000; // ms for the kernel to take what the page has sent
 
@@ -251,320 +269,396 @@ export default () => {
   let isLive = true;
   let order = Promise.resolve();
 
-  return {
-    async initialize({ model }) {
-      const sync = () => {
-        heard = Date.now();
-        model.send({ type: "sync", seq: transcript.seq });
-      };
-
-      const take = (type, seq, content) => {
-        const outcome = transcript.take(type, seq, content);
-        if (outcome === "old") return;
-        if (outcome === "gap") {
-          if (Date.now() - heard > PATIENCE) sync();
-          return;
-        }
-        heard = Date.now();
-        // For a notebook that is saved with the state of its widgets.
-        if (!transcript.busy) model.set("_snapshot", { first: 0, seq, turns: transcript.turns });
-        for (const view of views) view(type, content);
-      };
-
-      const listen = ({ type, seq }, buffers) => {
-        const content = inflate(buffers[0]);
-        order = order.then(async () => take(type, seq, await content)).catch(console.error);
-      };
-
-      // A server drops messages of a kernel that sends too many; the last one might be among them.
-      const watch = setInterval(() => {
-        if (isLive && transcript.busy && Date.now() - heard > SILENCE) sync();
-      }, SILENCE / 4);
-      model.on("msg:custom", listen);
-      // Deflated from a kernel, as it is from a notebook saved with the state of its widgets.
-      const saved = model.get("_snapshot");
-      if (saved?.deflated) order = inflate(saved.deflated);
-      else if (saved?.turns) order = Promise.resolve(saved);
-      order = order.then((whole) => whole && transcript.take("turns", whole.seq, whole));
-      await order.catch(console.error);
-      return () => {
-        clearInterval(watch);
-        model.off("msg:custom", listen);
-      };
-    },
-
-    render({ model, el }) {
-      const title = model.get("title");
-      const log = make("div", "log");
-      const latest = button("↓ Latest", () => toEnd(), "button latest");
-      const note = make("div", "note");
-      const input = make("textarea", "input");
-      const send = button("Send", () => submit(), "button primary");
-      const stop = button("Stop", () => halt());
-      const cancel = button("Cancel", () => leaveEdit());
-      const form = make("form", "form", input, cancel, send, stop);
-      const save = button("Save as Markdown", () => request("markdown"));
-      const cell = button("Copy as notebook cell", () => request("cell"));
-      const menu = make("details", "menu", make("summary", "button", "Export"), make("div", "items", save, cell));
-      const clear = button("Clear", () => forget());
-      const head = make("header", "head", make("strong", "title", title), menu, clear);
-      const style = document.createElement("style");
-      // The copy below the chat is for those who open the notebook without a kernel.
-      const copy = `.runagent-${model.get("_copy")}`;
-      style.textContent = `${model.get("_markdown_css")}
-        ${copy}, .jp-OutputArea-child:has(> * ${copy}) { display: none; }`;
-      const root = make("section", "chat", head, log, latest, note, form);
-      el.append(style, root);
-
-      root.setAttribute("aria-label", `Chat with ${title}`);
-      root.dataset.lmSuppressShortcuts = "true"; // the notebook's shortcuts are not the chat's
-      log.setAttribute("role", "log");
-      log.setAttribute("aria-label", "Conversation");
-      log.tabIndex = 0;
-      log.style.maxHeight = `${model.get("height")}px`;
-      note.setAttribute("role", "status");
-      input.rows = 1;
-      input.dir = "auto";
-      input.placeholder = model.get("placeholder");
-      input.setAttribute("aria-label", "Question");
-
-      /** @type {(AnswerView | null)[]} by turn */
-      let answers = [];
-      let isAtEnd = true;
-      /** @type {number | undefined} the turn whose question is being edited */
-      let edited;
-      let draft = ""; // what stood in the input before
-      /** @type {{text: string, request: string, timer: number} | undefined} not taken yet */
-      let pending;
-      let exporting = "";
-
-      function say(text) {
-        note.textContent = text;
-      }
-
-      function ask(text, at) {
-        if (pending || transcript.busy || !isLive) return;
-        const name = crypto.getRandomValues(new Uint32Array(2)).join("-");
-        const timer = setTimeout(() => {
-          say("Waiting for the kernel: it takes the question as soon as it can.");
-          refresh();
-        }, PATIENCE);
-        pending = { text, request: name, timer };
-        say("");
-        model.send({ type: "ask", text, at, request: name });
-        refresh();
-      }
-
-      function submit() {
-        if (input.value.trim()) ask(input.value, edited);
-      }
-
-      /** The kernel has taken the question, or said why not. */
-      function settle(isTaken, text = "") {
-        const sent = pending;
-        clearTimeout(sent.timer);
-        pending = undefined;
-        say(text);
-        if (!isTaken) return;
-        if (input.value === sent.text) {
-          if (edited === undefined) input.value = "";
-          else leaveEdit();
-        }
-        toEnd();
-      }
-
-      function halt() {
-        model.send({ type: "stop" });
-        setTimeout(() => {
-          if (transcript.busy && isLive) say("The kernel is busy: the answer stops as soon as it is free.");
-        }, PATIENCE);
-      }
-
-      function request(kind) {
-        exporting = kind;
-        menu.open = false;
-        say("");
-        model.send({ type: "export" });
-      }
-
-      function receive(content) {
-        const kind = exporting;
-        exporting = "";
-        if (kind === "markdown") download(content.markdown);
-        if (kind !== "cell") return;
-        if (copyText(root, content.cell)) say("Copied: paste it into an empty cell.");
-        else say(`The browser did not allow copying. The cell is:\n${content.cell}`);
-      }
-
-      function download(text) {
-        const link = document.createElement("a");
-        link.href = URL.createObjectURL(new Blob([text], { type: "text/markdown" }));
-        link.download = `${title.replace(/[^\p{L}\p{N}-]+/gu, "-") || "chat"}.md`;
-        link.click();
-        URL.revokeObjectURL(link.href);
-      }
-
-      function edit() {
-        const index = transcript.turns.findLastIndex((turn) => turn.role === "user");
-        if (index < 0 || transcript.busy || pending || !isLive) return;
-        if (edited === undefined) draft = input.value;
-        edited = index;
-        input.value = transcript.turns[index].text;
-        say("Sending takes the place of the last question and its answer.");
-        refresh();
-        input.focus();
-      }
-
-      function leaveEdit() {
-        if (edited === undefined || pending) return;
-        edited = undefined;
-        input.value = draft;
-        say("");
-        refresh();
-      }
-
-      /** Clear the conversation, if that is asked for twice. */
-      function forget() {
-        if (clear.dataset.sure) model.send({ type: "clear" });
-        else setTimeout(unsure, 4_000);
-        unsure(!clear.dataset.sure);
-      }
-
-      function unsure(isSure = false) {
-        clear.textContent = isSure ? "Clear everything?" : "Clear";
-        if (isSure) clear.dataset.sure = "true";
-        else delete clear.dataset.sure;
-      }
-
-      function retry() {
-        const index = transcript.turns.findLastIndex((turn) => turn.role === "user");
-        ask(transcript.turns[index].text, index);
-      }
-
-      function grow() {
-        input.style.height = "auto";
-        if (input.scrollHeight) input.style.height = `${Math.min(input.scrollHeight + 2, 240)}px`;
-      }
-
-      function toEnd() {
-        isAtEnd = true;
-        log.scrollTop = log.scrollHeight;
-        latest.hidden = true;
-      }
-
-      function draw(turn) {
-        if (turn.role === "agent") {
-          const view = new AnswerView(turn);
-          const copyAnswer = button("Copy", () => {
-            say(view.copy() ? "Copied." : "The browser did not allow copying.");
-          });
-          view.actions.append(copyAnswer, button("Retry", retry, "button last"));
-          answers.push(view);
-          return view.node;
-        }
-        const question = make("div", "question", turn.text);
-        question.dir = "auto";
-        answers.push(null);
-        return make("article", "turn user", question, button("Edit", edit, "button last"));
-      }
-
-      function drawFrom(first) {
-        log.querySelector(".runagent-empty")?.remove();
-        while (log.childElementCount > first) log.lastElementChild.remove();
-        answers.length = first;
-        log.append(...transcript.turns.slice(first).map(draw));
-        if (!transcript.turns.length) log.append(empty());
-      }
-
-      function empty() {
-        const node = make("div", "empty", make("p", "hint", "Ask a question. Enter sends it, Shift+Enter begins a new line."));
-        for (const text of model.get("suggestions")) node.append(button(text, () => ask(text)));
-        return node;
-      }
-
-      /** Show what can be done now. */
-      function refresh() {
-        const isBusy = transcript.busy || !!pending;
-        root.classList.toggle("runagent-is-busy", isBusy || !isLive);
-        root.classList.toggle("runagent-is-editing", edited !== undefined);
-        input.readOnly = !!pending;
-        cancel.hidden = edited === undefined || isBusy;
-        send.hidden = isBusy;
-        stop.hidden = !transcript.busy;
-        for (const needy of [clear, save, cell, send]) needy.disabled = !isLive;
-        grow();
-      }
-
-      function view(type, content) {
-        if (type === "turns") {
-          drawFrom(content.first);
-          if (pending && transcript.turns.some((turn) => turn.request === pending.request)) settle(true);
-        }
-        if (type === "delta") answers[content.turn].grow(content);
-        if (type === "refused" && pending?.request === content.request) settle(false, content.text);
-        if (type === "export" && exporting) receive(content);
-        if (content.ending && edited === undefined) say("");
-        if (type === "turns" || content.ending || type === "refused") refresh();
-        if (isAtEnd) toEnd();
-        else latest.hidden = log.scrollHeight - log.clientHeight < 40;
-      }
-
-      /** The kernel may be gone: then there is nothing to ask, but nothing is lost either. */
-      function live(isSo) {
-        isLive = isSo;
-        if (!isLive) {
-          if (pending) settle(false);
-          say("The kernel behind this chat is gone. Run its cell again to begin a new one.");
-          const last = answers.at(-1);
-          if (transcript.busy) last.state.textContent = "Broken off: the kernel is gone.";
-        }
-        refresh();
-      }
-
-      const tick = setInterval(() => {
-        if (transcript.busy && isLive) answers.at(-1)?.tick();
-      }, 1_000);
-      form.addEventListener("submit", (event) => event.preventDefault());
-      input.addEventListener("input", grow);
-      log.addEventListener("scroll", () => {
-        isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-        if (isAtEnd) latest.hidden = true;
-      });
-      root.addEventListener("focusin", (event) => {
-        const isNew = !root.contains(event.relatedTarget);
-        if (isLive && isNew) model.send({ type: "sync", seq: transcript.seq });
-      });
-      root.addEventListener("keydown", (event) => {
-        event.stopPropagation();
-        if (event.key === "Escape") {
-          if (transcript.busy) halt();
-          else leaveEdit();
-        }
-        if (event.target !== input || event.isComposing) return;
-        if (event.key === "ArrowUp" && !input.value) {
-          event.preventDefault();
-          edit();
-        }
-        if (event.key === "Enter" && !event.shiftKey) {
-          event.preventDefault();
-          submit();
-        }
-      });
-      // Called on the view, whose own listener for this anywidget removes.
-      const listen = function () {
-        live(this?.model?.comm_live !== false);
-      };
-      model.on("comm_live_update", listen);
-      views.add(view);
-      drawFrom(0);
-      live(!el.closest(".jupyter-widgets-disconnected"));
-      toEnd();
-      return () => {
-        views.delete(view);
-        clearInterval(tick);
-        clearTimeout(pending?.timer);
-        model.off("comm_live_update", listen);
-      };
-    },
+  /** Send a message, if there is still a kernel to send it to. */
+  const post = (model, message) => {
+    try {
+      model.send(message);
+    } catch {
+      for (const view of views) view("gone", {});
+    }
   };
+
+  async function initialize({ model }) {
+    const sync = () => {
+      heard = Date.now();
+      post(model, { type: "sync", seq: transcript.seq });
+    };
+
+    const take = (type, seq, content) => {
+      const outcome = transcript.take(type, seq, content);
+      if (outcome === "old") return;
+      if (outcome === "gap") {
+        if (Date.now() - heard > PATIENCE) sync();
+        return;
+      }
+      heard = Date.now();
+      // For a notebook that is saved with the state of its widgets.
+      if (!transcript.busy) model.set("_snapshot", { first: 0, seq, turns: transcript.turns });
+      for (const view of views) view(type, content);
+    };
+
+    const listen = ({ type, seq }, buffers) => {
+      const content = inflate(buffers[0]);
+      order = order.then(async () => take(type, seq, await content)).catch(console.error);
+    };
+
+    // A server drops messages of a kernel that sends too many; the last one might be among them.
+    const watch = setInterval(() => {
+      if (isLive && transcript.busy && Date.now() - heard > SILENCE) sync();
+    }, SILENCE / 4);
+    model.on("msg:custom", listen);
+    // Deflated from a kernel, as it is from a notebook saved with the state of its widgets.
+    const saved = model.get("_snapshot");
+    if (saved?.deflated) order = inflate(saved.deflated);
+    else if (saved?.turns) order = Promise.resolve(saved);
+    order = order.then((whole) => whole && transcript.take("turns", whole.seq, whole));
+    await order.catch(console.error);
+    return () => {
+      clearInterval(watch);
+      model.off("msg:custom", listen);
+    };
+  }
+
+  function render({ model, el }) {
+    const log = make("div", "log");
+    const latest = button("↓ Latest", () => toEnd(), "button latest");
+    const note = make("div", "note");
+    const input = make("textarea", "input");
+    const send = button("Send", () => submit(), "button primary");
+    const stop = button("Stop", () => halt());
+    const cancel = button("Cancel", () => leave());
+    const form = make("form", "form", input, cancel, send, stop);
+    const save = button("Save as Markdown", () => request("markdown"));
+    const cell = button("Copy as notebook cell", () => request("cell"));
+    const menu = make("details", "menu", make("summary", "button", "Export"), make("div", "items", save, cell));
+    const clear = button("Clear", (event) => forget(event));
+    const name = make("strong", "title");
+    const head = make("header", "head", name, make("span", "tools", menu, clear));
+    const style = document.createElement("style");
+    // The copy below the chat is for those who open the notebook without a kernel.
+    const copy = `.runagent-${model.get("_copy")}`;
+    style.textContent = `${model.get("_markdown_css")}
+      ${copy}, .jp-OutputArea-child:has(> * ${copy}) { display: none; }`;
+    const root = make("section", "chat", head, make("div", "scroller", log, latest), note, form);
+    el.append(style, root);
+
+    root.dataset.lmSuppressShortcuts = "true"; // the notebook's shortcuts are not the chat's
+    log.setAttribute("role", "log");
+    log.setAttribute("aria-label", "Conversation");
+    log.tabIndex = 0;
+    note.setAttribute("role", "status");
+    input.rows = 1;
+    input.dir = "auto";
+    input.setAttribute("aria-label", "Question");
+
+    /** @type {(AnswerView | null)[]} by turn */
+    let answers = [];
+    let isAtEnd = true;
+    let seen = { scrollTop: 0, scrollHeight: 0 }; // where the reader was
+    /** @type {number | undefined} the turn whose question is being edited */
+    let edited;
+    let draft = ""; // what stood in the input before
+    /** @type {{text: string, request: string, timer: number, isLate: boolean} | undefined} not taken yet */
+    let pending;
+    let exporting = "";
+
+    function say(text) {
+      note.textContent = text;
+    }
+
+    function ask(text, at) {
+      if (pending || transcript.busy || !isLive) return;
+      const name = crypto.getRandomValues(new Uint32Array(2)).join("-");
+      const timer = setTimeout(() => {
+        pending.isLate = true;
+        say("Waiting for the kernel: it takes the question as soon as it can.");
+        refresh();
+      }, PATIENCE);
+      pending = { text, request: name, timer, isLate: false };
+      say("");
+      post(model, { type: "ask", text, at, request: name });
+      refresh();
+    }
+
+    function submit() {
+      if (input.value.trim()) ask(input.value, edited);
+    }
+
+    /** The kernel has taken the question, or said why not. */
+    function settle(isTaken, text = "") {
+      const sent = pending;
+      clearTimeout(sent.timer);
+      pending = undefined;
+      say(text);
+      if (!isTaken) return;
+      if (input.value === sent.text) {
+        if (edited === undefined) input.value = "";
+        else leaveEdit();
+      }
+      toEnd();
+    }
+
+    function halt() {
+      post(model, { type: "stop" });
+      setTimeout(() => {
+        if (transcript.busy && isLive) say(STOPPING);
+      }, PATIENCE);
+    }
+
+    function request(kind) {
+      exporting = kind;
+      menu.open = false;
+      say("");
+      post(model, { type: "export" });
+    }
+
+    function receive(content) {
+      const kind = exporting;
+      exporting = "";
+      if (kind === "markdown") download(content.markdown);
+      if (kind !== "cell") return;
+      if (copyText(root, content.cell)) say("Copied: paste it into an empty cell.");
+      else say(`The browser did not allow copying. The cell is:\n${content.cell}`);
+    }
+
+    function download(text) {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([text], { type: "text/markdown" }));
+      link.download = `${model.get("title").replace(/[^\p{L}\p{N}-]+/gu, "-") || "chat"}.md`;
+      link.click();
+      URL.revokeObjectURL(link.href);
+    }
+
+    function lastQuestion() {
+      return transcript.turns.findLastIndex((turn) => turn.role === "user");
+    }
+
+    function edit() {
+      const index = lastQuestion();
+      if (index < 0 || transcript.busy || pending || !isLive) return;
+      if (edited === undefined) draft = input.value;
+      edited = index;
+      input.value = transcript.turns[index].text;
+      say("Sending takes the place of the last question and its answer.");
+      refresh();
+      input.focus();
+    }
+
+    /** Leave what the kernel has not taken yet; what was typed stays in the input. */
+    function leave() {
+      if (pending) settle(false, "The kernel may still take it, once it is free.");
+      else leaveEdit();
+      refresh();
+    }
+
+    function leaveEdit() {
+      if (edited === undefined || pending) return;
+      edited = undefined;
+      input.value = draft;
+      say("");
+      refresh();
+    }
+
+    /** Clear the conversation, if that is asked for twice, and not by one double click. */
+    function forget({ detail }) {
+      if (detail > 1) return;
+      if (clear.dataset.sure) post(model, { type: "clear" });
+      else setTimeout(unsure, 4_000);
+      unsure(!clear.dataset.sure);
+    }
+
+    function unsure(isSure = false) {
+      clear.textContent = isSure ? "Clear everything?" : "Clear";
+      if (isSure) clear.dataset.sure = "true";
+      else delete clear.dataset.sure;
+    }
+
+    function retry() {
+      const index = lastQuestion();
+      ask(transcript.turns[index].text, index);
+    }
+
+    function grow() {
+      input.style.height = "auto";
+      if (input.scrollHeight) input.style.height = `${Math.min(input.scrollHeight + 2, 240)}px`;
+    }
+
+    function toEnd() {
+      isAtEnd = true;
+      log.scrollTop = log.scrollHeight;
+      latest.hidden = true;
+    }
+
+    /** The reader goes up, and not with the text. */
+    function unfollow() {
+      if (log.scrollTop) isAtEnd = false;
+    }
+
+    /** What has the focus, or had it, may be gone now. */
+    function refocus(hadFocus) {
+      const focused = document.activeElement;
+      const isLost = root.contains(focused) ? !focused.getClientRects().length : hadFocus;
+      if (isLost) input.focus({ preventScroll: true });
+    }
+
+    function draw(turn) {
+      if (turn.role === "agent") {
+        const view = new AnswerView(turn);
+        const copyAnswer = button("Copy", () => {
+          say(view.copy() ? "Copied." : "The browser did not allow copying.");
+        });
+        view.actions.append(copyAnswer, button("Retry", retry, "button last"));
+        answers.push(view);
+        return view.node;
+      }
+      const question = make("div", "question", turn.text);
+      question.dir = "auto";
+      answers.push(null);
+      return make("article", "turn user", question, button("Edit", edit, "button last"));
+    }
+
+    function drawFrom(first) {
+      log.querySelector(".runagent-empty")?.remove();
+      while (log.childElementCount > first) log.lastElementChild.remove();
+      answers.length = first;
+      log.append(...transcript.turns.slice(first).map(draw));
+      for (const answer of answers.slice(first)) answer?.showDirection();
+      if (!transcript.turns.length) log.append(empty());
+    }
+
+    function empty() {
+      const node = make("div", "empty", make("p", "hint", "Ask a question. Enter sends it, Shift+Enter begins a new line."));
+      for (const text of model.get("suggestions")) node.append(button(text, () => ask(text)));
+      return node;
+    }
+
+    /** Show what can be done now. */
+    function refresh() {
+      const isBusy = transcript.busy || !!pending;
+      root.classList.toggle("runagent-is-busy", isBusy || !isLive);
+      root.classList.toggle("runagent-is-editing", edited !== undefined);
+      input.readOnly = !!pending;
+      cancel.hidden = !pending?.isLate && (edited === undefined || isBusy);
+      send.hidden = isBusy;
+      stop.hidden = !transcript.busy;
+      for (const needy of [clear, save, cell, send]) needy.disabled = !isLive;
+      grow();
+    }
+
+    function view(type, content) {
+      const hadFocus = root.contains(document.activeElement);
+      show(type, content);
+      refocus(hadFocus);
+    }
+
+    function show(type, content) {
+      if (type === "gone") {
+        live(false);
+        return;
+      }
+      if (type === "turns") {
+        drawFrom(content.first);
+        if (edited !== undefined && !pending && edited !== lastQuestion()) {
+          edited = undefined;
+          say("The conversation went on: what you were editing would be a new question.");
+        }
+        if (pending && transcript.turns.some((turn) => turn.request === pending.request)) settle(true);
+      }
+      if (type === "delta") answers[content.turn].grow(content);
+      if (type === "refused" && pending?.request === content.request) settle(false, content.text);
+      if (type === "export" && exporting) receive(content);
+      if (content.ending && note.textContent === STOPPING) say("");
+      if (type === "turns" || content.ending || type === "refused") refresh();
+      if (isAtEnd) toEnd();
+      else latest.hidden = log.scrollHeight - log.clientHeight < 40;
+    }
+
+    /** The kernel may be gone: then there is nothing to ask, but nothing is lost either. */
+    function live(isSo) {
+      if (isSo && !isLive) post(model, { type: "sync", seq: -1 });
+      isLive = isSo;
+      if (!isLive) {
+        if (pending) settle(false);
+        say("The kernel behind this chat is gone. Run its cell again to begin a new one.");
+        const last = transcript.turns.at(-1);
+        if (transcript.busy) {
+          Object.assign(last, { status: "stopped", facts: "broken off: the kernel is gone" });
+        }
+        answers.at(-1)?.showEnding();
+      }
+      refresh();
+    }
+
+    const tick = setInterval(() => {
+      if (transcript.busy && isLive) answers.at(-1)?.tick();
+    }, 1_000);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    input.addEventListener("input", grow);
+    log.addEventListener("scroll", () => {
+      const { scrollTop, scrollHeight, clientHeight } = log;
+      if (scrollTop < seen.scrollTop && scrollHeight >= seen.scrollHeight) isAtEnd = false;
+      else if (scrollHeight - scrollTop - clientHeight < 40) isAtEnd = true;
+      if (isAtEnd) latest.hidden = true;
+      seen = { scrollTop, scrollHeight };
+    });
+    log.addEventListener("wheel", ({ deltaY }) => deltaY < 0 && unfollow(), { passive: true });
+    // It has no size before it is in the page, or while a tab hides it.
+    const resized = new ResizeObserver(() => isAtEnd && toEnd());
+    resized.observe(log);
+    root.addEventListener("click", ({ target }) => refocus(!target.getClientRects().length));
+    root.addEventListener("pointerdown", ({ target }) => {
+      if (!menu.contains(target)) menu.open = false;
+    });
+    root.addEventListener("focusin", (event) => {
+      const isNew = !root.contains(event.relatedTarget);
+      if (isLive && isNew) post(model, { type: "sync", seq: transcript.seq });
+    });
+    root.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      if (event.isComposing || event.keyCode === 229) return; // Safari's, of a composition's end
+      if (event.key === "Escape") {
+        if (menu.open) menu.open = false;
+        else if (transcript.busy) halt();
+        else leave();
+      }
+      if (event.target === log && ["ArrowUp", "PageUp", "Home"].includes(event.key)) unfollow();
+      if (event.target !== input) return;
+      if (event.key === "ArrowUp" && !input.value) {
+        event.preventDefault();
+        edit();
+      }
+      if (event.key === "Enter" && !event.shiftKey) {
+        event.preventDefault();
+        submit();
+      }
+    });
+    // Called on the view, whose own listener for this anywidget removes.
+    const listen = function () {
+      live(this?.model?.comm_live !== false);
+    };
+    const showTraits = () => {
+      name.textContent = model.get("title");
+      root.setAttribute("aria-label", `Chat with ${model.get("title")}`);
+      input.placeholder = model.get("placeholder");
+      log.style.maxHeight = `${model.get("height")}px`;
+      if (!transcript.turns.length) drawFrom(0);
+    };
+    model.on(TRAITS, showTraits);
+    showTraits();
+    model.on("comm_live_update", listen);
+    views.add(view);
+    drawFrom(0);
+    live(!el.closest(".jupyter-widgets-disconnected"));
+    toEnd();
+    return () => {
+      views.delete(view);
+      clearInterval(tick);
+      clearTimeout(pending?.timer);
+      resized.disconnect();
+      model.off(TRAITS, showTraits);
+      model.off("comm_live_update", listen);
+    };
+  }
+
+  return { initialize, render };
 };

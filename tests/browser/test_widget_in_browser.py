@@ -31,6 +31,13 @@ async def counts(query: str, **_):
         yield f"{number} "
         await asyncio.sleep(0.05)
 
+@agent("lines")
+async def lines(query: str, **_):
+    for number in range(4_000):
+        yield f"line {number}"
+        await asyncio.sleep(0.05)
+        yield "\\n\\n"
+
 @agent("echo")
 def echo(query: str, **_):
     return f"You said {query}"
@@ -256,6 +263,113 @@ def test_a_restart_of_the_kernel_loses_nothing_that_is_seen(lab: Lab) -> None:
     notebook.run(0)
     ask(chat, "after")
     finished(chat)
+
+
+@pytest.mark.parametrize("way", ["restart", "shut down"])
+def test_a_kernel_that_goes_in_the_middle_of_an_answer(lab: Lab, way: str) -> None:
+    notebook, chat = counting(lab)
+    if way == "restart":
+        notebook.restart()
+    else:
+        notebook.command("kernelmenu:shutdown")
+        ask(chat, "are you there?")
+    expect(chat.locator(".runagent-note")).to_contain_text("The kernel behind this chat is gone")
+    if way == "restart":
+        expect(answer(chat)).to_contain_text("broken off: the kernel is gone")
+    expect(answer(chat)).to_have_attribute("aria-busy", "false")
+    expect(chat.get_by_role("button", name="Stop")).to_be_hidden()
+    expect(answer(chat).get_by_role("button", name="Copy")).to_be_visible()
+    notebook.screenshot(f"widget-{way.replace(' ', '-')}")
+
+
+def test_the_reader_decides_where_to_look(lab: Lab) -> None:
+    lines = "'\\n\\n'.join(f'line {i}' for i in range(200))"
+    notebook = lab.open(
+        [
+            AGENTS,
+            f"w = AgentWidget('echo', height=200)\nw.ask({lines}) and w.ask('newest') and None\nw",
+            "w.client = AgentWidget('lines').client",
+        ]
+    )
+    notebook.run(0).run(1)
+    chat = chat_in(notebook, 1)
+    log = chat.get_by_role("log")
+    from_end = "log => log.scrollHeight - log.scrollTop - log.clientHeight"
+    expect(chat.locator(".runagent-turn").last).to_be_in_viewport()
+    assert log.evaluate(from_end) < 2
+    notebook.run(2)
+    ask(chat, "more")
+    expect(answer(chat)).to_contain_text("line 30")
+    assert log.evaluate(from_end) < 2
+    log.hover()
+    for _ in range(10):
+        notebook.page.mouse.wheel(0, -6)
+        notebook.page.wait_for_timeout(50)
+    top = log.evaluate("log => log.scrollTop")
+    count = answer(chat).locator("p").count()
+    expect(answer(chat).locator("p").nth(count + 20)).to_be_attached()
+    assert log.evaluate("log => log.scrollTop") == top
+    chat.get_by_role("button", name="Latest").click()
+    assert log.evaluate(from_end) < 40
+    expect(chat.get_by_label("Question")).to_be_focused()
+    chat.get_by_label("Question").press("Escape")
+    expect(chat.locator(".runagent-is-stopped")).to_be_visible()
+
+
+def test_an_edit_never_takes_what_came_meanwhile(lab: Lab) -> None:
+    notebook = lab.open([CHAT, "w.ask('second') and None"])
+    notebook.run(0)
+    chat = chat_in(notebook)
+    ask(chat, "first")
+    finished(chat)
+    chat.get_by_role("button", name="Edit").last.click()
+    chat.get_by_label("Question").fill("edited")
+    notebook.run(1)
+    expect(chat.locator(".runagent-note")).to_contain_text("The conversation went on")
+    chat.get_by_label("Question").press("Enter")
+    finished(chat, 6)
+    questions = chat.locator(".runagent-question")
+    expect(questions).to_have_text(["first", "second", "edited"])
+
+
+def test_beside_another_and_with_other_words(lab: Lab) -> None:
+    pair = """
+from ipywidgets import HBox
+w, v = map(AgentWidget, ("echo", "works"))
+w.ask("x" * 400) and v.ask("y") and None
+HBox([w, v])
+"""
+    words = "w.title, w.placeholder, w.height = 'Another', 'Say it', 111"
+    notebook = lab.open([AGENTS + pair, words])
+    notebook.run(0)
+    left, right = (chat_in(notebook).nth(index) for index in (0, 1))
+    boxes = [chat.bounding_box() for chat in (left, right)]
+    cell = notebook.output(0).bounding_box()
+    assert cell is not None
+    assert boxes[0] is not None
+    assert boxes[1] is not None
+    assert abs(boxes[0]["width"] - boxes[1]["width"]) < 2
+    assert boxes[1]["x"] + boxes[1]["width"] <= cell["x"] + cell["width"]
+    notebook.screenshot("widget-beside")
+    notebook.run(1)
+    expect(left.locator(".runagent-title")).to_have_text("Another")
+    expect(left.get_by_label("Question")).to_have_attribute("placeholder", "Say it")
+    expect(left.get_by_role("log")).to_have_css("max-height", "111px")
+
+
+def test_a_selection_outlives_the_paragraph_it_is_in(lab: Lab) -> None:
+    notebook = lab.open([AGENTS, "w = AgentWidget('lines')\nw"])
+    notebook.run(0).run(1)
+    chat = chat_in(notebook, 1)
+    ask(chat, "go on")
+    expect(answer(chat)).to_contain_text("line 1")
+    answer(chat).evaluate(
+        "node => getSelection().selectAllChildren(node.querySelector('.runagent-tail > p'))"
+    )
+    chosen = notebook.page.evaluate("getSelection().toString()")
+    assert chosen.startswith("line")
+    expect(answer(chat)).to_contain_text(f"line {int(chosen.split()[1]) + 3}")
+    assert notebook.page.evaluate("getSelection().toString()").startswith(chosen)
 
 
 def test_a_revoked_key_and_a_dead_server_and_how_to_go_on(lab: Lab) -> None:

@@ -99,6 +99,10 @@ def test_options_and_agents_complete(kernel: Kernel) -> None:
         found: list[str] = kernel.value(f"get_ipython().complete(None, {line!r})[1]")
         return found
 
+    assert completed("%%runagent demo --s") == ["--session", "--set", "--stream"]
+    kernel.execute("rows = []")
+    assert completed("x = %runagent demo --input ro") == ["rows"]
+    assert "demo" not in completed("%runagent demo de")
     assert "--session" in completed("%%runagent demo --se")
     assert "--reset" in completed("%runagent_config --re")
     assert "demo" in completed("%%runagent de")

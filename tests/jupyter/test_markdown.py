@@ -228,7 +228,8 @@ def test_an_image_is_a_link_to_it() -> None:
 
 def test_right_to_left_text_finds_its_direction() -> None:
     assert render("שלום") == '<p dir="auto">שלום</p>\n'
-    assert '<ul dir="auto">' in render("- שלום")
+    assert '<ul dir="rtl">' in render("1. one\n\n- שלום\n\n  one")
+    assert render("> שלום\n\n> one").startswith('<blockquote dir="rtl">\n<p dir="auto">')
 
 
 def test_deep_nesting_loses_nothing() -> None:

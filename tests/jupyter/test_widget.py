@@ -13,6 +13,7 @@ import pytest
 from support.kernel import Kernel
 
 import runagent_jupyter
+from runagent_jupyter import markdown
 
 _STATIC = Path(runagent_jupyter.__file__).parent / "static"
 
@@ -231,16 +232,18 @@ def test_a_page_that_missed_something_gets_everything(page: Page) -> None:
 
 
 def test_refused_questions_change_nothing(page: Page) -> None:
-    page.send(type="ask", text="hello", at=0)
+    page.send(type="ask", text="hello")
     page.wait_for_end()
+    page.send(type="ask", text="x", at=1, request="r-1")
+    assert "went on" in page.wait_for("refused")["text"]
     page.kernel.execute("w.context['x'] = object()").ok()
     page.send(type="ask", text="again", at=0, request="r-2")
-    refused = page.wait_for("refused")
+    refused = page.wait_for("refused", 2)
     assert refused["request"] == "r-2"
     assert "x" in refused["text"]
     assert page.kernel.value("[t.text for t in w.turns]") == ["hello", "You said **hello**"]
     page.send(type="ask", text="", request="r-3")
-    assert "empty" in page.wait_for("refused", 2)["text"]
+    assert "empty" in page.wait_for("refused", 3)["text"]
     for nonsense in ({}, {"type": "ask"}, {"type": 1}, {"type": "ask", "text": 3, "at": "x"}):
         page.send(**nonsense)
     assert page.kernel.value("len(w.turns)") == 2
@@ -265,6 +268,69 @@ def test_a_cleared_chat_is_free_at_once(kernel: Kernel) -> None:
     kernel.execute("w.ask('y')").ok()
     assert kernel.value("[t.text for t in w.turns]") == ["y", "You said **y**"]
     assert kernel.value("w.busy") is False
+
+
+def test_an_object_alone_is_the_answer(kernel: Kernel) -> None:
+    kernel.execute(
+        f"""{AGENTS}
+@agent("object")
+def object_(query: str, **_):
+    yield {{"type": "tool_call", "name": "search", "progress": 10**400}}
+    yield {{"progress": 0.5}}
+    yield {{"answer": "Hi **there**", "sources": ["a"]}}
+
+@agent("data")
+def data(query: str, **_):
+    return {{"rows": [1, "```"]}}
+
+w, v = AgentWidget("object"), AgentWidget("data")
+a, b = w.ask("x"), v.ask("x")
+"""
+    ).ok()
+    assert kernel.value("(a.text, w.value, b.status)") == ["Hi **there**"] * 2 + ["done"]
+    assert json.loads(kernel.value("b.text").strip("`json\n")) == {"rows": [1, "```"]}
+    page = Page(kernel)
+    page.send(type="sync", seq=-1)
+    _, answer = page.wait_for("turns", 2)["turns"]
+    assert [step["title"] for step in answer["steps"]] == ["tool call · search", "50%"]
+    assert "Hi <strong>there</strong>" in "".join(answer["blocks"])
+
+
+def test_what_breaks_off_in_code_keeps_the_code_to_itself(kernel: Kernel) -> None:
+    kernel.execute(
+        f"""{AGENTS}
+@agent("stops")
+async def stops(query: str, **_):
+    yield "- see\\n  ```python\\n  x = 1\\n"
+    raise ValueError("boom")
+
+w = AgentWidget("stops")
+w.ask("one")
+w.client = AgentWidget("echo").client
+w.ask("two")
+"""
+    ).ok()
+    rendered = markdown.render(kernel.value("w.to_markdown()"))
+    assert "<p" in rendered.partition("two")[2]
+    assert rendered.index("</code>") < rendered.index("failed:")
+
+
+def test_another_client_may_take_its_place(kernel: Kernel) -> None:
+    kernel.execute(
+        f"""{AGENTS}
+from runagent import RunAgentClient
+w = AgentWidget("counts", context={{"region": "EU"}})
+w.client = RunAgentClient("echo")
+turn = w.ask("x")
+"""
+    ).ok()
+    assert kernel.value("turn.text") == "You said **x**"
+    assert kernel.value("w.to_cell()") == (
+        "%%runagent echo --text --no-template --set 'region=\"EU\"'\nx"
+    )
+    refused = kernel.execute("w.client = None").error
+    assert refused is not None
+    assert "give an agent's id, or a RunAgentClient" in refused["evalue"]
 
 
 def test_context_session_and_history_go_along(kernel: Kernel) -> None:
@@ -414,9 +480,9 @@ def test_hot_reload_is_there_for_who_works_on_it(kernel: Kernel) -> None:
 
 
 def test_the_page_side_is_small_and_loads_nothing() -> None:
-    files = list(_STATIC.iterdir())
-    assert sum(path.stat().st_size for path in files) < 40_000
-    for path in files:
+    carried = [(_STATIC / name).read_text() for name in ("widget.js", "widget.css")]
+    assert sum(len(text.encode()) for text in (*carried, markdown.css())) < 40_000
+    for path in _STATIC.iterdir():
         text = path.read_text()
         assert "http:" not in text
         assert "https:" not in text
