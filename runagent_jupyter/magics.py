@@ -122,6 +122,10 @@ class RunAgentMagics(Magics):
 
             reply = %runagent demo What can you do?
 
+        A conversation over several cells, more fields, an answer that comes in the background::
+
+            %%runagent agent-123 --session trip --set city=Rome --bg --proc job
+
         The reply is in ``_`` too: ``_.text``, ``_.value``, ``_.usage``, ``_.to_frame()``.
         Interrupt the kernel to stop an answer; what came stays.
         """

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from runagent import StreamEvent
 from runagent_jupyter import markdown
+from runagent_jupyter.reply import obvious_text
 
 _ENDS: Final = frozenset({"start", "done"})
 """Events that begin and end a stream, and say nothing of the answer."""
@@ -46,7 +47,10 @@ def text_of(event: StreamEvent) -> str | None:
     kind = _first(value, _KIND)
     if kind and kind.lower() not in _TEXT_TYPES:
         return None
-    return event.text if _says(value) else None
+    if _says(value):
+        return event.text
+    words = value.keys() - set(_KIND)
+    return obvious_text(value) if len(words) == 1 else None  # a piece, and nothing else with it
 
 
 def take(event: StreamEvent, steps: list[Step]) -> int:

@@ -48,12 +48,12 @@ def fill(body: str, variables: Mapping[str, Any]) -> str:
         source = body[start:end]
         value = _evaluate(evaluate, source, variables)
         if in_string:
-            filled.append(json.dumps(str(value))[1:-1])
+            filled.append(json.dumps(_text(value, source))[1:-1])
         elif is_json:
             value = value.value if isinstance(value, Reply) else value
             filled.append(to_json(value, source).decode())
         else:
-            filled.append(str(value))
+            filled.append(_text(value, source))
     return "".join([*filled, body[position:]])
 
 
@@ -153,6 +153,15 @@ def _evaluate(evaluate: Callable[..., Any], source: str, variables: Mapping[str,
             f"{source} cannot be filled in: {type(exc).__name__}: {exc}.", code="TEMPLATE"
         ) from exc
     return value
+
+
+def _text(value: Any, source: str) -> str:
+    try:
+        return str(value)
+    except Exception as exc:
+        raise ValidationError(
+            f"{source} cannot be filled in as text: {type(exc).__name__}: {exc}.", code="TEMPLATE"
+        ) from exc
 
 
 def _blank(body: str, found: list[tuple[int, int, Callable[..., Any]]]) -> str:

@@ -66,6 +66,21 @@ def test_one_value_however_it_was_asked_for(kernel: Kernel) -> None:
         assert kernel.value("[a.value, b.value]") == [value, value]
 
 
+def test_pieces_under_a_usual_name_are_text(kernel: Kernel) -> None:
+    kernel.execute(
+        """
+@agent("pieces")
+def pieces(query: str):
+    yield {"type": "tool_call", "name": "search"}
+    yield {"response": "Hel"}
+    yield {"response": "lo"}
+"""
+    ).ok()
+    cell = kernel.execute("%%runagent pieces --out reply\nx").ok()
+    assert cell.data("text/plain") == ["[tool call · search]\nHello"]
+    assert kernel.value("reply.value") == "Hello"
+
+
 def test_a_reply_goes_on_as_its_answer(kernel: Kernel) -> None:
     kernel.execute("%%runagent echo --out inner\n" + '{"query": "q", "n": 1}').ok()
     kernel.execute("outer = %runagent echo --input inner").ok()

@@ -69,9 +69,15 @@ def test_any_text_survives(first: str, second: str) -> None:
     assert fill("{{first}}|{{second}}", variables) == f"{first}|{second}"
 
 
+class Wordless:
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
+        ("Hi {{wordless}}", ["{{wordless}}", "as text", "ValueError: no words"]),
         ("Hi {{nobody}}", ["{{nobody}}", "'nobody' is undefined", "--no-template"]),
         ("Hi {{name.nothing}}", ["{{name.nothing}}", "no attribute 'nothing'"]),
         ("Hi {{name", ["'{{name'", "no }} on its line", "--no-template"]),
@@ -85,7 +91,7 @@ def test_any_text_survives(first: str, second: str) -> None:
 )
 def test_what_cannot_be_filled_in_is_named(body: str, words: list[str]) -> None:
     with pytest.raises(ValidationError) as caught:
-        fill(body, {"name": "a secret value", "rows": [1]})
+        fill(body, {"name": "a secret value", "rows": [1], "wordless": Wordless()})
     for word in words:
         assert word in str(caught.value)
     assert "a secret value" not in str(caught.value)
