@@ -104,15 +104,6 @@ function morph(into, from) {
   }
 }
 
-/** Moving nodes takes the selection off them. @param {Node} within @param {() => void} move */
-function keepSelection(within, move) {
-  const selection = getSelection();
-  const { anchorNode, anchorOffset, focusNode, focusOffset } = selection;
-  const isWithin = within.contains(anchorNode) || within.contains(focusNode);
-  move();
-  if (isWithin) selection.setBaseAndExtent(anchorNode, anchorOffset, focusNode, focusOffset);
-}
-
 /** Copy what is selected: that works without HTTPS too, where there is no clipboard API. */
 function copySelected(select) {
   const selection = getSelection();
@@ -148,6 +139,8 @@ function codeOf(block) {
   return text;
 }
 
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
+
 /** An answer on the page. */
 class AnswerView {
   /** @param {Answer} answer */
@@ -175,6 +168,7 @@ class AnswerView {
     this.steps.replaceChildren();
     this.showSteps(0);
     this.showEnding();
+    this.showDirection();
   }
 
   /** @param {Delta} delta */
@@ -184,9 +178,16 @@ class AnswerView {
       this.redraw();
       return;
     }
+    // To move nodes takes the selection off them. Asked for now, it costs no layout.
+    const selection = getSelection();
+    const { anchorNode, anchorOffset, focusNode, focusOffset } = selection;
+    const isSelected = this.tail.contains(anchorNode) || this.tail.contains(focusNode);
     for (const html of blocks.slice(blocks.length - delta.parts.length + 1)) {
       morph(this.tail, parsed(html));
-      keepSelection(this.tail, () => this.tail.before(...this.tail.childNodes));
+      this.tail.before(...this.tail.childNodes);
+    }
+    if (isSelected && delta.parts.length > 1) {
+      selection.setBaseAndExtent(anchorNode, anchorOffset, focusNode, focusOffset);
     }
     morph(this.tail, parsed(tail));
     this.showDirection();
@@ -212,10 +213,11 @@ class AnswerView {
     this.summary.textContent = steps.length ? `${count} · ${steps.at(-1).title}` : "";
   }
 
-  /** An answer runs as its first block does. */
+  /** An answer runs as its first word does. To ask the browser would have it lay out what is out of sight. */
   showDirection() {
-    const first = this.body.querySelector("[dir]");
-    if (first) this.node.dir = getComputedStyle(first).direction;
+    if (this.node.dir) return;
+    const [letter] = this.body.querySelector("[dir]")?.textContent.match(/\p{L}/u) ?? [];
+    if (letter) this.node.dir = RIGHT_TO_LEFT.test(letter) ? "rtl" : "ltr";
   }
 
   showEnding() {
@@ -522,7 +524,6 @@ export default () => {
       while (log.childElementCount > first) log.lastElementChild.remove();
       answers.length = first;
       log.append(...transcript.turns.slice(first).map(draw));
-      for (const answer of answers.slice(first)) answer?.showDirection();
       if (!transcript.turns.length) log.append(empty());
     }
 
@@ -546,6 +547,10 @@ export default () => {
     }
 
     function view(type, content) {
+      if (type === "delta" && !content.ending) {
+        show(type, content);
+        return;
+      }
       const hadFocus = root.contains(document.activeElement);
       show(type, content);
       refocus(hadFocus);
