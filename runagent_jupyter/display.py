@@ -47,6 +47,11 @@ _COPY = (
 )
 
 
+def rest_after(worked: float) -> float:
+    """Return the seconds to rest after painting, which began at `worked` by the thread's clock."""
+    return min((time.thread_time() - worked) / SHARE, LONGEST_REST)
+
+
 class Display(Protocol):
     """Shows one reply as it comes."""
 
@@ -212,8 +217,7 @@ class NotebookDisplay:
         self._paint(html)
         self._is_dirty = False
         self._painted = time.monotonic()
-        rest = min((time.thread_time() - worked) / SHARE, LONGEST_REST)
-        self._interval = max(FIRST_INTERVAL, len(html) / BYTES_PER_SECOND, rest)
+        self._interval = max(FIRST_INTERVAL, len(html) / BYTES_PER_SECOND, rest_after(worked))
 
     def _status(self) -> str:
         elapsed = time.monotonic() - self._started

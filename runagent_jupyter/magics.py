@@ -270,6 +270,7 @@ class RunAgentMagics(Magics):
         key = cache.key(self._question(options, reply)) if cache else ""
         if cache and cache.find(key, reply):
             self._display(options, reply, is_cell=cell is not None).end(reply)
+            self._put(options.out, reply)
             if options.bg:
                 return self._hand_over_job(options, Job(reply))
             return self._hand_over(options, reply, is_cell=cell is not None)
@@ -287,8 +288,7 @@ class RunAgentMagics(Magics):
                 self._keys.pop(client.base_url, None)  # it was mistyped, perhaps
             if reply.error is not None:
                 add_near_matches(reply.error, options.agent)
-            if options.out:
-                self._shell.user_ns[options.out] = reply
+            self._put(options.out, reply)
             if cache and not reply.stopped and reply.error is None:
                 try:
                     cache.keep(key, reply)
@@ -305,10 +305,13 @@ class RunAgentMagics(Magics):
             raise shortly(interrupt, f"stopped after {reply.elapsed:.1f} s; what came is in _")
         return self._hand_over(options, reply, is_cell=cell is not None)
 
+    def _put(self, name: str | None, value: object) -> None:
+        """Put a value into the variable of that name, if one is asked for."""
+        if name:
+            self._shell.user_ns[name] = value
+
     def _hand_over_job(self, options: argparse.Namespace, job: Job) -> None:
-        for name, value in ((options.proc, job), (options.out, job.reply if job.done else None)):
-            if name and value is not None:
-                self._shell.user_ns[name] = value
+        self._put(options.proc, job)
         self._shell.displayhook.update_user_ns(job)
 
     def _hand_over(
@@ -317,8 +320,6 @@ class RunAgentMagics(Magics):
         """Return the reply to the cell, raise its error, or leave it in `_` alone."""
         # What the display hook would show is there.
         reply._shown_in = self._shell.execution_count  # noqa: SLF001
-        if options.out:
-            self._shell.user_ns[options.out] = reply
         if reply.error is not None:
             if not options.no_raise_error:
                 self._shell.displayhook.update_user_ns(reply)
@@ -371,10 +372,11 @@ class RunAgentMagics(Magics):
                 raise
             add_near_matches(exc, options.agent)
             missing = exc
-        key = None if near_matches(options.agent) else self._ask_for_key(server)
+        is_near = bool(near_matches(options.agent))
+        key = None if is_near else self._ask_for_key(server)
         if key is None:
-            way = "Enter it with %runagent_config --key, or set RUNAGENT_API_KEY."
-            missing.hint = way if not near_matches(options.agent) else missing.hint
+            if not is_near:
+                missing.hint = "Enter it with %runagent_config --key, or set RUNAGENT_API_KEY."
             raise missing
         return RunAgentClient(options.agent, key, **arguments)
 
@@ -394,8 +396,7 @@ class RunAgentMagics(Magics):
             entrypoint=options.entrypoint,
             session_id=self._session_id(options) if options.session else None,
         )
-        if options.out:
-            self._shell.user_ns[options.out] = widget
+        self._put(options.out, widget)
         return widget
 
     def _variable(self, options: argparse.Namespace) -> Any:
@@ -537,11 +538,13 @@ def _headers(options: argparse.Namespace) -> dict[str, str]:
 def complete(context: CompletionContext) -> dict[str, Any]:
     """Complete the options of the magics, agents this process serves, and names of variables."""
     line = _LINE.search(context.text_until_cursor)
-    found = _candidates(line[1], line[2].split(), line[3]) if line else []
-    fitting = [text for text in found if text.startswith(line[3])] if line else []
+    if not line:
+        return {"completions": []}
+    magic, before, word = line.groups()
+    fitting = [text for text in _candidates(magic, before.split(), word) if text.startswith(word)]
     return {
         "completions": [SimpleCompletion(text=text) for text in fitting],
-        "matched_fragment": line[3] if line else "",
+        "matched_fragment": word,
         "suppress": bool(fitting),
         "ordered": True,
     }

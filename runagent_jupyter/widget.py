@@ -28,17 +28,12 @@ from IPython.display import display, update_display
 from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError, ValidationError
 from runagent_jupyter import markdown
 from runagent_jupyter.call import WAITED
+from runagent_jupyter.display import rest_after
 from runagent_jupyter.loops import background
 from runagent_jupyter.turns import Answer, Turn, describe
 
 INTERVAL = 0.06
 """Seconds between two messages to the page while an answer streams."""
-
-SHARE = 0.02
-"""The part of the time that rendering what is unfinished may take, again and again."""
-
-LONGEST_REST = 1.0
-"""Seconds after which it is rendered all the same, however much work that is."""
 
 REST = 0.06
 """Seconds that reading rests after it had to wait, so that chunks come by the dozen."""
@@ -228,7 +223,8 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         What goes along with it is in the cell where it can be written as JSON; a key never is.
         """
         client = self.client
-        questions = [turn.text for turn in self.turns if turn.role == "user"]
+        last = self._last_question()
+        question = self.turns[last].text if last >= 0 else "Your question"
         options = ["--text", "--no-template"]
         if self._field != "query":
             options += ["--field", self._field]
@@ -240,7 +236,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             with contextlib.suppress(TypeError, ValueError):
                 options += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
         line = shlex.join(["%%runagent", client.agent_id, *options])
-        return f"{line}\n{questions[-1] if questions else 'Your question'}"
+        return f"{line}\n{question}"
 
     # --- Asking ---------------------------------------------------------------------------------
 
@@ -327,8 +323,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
                 worked = time.thread_time()
                 if self._current is answer.turn:
                     self._tell("delta", turn=len(self.turns) - 1, **answer.delta())
-            rest = min((time.thread_time() - worked) / SHARE, LONGEST_REST)
-            await asyncio.sleep(max(INTERVAL, rest))
+            await asyncio.sleep(max(INTERVAL, rest_after(worked)))
 
     def _end(
         self,
