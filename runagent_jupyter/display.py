@@ -302,7 +302,8 @@ class TerminalDisplay:
             self._write(markdown.strip_controls(_plain(reply)))
         if self._rendered and is_text and not reply.stopped and reply.error is None:
             self._render("".join(self._shown))
-        self._write(_plain_notes(reply))
+        if self._shown or reply.error is None:  # the error that follows says it all
+            self._write(_plain_notes(reply))
         if self._shown and not self._shown[-1].endswith("\n"):
             self._write("\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import sys
 import threading
@@ -69,6 +70,11 @@ def restore() -> None:
             delattr(holder, name)
         else:
             setattr(holder, name, old)
+    with contextlib.suppress(RuntimeError):
+        state = vars(asyncio.get_running_loop())
+        if state.get("_nest_deferred") is None:  # else an `asyncio.run` is under way
+            state.pop("_nest_deferred", None)
+            state.pop("_num_runs_pending", None)
 
 
 @functools.cache

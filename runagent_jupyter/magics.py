@@ -10,6 +10,7 @@ import re
 import shlex
 import sys
 import uuid
+from collections import ChainMap
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,14 @@ from IPython.core.completer import (
 )
 from IPython.core.error import StdinNotImplementedError, UsageError
 from IPython.core.getipython import get_ipython
-from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    line_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+)
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import CUnicode, Enum, Unicode
 
@@ -65,6 +73,7 @@ class RunAgentMagics(Magics):
         self._keys: dict[str, Secret] = {}  # by base URL: no other server gets them
 
     @no_var_expand
+    @needs_local_scope
     @line_cell_magic
     @magic_arguments()
     @argument("agent", nargs="?", help="The agent's id; `demo` is built in.")
@@ -104,7 +113,9 @@ class RunAgentMagics(Magics):
     @argument("--widget", action="store_true", help="Open a chat with the agent.")
     @argument("--quiet", action="store_true", help="Show nothing; the reply is in _ and --out.")
     @argument("--no-raise-error", action="store_true", help="Show a failure, and go on.")
-    def runagent(self, line: str, cell: str | None = None) -> Any:
+    def runagent(
+        self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
+    ) -> Any:
         """Ask an agent, and show its answer as it comes.
 
         In a cell, everything below the first line is the question::
@@ -129,12 +140,14 @@ class RunAgentMagics(Magics):
         The reply is in ``_`` too: ``_.text``, ``_.value``, ``_.usage``, ``_.to_frame()``.
         Interrupt the kernel to stop an answer; what came stays.
         """
+        options, question = self._parse(line)
+        if cell is None and not line.strip():
+            sys.stdout.write(_overview())
+            return None
+        options.agent = options.agent or self.agent
+        # Of the function that calls the magic, if there is one.
+        options.variables = ChainMap(dict(local_ns or {}), self._shell.user_ns)
         try:
-            options, question = self._parse(line)
-            if cell is None and not line.strip():
-                sys.stdout.write(_overview())
-                return None
-            options.agent = options.agent or self.agent
             if not options.agent:
                 raise ValidationError(
                     "No agent is named.",
@@ -147,6 +160,7 @@ class RunAgentMagics(Magics):
             return self._ask(options, question, cell)
         except RunAgentError as exc:
             error = exc
+        _say_in_options(error, options.base_url)
         raise shortly(error)
 
     @no_var_expand
@@ -168,13 +182,18 @@ class RunAgentMagics(Magics):
         ``c.RunAgentMagics.timeout = "60"`` in ``ipython_config.py``.
         """
         try:
-            options = _parsed("runagent_config", shlex.split(line))
+            words = shlex.split(line)
+        except ValueError as exc:  # a quotation without an end
+            raise _misused("runagent_config", exc) from None
+        options = _parsed("runagent_config", words)
+        try:
             self._configure(options)
-        except (RunAgentError, ValueError) as exc:
-            error = exc if isinstance(exc, RunAgentError) else _misused("runagent_config", exc)
+        except RunAgentError as exc:
+            error = exc
         else:
             sys.stdout.write(self._settings())
             return
+        _say_in_options(error, options.base_url)
         raise shortly(error)
 
     def _configure(self, options: argparse.Namespace) -> None:
@@ -263,7 +282,7 @@ class RunAgentMagics(Magics):
         body = (question if cell is None else cell).rstrip("\n")
         if not options.no_template:
             # Before the body is read as JSON, but as what it is: see `fill`.
-            body = fill(body, self._shell.user_ns) if "{{" in body else body
+            body = fill(body, options.variables) if "{{" in body else body
         reply = Reply(options.agent, self._input(options, body))
         reply.format = options.format or self.format
         cache = self._cache() if options.cache else None
@@ -288,6 +307,7 @@ class RunAgentMagics(Magics):
                 self._keys.pop(client.base_url, None)  # it was mistyped, perhaps
             if reply.error is not None:
                 add_near_matches(reply.error, options.agent)
+                _say_in_options(reply.error, options.base_url)
             self._put(options.out, reply)
             if cache and not reply.stopped and reply.error is None:
                 try:
@@ -313,6 +333,10 @@ class RunAgentMagics(Magics):
     def _hand_over_job(self, options: argparse.Namespace, job: Job) -> None:
         self._put(options.proc, job)
         self._shell.displayhook.update_user_ns(job)
+        if not (options.quiet or hasattr(self._shell, "kernel")):
+            # Its text would come into the middle of what is being typed.
+            how = f"{options.proc or '_'}.wait() shows it"
+            sys.stdout.write(f"{options.agent} answers in the background; {how}.\n")
 
     def _hand_over(
         self, options: argparse.Namespace, reply: Reply, *, is_cell: bool
@@ -400,9 +424,9 @@ class RunAgentMagics(Magics):
         return widget
 
     def _variable(self, options: argparse.Namespace) -> Any:
-        if options.input not in self._shell.user_ns:
+        if options.input not in options.variables:
             raise ValidationError(f"--input: there is no variable {options.input!r}.", code="USAGE")
-        value = self._shell.user_ns[options.input]
+        value = options.variables[options.input]
         return value.value if isinstance(value, Reply) else value
 
     def _session_id(self, options: argparse.Namespace) -> str:
@@ -469,9 +493,25 @@ def _parsed(magic: str, words: list[str]) -> argparse.Namespace:
 
 
 def _misused(magic: str, problem: Exception) -> ValidationError:
-    return ValidationError(
+    error = ValidationError(
         f"%{magic}: {problem}.", code="USAGE", hint=f"%{magic}? lists the options."
     )
+    return shortly(error)
+
+
+def _say_in_options(error: RunAgentError, base_url: str | None) -> None:
+    """Let what a client says of its arguments name what is written in cells instead."""
+    if error.status_code is not None:
+        return  # a server says it
+    for name, option in {
+        "the base_url argument": "--base-url" if base_url else "%runagent_config",
+        "timeout= ": "--timeout ",
+        "timeout='": "--timeout '",
+        "pass allow_http=True": "set RUNAGENT_ALLOW_HTTP=1",
+    }.items():
+        error.hint = error.hint and error.hint.replace(name, option)
+        if error.code == "INVALID_SETTING":
+            error.message = error.message.replace(name, option)
 
 
 def _check(options: argparse.Namespace, question: str, *, is_cell: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from runagent import StreamEvent
 from runagent_jupyter import markdown
+from runagent_jupyter._controls import with_pairs_joined
 from runagent_jupyter.reply import obvious_text
 
 _ENDS: Final = frozenset({"start", "done"})
@@ -88,7 +89,7 @@ def answer_of(events: Sequence[StreamEvent]) -> Any:
         return answer[0].value
     if None in texts:
         return [event.value for event in answer]
-    return "".join(text for text in texts if text)
+    return with_pairs_joined("".join(text for text in texts if text))
 
 
 def _answering(events: Sequence[StreamEvent]) -> list[StreamEvent]:

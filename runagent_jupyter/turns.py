@@ -9,6 +9,7 @@ from typing import Any
 
 from runagent import AuthenticationError, RunAgentError, StreamEvent
 from runagent_jupyter import markdown, steps
+from runagent_jupyter._controls import with_pairs_joined
 from runagent_jupyter.failure import summary
 from runagent_jupyter.reply import json_of, obvious_text
 
@@ -111,6 +112,7 @@ class Answer:
             self._say_object()
         self.feed()
         self._stream.finish()
+        self.turn.text = with_pairs_joined(self.turn.text)
         revised = {
             str(position): markdown.typeset(html) for position, html in self._stream.revised.items()
         }

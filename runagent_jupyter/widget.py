@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import contextvars
 import difflib
+import functools
 import inspect
 import json
 import logging
@@ -17,7 +18,7 @@ import time
 import uuid
 import zlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anywidget
@@ -69,13 +70,14 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         entrypoint: The agent's entrypoint, of those that `runagent serve` serves and that stream.
             Default: the usual one.
         session_id: Goes along with every question, so that the agent knows the conversation.
-            Default: a new one.
+            Default: a new one, which is left out for an agent that refuses to be given any.
         **client_options: The client's, such as `base_url`.
 
     Attributes:
         turns: The conversation, a list of `Turn`; to be read, not changed.
         client: Calls the agent; another one may take its place, with a new key for example.
         context: May be changed, for the questions to come.
+        session_id: What goes along with the questions to come; `None` for nothing.
 
     Traits to observe, on the thread that reads the streams, which an observer should not hold up:
     `busy`, whether an answer is on its way, and `value`, the last answer's text once it has ended.
@@ -126,7 +128,8 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         self._client = _client(agent, client_options)
         self.turns: list[Turn] = []
         self.context = dict(context or {})
-        self.session_id = session_id or uuid.uuid4().hex
+        self.session_id: str | None = session_id or uuid.uuid4().hex
+        self._needs_session = session_id is not None
         self._field = field
         self._history = history
         self._entrypoint = entrypoint
@@ -203,7 +206,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             self.stop()
             self._current = None
             self._cut(0)
-            self.session_id = uuid.uuid4().hex
+            self.session_id = self.session_id and uuid.uuid4().hex
             self._show(0)
         self._set("busy", False)
 
@@ -254,7 +257,8 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             first = len(self.turns) if at is None else at
             if at is not None and at != self._last_question():
                 raise RuntimeError("The conversation went on meanwhile; send it as a new question.")
-            stream = self._stream(question, self.turns[:first])
+            ask = functools.partial(self._stream, question, self.turns[:first])
+            stream = ask()
             asked, answer = Turn("user", question), Turn("agent", status="streaming")
             self._cut(first)
             self.turns += [asked, answer]
@@ -263,7 +267,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             self._current = answer
             self._show(first)
             ended: concurrent.futures.Future[None] = concurrent.futures.Future()
-            background().call_soon_threadsafe(self._begin, stream, shown, ended)
+            background().call_soon_threadsafe(self._begin, stream, ask, shown, ended)
         return answer, ended
 
     def _last_question(self) -> int:
@@ -279,24 +283,43 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
                 code="INVALID_INPUT",
                 hint="Pass another field=, if the agent takes the question under another name.",
             )
-        data = {"session_id": self.session_id, **self.context, self._field: question}
+        session = {} if self.session_id is None else {"session_id": self.session_id}
+        data = {**session, **self.context, self._field: question}
         if self._history:
             data["history"] = [{"role": turn.role, "text": turn.text} for turn in history]
         return self.client.stream_events(data, entrypoint=self._entrypoint)
 
-    def _begin(self, stream: Any, answer: Answer, ended: concurrent.futures.Future[None]) -> None:
+    def _begin(
+        self,
+        stream: Any,
+        ask: Callable[[], Any],
+        answer: Answer,
+        ended: concurrent.futures.Future[None],
+    ) -> None:
         self._set("busy", self._current is answer.turn)  # it may have been cleared meanwhile
         began = time.monotonic()
-        task = background().create_task(self._run(stream, answer))
+        task = background().create_task(self._run(stream, ask, answer))
         self._tasks[id(answer.turn)] = task
         # Not in the task itself, of which nothing runs if it is cancelled before its first step.
-        task.add_done_callback(lambda task: self._end(task, stream, answer, began, ended))
+        task.add_done_callback(lambda task: self._end(task, answer, began, ended))
 
     def _cancel(self, turn: Turn) -> None:
         if id(turn) in self._tasks:
             self._tasks[id(turn)].cancel()
 
-    async def _run(self, stream: Any, answer: Answer) -> None:
+    async def _run(self, stream: Any, ask: Callable[[], Any], answer: Answer) -> None:
+        try:
+            await self._read(stream, answer)
+        except RunAgentError as error:
+            if self._needs_session or answer.turn.text or "session_id" not in error.message:
+                raise
+            # A function that takes a question and nothing else: it has not run.
+            self.session_id = None
+            answer.turn.events.clear()
+            await self._read(ask(), answer)
+
+    async def _read(self, stream: Any, answer: Answer) -> None:
+        turn = answer.turn
         news = asyncio.Event()
         painter = asyncio.ensure_future(self._paint(answer, news))
         asked = time.monotonic()
@@ -307,11 +330,13 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
                     with self._lock:
                         answer.take(event)
                     news.set()
-                    if waited and len(answer.turn.events) > BEFORE_REST:
+                    if waited and len(turn.events) > BEFORE_REST:
                         await asyncio.sleep(REST)
                     asked = time.monotonic()
         finally:
             painter.cancel()
+            turn.usage = dict(stream.usage or {})
+            turn.execution_time, turn.request_id = stream.execution_time, stream.request_id
 
     async def _paint(self, answer: Answer, news: asyncio.Event) -> None:
         """Send what is new: the first of it at once, and then at intervals."""
@@ -328,7 +353,6 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     def _end(
         self,
         task: asyncio.Task[None],
-        stream: Any,
         answer: Answer,
         began: float,
         ended: concurrent.futures.Future[None],
@@ -336,8 +360,6 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         turn = answer.turn
         del self._tasks[id(turn)]
         turn.elapsed = time.monotonic() - began
-        turn.usage = dict(stream.usage or {})
-        turn.execution_time, turn.request_id = stream.execution_time, stream.request_id
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, RunAgentError):
             error = RunAgentError(f"{type(error).__name__}: {error}", code="INTERNAL_ERROR")

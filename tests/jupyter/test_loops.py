@@ -119,11 +119,12 @@ def test_unloading_gives_asyncio_back(kernel: Kernel) -> None:
     look = (
         "import asyncio; (asyncio.run.__module__, asyncio.Task.__module__, "
         "asyncio.get_event_loop.__module__, '_nest_patched' in dir(asyncio), "
-        "'_nest_patched' in dir(asyncio.get_running_loop()))"
+        "[name for name in dir(asyncio.get_running_loop()) if '_nest' in name or '_runs' in name])"
     )
     before = kernel.execute(look).ok().outputs
     kernel.execute("%load_ext runagent_jupyter").ok()
     assert kernel.execute(look).ok().outputs[0]["data"] != before[0]["data"]
+    assert kernel.execute(RUN).ok().stdout == "42\n"
     kernel.execute("%unload_ext runagent_jupyter").ok()
     assert kernel.execute(look).ok().outputs[0]["data"] == before[0]["data"]
     assert kernel.execute(RUN).status == "error"

@@ -215,7 +215,7 @@ def test_what_an_agent_writes_cannot_run(kernel: Kernel) -> None:
         ),
         ('%%runagent echo\n{"a": 1,\n "b" 2}', ["not JSON", "line 2", "column 6", "--text"]),
         ("%%runagent echo --nope\nhi", ["--nope", "%runagent?"]),
-        ("%%runagent echo --timeout soon\nhi", ["timeout='soon'", "number of seconds"]),
+        ("%%runagent echo --timeout soon\nhi", ["--timeout 'soon'", "number of seconds"]),
         ("%%runagent echo hi\nthere", ["'hi'", "below the first line"]),
         ("%runagent echo", ["no question"]),
         ("%runagent echo --input nowhere", ["no variable 'nowhere'"]),

@@ -205,3 +205,33 @@ def test_nothing_of_a_job_is_lost_in_nbclient() -> None:
     NotebookClient(notebook, kernel_name="python3").execute()
     assert "word 9" in notebook.cells[1].outputs[0]["data"]["text/plain"]
     assert notebook.cells[4].outputs[0]["data"]["text/plain"] == "hello"
+
+
+def test_a_function_s_own_variables_are_filled_in(kernel: Kernel) -> None:
+    kernel.execute("""
+city = "everywhere"
+def ask(city, rows):
+    on_line = %runagent echo Weather in {{city}}?
+    given = %runagent echo --input rows --set more=1 {{rows|length}}
+    return on_line.text, given.value
+""").ok()
+    assert kernel.value("ask('Rome', {'a': 1})") == [
+        "Weather in Rome?",
+        {"said": "1", "a": 1, "more": 1},
+    ]
+
+
+def test_a_character_sent_in_two_halves_is_whole(kernel: Kernel) -> None:
+    kernel.execute("""
+from runagent.local import agent
+@agent("halves")
+def halves(query: str):
+    yield "so \\ud83d"
+    yield "\\ude00 it"
+""").ok()
+    cell = kernel.execute("%%runagent halves\nx").ok()
+    for kind in ("text/plain", "text/html"):
+        assert "so \U0001f600 it" in cell.outputs[0]["data"][kind]
+    assert kernel.value("_.text") == "so \U0001f600 it"
+    kernel.execute("from runagent_jupyter import chat").ok()
+    assert kernel.value("chat('halves').ask('x').text") == "so \U0001f600 it"

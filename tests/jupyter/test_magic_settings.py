@@ -52,8 +52,8 @@ def test_settings_are_traits(kernel: Kernel) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("--timeout soon", ["timeout='soon'", "number of seconds"]),
-        ("--base-url nowhere", ["nowhere", "https://"]),
+        ("--timeout soon", ["--timeout 'soon'", "number of seconds"]),
+        ("--base-url nowhere", ["from --base-url, 'nowhere'", "https://"]),
         ("--format pdf", ["pdf", "%runagent_config?"]),
         ("--nope", ["--nope"]),
         ("--agent 'demo", ["quotation"]),
@@ -65,6 +65,20 @@ def test_a_wrong_setting_changes_nothing(kernel: Kernel, line: str, words: list[
     for word in words:
         assert word in "".join((cell.error or {})["traceback"])
     assert kernel.execute("%runagent_config").stdout == before
+
+
+def test_a_failure_names_where_its_setting_was_written(kernel: Kernel) -> None:
+    def said(line: str) -> str:
+        cell = kernel.execute(f"{line}\nhi")
+        return "".join((cell.error or {})["traceback"])
+
+    nowhere = "--base-url http://127.0.0.1:9 --timeout 0.2"
+    assert "comes from --base-url." in said(f"%%runagent x {nowhere}")
+    assert "--timeout '1s' is not" in said("%%runagent x --timeout 1s")
+    kernel.execute("import os; os.environ['RUNAGENT_API_KEY'] = 'k'")
+    assert "set RUNAGENT_ALLOW_HTTP=1" in said("%%runagent x --base-url http://a.invalid")
+    kernel.execute(f"%runagent_config {nowhere}").ok()
+    assert "comes from %runagent_config." in said("%%runagent x")
 
 
 def test_a_missing_key_is_asked_for_and_stays_out_of_the_notebook(kernel: Kernel) -> None:

@@ -128,6 +128,23 @@ def test_ctrl_c_stops_the_answer(terminal: TerminalIPython) -> None:
     assert "True first words" in terminal.run("print(partial.stopped, partial.text)")
 
 
+def test_the_background_is_announced(terminal: TerminalIPython) -> None:
+    terminal.run("%load_ext runagent_jupyter")
+    announced = "demo answers in the background; {}.wait() shows it."
+    assert announced.format("_") in terminal.run("%%runagent demo --bg\nhi")
+    assert "# Hello from the demo agent" in terminal.run("_.wait()")
+    assert announced.format("job") in terminal.run("%%runagent demo --bg --proc job\nhi")
+    assert "answers in" not in terminal.run("%%runagent demo --bg --quiet\nhi").partition("hi")[2]
+
+
+def test_a_failure_before_any_text_is_said_once(terminal: TerminalIPython) -> None:
+    terminal.run("%load_ext runagent_jupyter")
+    terminal.run(AGENTS)
+    failed = terminal.run("%runagent counts --base-url http://127.0.0.1:9 --timeout 0.2 x")
+    assert "NetworkError" in failed or "TimeoutError" in failed
+    assert "broken off" not in failed
+
+
 def test_a_failure_is_short(terminal: TerminalIPython) -> None:
     terminal.run("%load_ext runagent_jupyter")
     terminal.run(AGENTS)

@@ -447,7 +447,7 @@ def test_any_json_is_a_safe_tree(value: Any) -> None:
         ("a\rb\r\nc\n\td", "a\nb\nc\n\td"),
         ("a\x00\x07\x08\x7f\x85", "a␀␇␈␡⟨U+0085⟩"),
         ("a\u202eb\u2066c", "a⟨U+202E⟩b⟨U+2066⟩c"),
-        ("\ud83d\ude00\udc00", "\ufffd\ufffd\ufffd"),
+        ("\ud83d\ude00\udc00 \ud83d x\ud83d", "\U0001f600\ufffd \ufffd x\ufffd"),
         ("naïve 日本語 👩‍👩‍👧 שלום\u200f", "naïve 日本語 👩‍👩‍👧 שלום\u200f"),
     ],
 )
@@ -479,6 +479,8 @@ _ESCAPES = st.lists(
             "B",
             "P",
             "\u202e",
+            "\ud83d",
+            "\ude00",
         ]
     )
 ).map("".join)

@@ -333,6 +333,28 @@ turn = w.ask("x")
     assert "give an agent's id, or a RunAgentClient" in refused["evalue"]
 
 
+def test_an_agent_that_takes_no_session_gets_none(kernel: Kernel) -> None:
+    kernel.execute(
+        f"""{AGENTS}
+@agent("plain")
+def plain(query: str):
+    return query.upper()
+
+w = AgentWidget("plain")
+said = [w.ask("one"), w.ask("two")]
+w.clear()
+said.append(w.ask("three"))
+refused = AgentWidget("plain", session_id="mine").ask("x").error
+failed = AgentWidget("plain", context={{"more": 1}}).ask("x").error
+"""
+    ).ok()
+    assert kernel.value("[turn.text for turn in said]") == ["ONE", "TWO", "THREE"]
+    assert kernel.value("[len(turn.events) for turn in w.turns]") == [0, 3]
+    assert kernel.value("w.session_id") is None
+    assert "takes no 'session_id'" in kernel.value("refused.message")
+    assert "takes no 'more'" in kernel.value("failed.message")
+
+
 def test_context_session_and_history_go_along(kernel: Kernel) -> None:
     kernel.execute(
         f"""{AGENTS}

@@ -24,6 +24,7 @@ from runagent import (
     TimeoutError,  # noqa: A004
     ValidationError,
 )
+from runagent_jupyter import AgentWidget
 
 pytestmark = pytest.mark.upstream
 
@@ -213,6 +214,18 @@ def test_the_magic_takes_entrypoints(server: UpstreamServer, tmp_path: Path) -> 
         cell = kernel.execute(f"{line} --entrypoint nope\nx")
         assert cell.status == "error"
         assert "'generic_stream'" in "".join((cell.error or {})["traceback"])
+
+
+def test_a_chat_with_a_function_that_takes_no_session(server: UpstreamServer) -> None:
+    chat = AgentWidget(AGENT_ID, base_url=server.url, entrypoint="generic_stream")
+    assert [chat.ask(word).text for word in ("hello", "there")] == [
+        "hello-0 hello-1 hello-2 ",
+        "there-0 there-1 there-2 ",
+    ]
+    named = AgentWidget(
+        AGENT_ID, base_url=server.url, entrypoint="generic_stream", session_id="mine"
+    )
+    assert "session_id" in str(named.ask("hello").error)
 
 
 def test_a_server_that_vanishes_cuts_the_stream_off(start_server: Any, tmp_path: Path) -> None:
