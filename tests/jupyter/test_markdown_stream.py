@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import cProfile
 import itertools
-import sys
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import pytest
 from attacks import ATTACKS, Attack
@@ -436,19 +435,9 @@ def test_a_long_fence_goes_on_in_one_look() -> None:
 
 def calls_of(function: Callable[[], object]) -> int:
     """How many Python and C functions a call calls: a measure of work that no clock disturbs."""
-    count = 0
-
-    def profile(_frame: Any, event: str, _argument: Any) -> None:
-        nonlocal count
-        count += event in {"call", "c_call"}
-
-    before = sys.getprofile()
-    sys.setprofile(profile)
-    try:
-        function()
-    finally:
-        sys.setprofile(before)
-    return count
+    profile = cProfile.Profile()
+    profile.runcall(function)
+    return sum(entry.callcount for entry in profile.getstats())
 
 
 @pytest.mark.exhaustive
