@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from runagent import RunAgentClient, RunAgentError, RunResult, Stream, StreamEvent
@@ -27,7 +29,7 @@ WAITED = 0.0005
 
 
 class _Stopped(BaseException):
-    """Someone has called `Call.stop`."""
+    """Someone has called `Call.stop`, or has interrupted it."""
 
 
 class Call:
@@ -56,15 +58,35 @@ class Call:
         self._entrypoint = entrypoint
         self._streams = streams
         self._stopping = threading.Event()
+        self._is_interrupted = False
 
-    def run(self) -> KeyboardInterrupt | None:
+    def run(self, at_end: Callable[[Reply], None]) -> bool:
         """Make the call and show it to its end; a failure is in the reply afterwards.
 
+        Args:
+            at_end: Called with the reply when it is complete, whatever becomes of its display.
+
         Returns:
-            What interrupted it, if something did.
+            Whether it was interrupted, by the kernel's interrupt or Ctrl-C.
         """
+        with _interrupts_to(self._interrupt):
+            self._fill()
+            try:
+                self._show.end(self._reply)
+            finally:
+                at_end(self._reply)
+        return self._is_interrupted
+
+    def stop(self) -> None:
+        """End the call from another thread; what came stays."""
+        self._stopping.set()
+
+    def _interrupt(self) -> None:
+        self._is_interrupted = True
+        self.stop()
+
+    def _fill(self) -> None:
         reply = self._reply
-        interrupt = None
         started = time.monotonic()
         try:
             with self._client:
@@ -79,16 +101,7 @@ class Call:
             reply.error.__cause__ = exc
         except _Stopped:
             reply.stopped = True
-        except KeyboardInterrupt as exc:
-            reply.stopped = True
-            interrupt = exc
         reply.elapsed = time.monotonic() - started
-        self._show.end(reply)
-        return interrupt
-
-    def stop(self) -> None:
-        """End the call from another thread; what came stays."""
-        self._stopping.set()
 
     def _invoke(self) -> None:
         reply = self._reply
@@ -151,11 +164,11 @@ class Call:
         threading.Thread(target=run, name="runagent-magic", daemon=True).start()
         while True:
             self._show.tick()
-            if self._stopping.is_set():
-                raise _Stopped
             try:
                 item = inbox.get(timeout=TICK)
                 while True:
+                    if self._stopping.is_set():
+                        raise _Stopped
                     if item is None:
                         return
                     if isinstance(item, BaseException):
@@ -163,7 +176,8 @@ class Call:
                     self._take(item)
                     item = inbox.get_nowait()
             except queue.Empty:
-                pass
+                if self._stopping.is_set():
+                    raise _Stopped from None
 
     def _take(self, event: StreamEvent) -> None:
         self._reply.events.append(event)
@@ -174,12 +188,25 @@ class Call:
             self._show.add(text)
 
 
+@contextlib.contextmanager
+def _interrupts_to(stop: Callable[[], None]) -> Iterator[None]:
+    """Have an interrupt call `stop`; a `KeyboardInterrupt` would end anything at all half-way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no interrupt comes here
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: stop())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+
+
 class Job:
     """A call that goes on in the background, with its output in the cell that began it.
 
     Args:
         reply: Gets what comes.
-        call: Fills the reply in; `None` if it is complete.
+        call: Fills the reply in, in a thread; `None` if it is complete.
         at_end: Called with the reply once it is complete.
 
     Attributes:
@@ -187,23 +214,22 @@ class Job:
     """
 
     def __init__(
-        self, reply: Reply, call: Call | None = None, at_end: Callable[[Reply], None] | None = None
+        self,
+        reply: Reply,
+        call: Call | None = None,
+        at_end: Callable[[Reply], None] = lambda _: None,
     ) -> None:
         self.reply = reply
         self._call = call
-        self._at_end = at_end
         # Not in this cell's context: what is executed next knows its outputs by their ids, and
         # nbclient takes nothing from a cell that has ended.
         self._thread = threading.Thread(
-            target=self._run, name=f"runagent-{reply.agent_id}", daemon=True
+            target=call.run if call else lambda _: None,
+            args=(at_end,),
+            name=f"runagent-{reply.agent_id}",
+            daemon=True,
         )
         self._thread.start()
-
-    def _run(self) -> None:
-        if self._call is not None:
-            self._call.run()
-        if self._at_end is not None:
-            self._at_end(self.reply)
 
     @property
     def done(self) -> bool:

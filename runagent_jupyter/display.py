@@ -15,6 +15,7 @@ from IPython.display import clear_output, display, update_display
 from runagent import StreamEvent
 from runagent_jupyter import markdown, steps
 from runagent_jupyter.failure import facts_of
+from runagent_jupyter.printed import Printed
 from runagent_jupyter.reply import Reply, json_of, obvious_text
 
 FIRST_INTERVAL = 0.1
@@ -102,6 +103,11 @@ def _body(reply: Reply) -> str:
     return markdown.render(reply.text)
 
 
+def _is_empty(reply: Reply) -> bool:
+    """Whether there is nothing to be seen of a complete reply."""
+    return not (steps.steps_of(reply.events) or (_plain(reply)).strip())
+
+
 def _plain_notes(reply: Reply) -> str:
     if reply.stopped:
         return f"\n[stopped after {reply.elapsed:.1f} s]"
@@ -109,7 +115,7 @@ def _plain_notes(reply: Reply) -> str:
         return f"\n[broken off: {markdown.strip_controls(reply.error.message)}]"
     if reply.cached is not None:
         return f"\n[{_kept(reply.cached)}]"
-    return ""
+    return "[the answer is empty]" if _is_empty(reply) else ""
 
 
 def _notes(reply: Reply) -> str:
@@ -119,7 +125,8 @@ def _notes(reply: Reply) -> str:
         return _status_line(f"⚠ broken off: {' '.join(facts_of(reply.error))}")
     if reply.cached is not None:
         return _status_line(f"↺ {_kept(reply.cached)}")
-    return _folded_line(reply)
+    empty = _status_line("the answer is empty") if _is_empty(reply) else ""
+    return empty + _folded_line(reply)
 
 
 def _folded_line(reply: Reply) -> str:
@@ -127,7 +134,7 @@ def _folded_line(reply: Reply) -> str:
     counts = {
         name.replace("_", " "): f"{count:,}"
         for name, count in reply.usage.items()
-        if isinstance(count, int) and not isinstance(count, bool)
+        if isinstance(count, int) and not isinstance(count, bool) and abs(count) < 1e15  # noqa: PLR2004
     }
     if not counts:
         return ""
@@ -177,6 +184,7 @@ class NotebookDisplay:
         self._id = ""
         self._is_dirty = True
         if owns_cell:
+            self._printed = Printed()
             display({"text/html": f"<style>{markdown.css()}</style>"}, raw=True)
         self.tick()
 
@@ -240,13 +248,56 @@ class NotebookDisplay:
         if self._rendered and reply.value == reply.text and self._characters == len(reply.text):
             self._stream.finish()
             body = self._stream.html()
-        if self._owns_cell and reply.error is not None and not (reply.text or self._steps):
-            clear_output()  # the error says it all
-        elif self._owns_cell:
-            clear_output(wait=True)
-            display(bundle(reply, body), raw=True)
-        else:
-            update_display(bundle(reply, body), raw=True, display_id=self._id)
+        shown = bundle(reply, body)
+        if reply.error is not None and not (reply.text or self._steps):
+            shown = {"text/html": "", "text/plain": ""}  # the error that follows says it all
+        if not self._owns_cell:
+            update_display(shown, raw=True, display_id=self._id)
+            return
+        self._printed.stop()
+        clear_output(wait=bool(self._printed or shown["text/html"]))
+        self._printed.again()
+        if shown["text/html"]:
+            display(shown, raw=True)
+
+
+class OutputWidgetDisplay:
+    """Shows a reply in an `ipywidgets.Output`, where nothing that is displayed can be updated.
+
+    Blocks of text are displayed once they are finished, and everything else at the end.
+
+    Args:
+        rendered: Whether the text is Markdown; it is displayed at the end otherwise.
+    """
+
+    def __init__(self, *, rendered: bool) -> None:
+        self._rendered = rendered
+        self._stream = markdown.MarkdownStream()
+        self._finished: list[str] = []
+        self._is_begun = False
+        self._painted = 0.0
+
+    def add(self, text: str) -> None:
+        """Take the next piece of text."""
+        if self._rendered:
+            self._finished += self._stream.feed(text)
+
+    def step(self, event: StreamEvent) -> None:
+        """Do nothing: steps are part of what is displayed at the end."""
+
+    def tick(self) -> None:
+        """Display the blocks that are finished."""
+        if self._finished and time.monotonic() - self._painted > FIRST_INTERVAL:
+            display({"text/html": markdown.wrap("".join(self._finished))}, raw=True)
+            self._finished.clear()
+            self._is_begun = True
+            self._painted = time.monotonic()
+
+    def end(self, reply: Reply) -> None:
+        """Display the rest."""
+        rest = "".join([*self._finished, *self._stream.finish()]) if self._is_begun else None
+        if self._is_begun or reply.error is None or reply.text or reply.events:
+            display(bundle(reply, rest), raw=True)
 
 
 class TerminalDisplay:
@@ -285,6 +336,8 @@ class TerminalDisplay:
 
     def _write(self, text: str) -> None:
         if text:
+            encoding = sys.stdout.encoding or "utf-8"
+            text = text.encode(encoding, "replace").decode(encoding)
             sys.stdout.write(text)
             sys.stdout.flush()
             self._shown.append(text)
@@ -363,7 +416,20 @@ def display_for(
     """Return where to show a reply in this shell."""
     if quiet:
         return NoDisplay()
+    if not background and _is_in_output_widget(shell):
+        return OutputWidgetDisplay(rendered=rendered)
     if hasattr(shell, "kernel"):
         return NotebookDisplay(agent_id, owns_cell=owns_cell, rendered=rendered)
     # In the background of a terminal, it would write into what is being typed.
     return NoDisplay() if background else TerminalDisplay(rendered=rendered)
+
+
+def _is_in_output_widget(shell: Any) -> bool:
+    """Whether what is displayed now goes into an `ipywidgets.Output`."""
+    ipywidgets = sys.modules.get("ipywidgets")
+    kernel = getattr(shell, "kernel", None)
+    if ipywidgets is None or kernel is None:
+        return False
+    cell = (kernel.get_parent("shell") or {}).get("header", {}).get("msg_id")
+    widgets = list(ipywidgets.widgets.widget._instances.values())  # noqa: SLF001 - nothing public
+    return any(isinstance(w, ipywidgets.Output) and w.msg_id == cell for w in widgets)

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable
 from typing import TypeVar
 
-from runagent import AgentNotFoundError, RunAgentError
+from runagent import RunAgentError
 from runagent.registry import agent_ids
 from runagent_jupyter._controls import strip_controls
 
@@ -60,15 +60,14 @@ def summary(error: BaseException) -> str:
     return f"{type(error).__name__}: " + "\n".join(facts_of(error))
 
 
-def near_matches(agent_id: str) -> list[str]:
-    """Return the agents served in this process that an id may have meant."""
-    return difflib.get_close_matches(agent_id, agent_ids())
+def add_near_matches(error: RunAgentError, agent_id: str) -> bool:
+    """Name the agents served in this process that an id may have meant that leads nowhere.
 
-
-def add_near_matches(error: RunAgentError, agent_id: str) -> None:
-    """Name the agents served in this process that an id may have meant that leads nowhere."""
-    if isinstance(error, AgentNotFoundError) or error.code == "MISSING_API_KEY":
-        near = near_matches(agent_id)
-        if near:
-            question = f"Did you mean {' or '.join(near)}, which this process serves?"
-            error.hint = f"{question} {error.hint}" if error.hint else question
+    Returns:
+        Whether there are any.
+    """
+    near = difflib.get_close_matches(agent_id, agent_ids())
+    if near:
+        question = f"Did you mean {' or '.join(near)}, which this process serves?"
+        error.hint = f"{question} {error.hint}" if error.hint else question
+    return bool(near)

@@ -34,11 +34,17 @@ from IPython.core.magic import (
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import CUnicode, Enum, Unicode
 
-from runagent import AuthenticationError, RunAgentClient, RunAgentError, ValidationError
+from runagent import (
+    AgentNotFoundError,
+    AuthenticationError,
+    RunAgentClient,
+    RunAgentError,
+    ValidationError,
+)
 from runagent.config import Secret
 from runagent.registry import agent_ids
 from runagent_jupyter.call import Call, Job
-from runagent_jupyter.failure import add_near_matches, near_matches, shortly, summary
+from runagent_jupyter.failure import add_near_matches, shortly, summary
 from runagent_jupyter.reply import Reply
 from runagent_jupyter.template import check_json, fill, looks_like_json
 
@@ -148,6 +154,8 @@ class RunAgentMagics(Magics):
         # Of the function that calls the magic, if there is one.
         options.variables = ChainMap(dict(local_ns or {}), self._shell.user_ns)
         try:
+            if not options.no_template:
+                _fill_in(options, options.variables)
             if not options.agent:
                 raise ValidationError(
                     "No agent is named.",
@@ -187,6 +195,7 @@ class RunAgentMagics(Magics):
             raise _misused("runagent_config", exc) from None
         options = _parsed("runagent_config", words)
         try:
+            _fill_in(options, self._shell.user_ns)
             self._configure(options)
         except RunAgentError as exc:
             error = exc
@@ -248,7 +257,7 @@ class RunAgentMagics(Magics):
         kernel = getattr(self._shell, "kernel", None)
         if not (sys.stdin.isatty() if kernel is None else getattr(kernel, "_allow_stdin", False)):
             return None
-        with suppress(StdinNotImplementedError, EOFError):
+        with suppress(StdinNotImplementedError, EOFError, KeyboardInterrupt):
             key = getpass.getpass(f"API key for {base_url}: ").strip()
             if key:
                 self._keys[base_url] = Secret(key)
@@ -280,18 +289,21 @@ class RunAgentMagics(Magics):
     def _ask(self, options: argparse.Namespace, question: str, cell: str | None) -> Any:
         _check(options, question, is_cell=cell is not None)
         body = (question if cell is None else cell).rstrip("\n")
-        if not options.no_template:
-            # Before the body is read as JSON, but as what it is: see `fill`.
-            body = fill(body, options.variables) if "{{" in body else body
-        reply = Reply(options.agent, self._input(options, body))
+        is_json = looks_like_json(body) and not (options.text or options.input)
+        if "{{" in body and not options.no_template:
+            # Before the body is read as JSON, but as what it is.
+            body = fill(body, options.variables, is_json=is_json)
+        reply = Reply(options.agent, self._input(options, body, is_json=is_json))
         reply.format = options.format or self.format
+        if not options.quiet or cell is not None or self._is_shown_by_the_hook():
+            reply._shown_in = self._shell.execution_count  # noqa: SLF001
         cache = self._cache() if options.cache else None
         key = cache.key(self._question(options, reply)) if cache else ""
         if cache and cache.find(key, reply):
             self._display(options, reply, is_cell=cell is not None).end(reply)
             self._put(options.out, reply)
             if options.bg:
-                return self._hand_over_job(options, Job(reply))
+                return self._hand_over_job(options, Job(reply), is_cell=cell is not None)
             return self._hand_over(options, reply, is_cell=cell is not None)
         client = self._client(options)
         call = Call(
@@ -306,7 +318,8 @@ class RunAgentMagics(Magics):
             if isinstance(reply.error, AuthenticationError):
                 self._keys.pop(client.base_url, None)  # it was mistyped, perhaps
             if reply.error is not None:
-                add_near_matches(reply.error, options.agent)
+                if isinstance(reply.error, AgentNotFoundError) and not options.base_url:
+                    add_near_matches(reply.error, options.agent)
                 _say_in_options(reply.error, options.base_url)
             self._put(options.out, reply)
             if cache and not reply.stopped and reply.error is None:
@@ -316,13 +329,11 @@ class RunAgentMagics(Magics):
                     sys.stderr.write(f"{summary(exc)}\n")
 
         if options.bg:
-            return self._hand_over_job(options, Job(reply, call, end))
-        interrupt = call.run()
-        end(reply)
-        if interrupt is not None:
-            reply._shown_in = self._shell.execution_count  # noqa: SLF001
+            return self._hand_over_job(options, Job(reply, call, end), is_cell=cell is not None)
+        if call.run(end):
             self._shell.displayhook.update_user_ns(reply)
-            raise shortly(interrupt, f"stopped after {reply.elapsed:.1f} s; what came is in _")
+            what = f"stopped after {reply.elapsed:.1f} s; what came is in _"
+            raise shortly(KeyboardInterrupt(), what)
         return self._hand_over(options, reply, is_cell=cell is not None)
 
     def _put(self, name: str | None, value: object) -> None:
@@ -330,20 +341,22 @@ class RunAgentMagics(Magics):
         if name:
             self._shell.user_ns[name] = value
 
-    def _hand_over_job(self, options: argparse.Namespace, job: Job) -> None:
+    def _hand_over_job(self, options: argparse.Namespace, job: Job, *, is_cell: bool) -> Job | None:
+        """Return the job to the line, or leave it in `_`."""
         self._put(options.proc, job)
-        self._shell.displayhook.update_user_ns(job)
         if not (options.quiet or hasattr(self._shell, "kernel")):
             # Its text would come into the middle of what is being typed.
             how = f"{options.proc or '_'}.wait() shows it"
             sys.stdout.write(f"{options.agent} answers in the background; {how}.\n")
+        if not is_cell:
+            return job
+        self._shell.displayhook.update_user_ns(job)
+        return None
 
     def _hand_over(
         self, options: argparse.Namespace, reply: Reply, *, is_cell: bool
     ) -> Reply | None:
         """Return the reply to the cell, raise its error, or leave it in `_` alone."""
-        # What the display hook would show is there.
-        reply._shown_in = self._shell.execution_count  # noqa: SLF001
         if reply.error is not None:
             if not options.no_raise_error:
                 self._shell.displayhook.update_user_ns(reply)
@@ -370,10 +383,17 @@ class RunAgentMagics(Magics):
 
     def _is_all_of_the_cell(self) -> bool:
         """Whether the magic is what is being executed, and is not called from other code."""
+        return self._code().startswith("%%runagent")
+
+    def _is_shown_by_the_hook(self) -> bool:
+        """Whether the line is the last one of its cell, and its value is assigned to nothing."""
+        return self._code().rpartition("\n")[2].lstrip().startswith("%")
+
+    def _code(self) -> str:
+        """Return the cell that is being executed, as far as that is known."""
         kernel = getattr(self._shell, "kernel", None)
         request = {} if kernel is None else kernel.get_parent("shell") or {}
-        code = request.get("content", {}).get("code", "")
-        return str(code).lstrip().startswith("%%runagent")
+        return str(request.get("content", {}).get("code", "")).strip()
 
     def _arguments(self, options: argparse.Namespace) -> dict[str, Any]:
         """Return the client's arguments, as the line or the settings give them."""
@@ -394,13 +414,11 @@ class RunAgentMagics(Magics):
         except AuthenticationError as exc:
             if exc.code != "MISSING_API_KEY":
                 raise
-            add_near_matches(exc, options.agent)
             missing = exc
-        is_near = bool(near_matches(options.agent))
+        missing.hint = "Enter it with %runagent_config --key, or set RUNAGENT_API_KEY."
+        is_near = not options.base_url and add_near_matches(missing, options.agent)
         key = None if is_near else self._ask_for_key(server)
         if key is None:
-            if not is_near:
-                missing.hint = "Enter it with %runagent_config --key, or set RUNAGENT_API_KEY."
             raise missing
         return RunAgentClient(options.agent, key, **arguments)
 
@@ -452,7 +470,7 @@ class RunAgentMagics(Magics):
             "input": reply.input_data,
         }
 
-    def _input(self, options: argparse.Namespace, body: str) -> dict[str, Any]:
+    def _input(self, options: argparse.Namespace, body: str, *, is_json: bool) -> dict[str, Any]:
         """Return what is sent: from a variable, from JSON, or the text in its field."""
         if options.input:
             value = self._variable(options)
@@ -469,19 +487,25 @@ class RunAgentMagics(Magics):
                 code="USAGE",
                 hint="Write it below %%runagent, or behind the agent's id with %runagent.",
             )
-        elif looks_like_json(body) and not options.text:
+        elif is_json:
             data = check_json(body, body)
         else:
             data = {options.field: body} if body.strip() else {}
         data |= _assigned(options)
         if options.session:
+            if "session_id" in data:
+                raise ValidationError(
+                    "--session and the input's own session_id exclude each other.", code="USAGE"
+                )
             data["session_id"] = self._session_id(options)
         return data
 
 
 def parser_of(magic: str) -> Any:
     """Return the parser of a magic's options."""
-    return vars(vars(RunAgentMagics)[magic])["parser"]
+    parser = vars(vars(RunAgentMagics)[magic])["parser"]
+    parser.allow_abbrev = False  # what takes a value must be known by its name
+    return parser
 
 
 def _parsed(magic: str, words: list[str]) -> argparse.Namespace:
@@ -497,6 +521,15 @@ def _misused(magic: str, problem: Exception) -> ValidationError:
         f"%{magic}: {problem}.", code="USAGE", hint=f"%{magic}? lists the options."
     )
     return shortly(error)
+
+
+def _fill_in(options: argparse.Namespace, variables: Mapping[str, Any]) -> None:
+    """Fill `{{expression}}` in the values of options in."""
+    for name, value in vars(options).items():
+        if isinstance(value, str) and "{{" in value:
+            setattr(options, name, fill(value, variables))
+        elif isinstance(value, list):
+            setattr(options, name, [fill(v, variables) if "{{" in v else v for v in value])
 
 
 def _say_in_options(error: RunAgentError, base_url: str | None) -> None:

@@ -102,6 +102,7 @@ _cleaner = nh3.Cleaner(
 )
 
 _ACTIVE_IN_TEX = re.compile(r"[$\\]")
+_EMPTY_LINE = re.compile(r"\n([ \t]*)\n")
 _HARMLESS = re.compile(r"[\w \n.,:;!?()/*+=\[\]{}|-]*", re.ASCII)
 
 
@@ -173,7 +174,9 @@ def wrap(content: str, *, styled: bool = True) -> str:
     Returns:
         HTML that touches nothing outside itself.
     """
-    style = f"<style>{css()}</style>" if styled else ""
+    style = f"<style>{css()}</style>\n" if styled else ""
+    # A notebook exported as Markdown has this HTML in it, and an empty line would end it there.
+    content = _EMPTY_LINE.sub(r"\n\1&#10;", content)
     return f'{style}<div class="runagent-markdown">{content}</div>\n'
 
 

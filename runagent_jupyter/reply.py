@@ -114,7 +114,6 @@ class Reply:
         shown_in, self._shown_in = self._shown_in, None
         if shown_in is not None and shown_in == getattr(get_ipython(), "execution_count", None):
             return
-
         display(self._repr_mimebundle_(), raw=True)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,27 +17,27 @@ from runagent_jupyter.reply import Reply
 if TYPE_CHECKING:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-_BUILTINS = (abs, bool, float, int, len, list, max, min, round, set, sorted, str, sum, tuple)
+_BUILTINS = (abs, bool, dict, float, int, len, list, max, min, round, set, sorted, str, sum, tuple)
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*("|\Z)', re.DOTALL)
 
 
-def fill(body: str, variables: Mapping[str, Any]) -> str:
+def fill(body: str, variables: Mapping[str, Any], *, is_json: bool = False) -> str:
     """Return `body` with each `{{expression}}` replaced by its value.
 
     Expressions are Jinja's, evaluated in its sandbox; what they insert is never evaluated again. In
-    a body that is a JSON object a value is inserted as JSON, or within a JSON string as that
-    string's characters, so that no value can change the shape of the object.
+    a JSON object a value is inserted as JSON, or within a JSON string as that string's characters,
+    so that no value can change the shape of the object.
 
     Args:
         body: The cell's body.
         variables: What expressions may name, besides a few builtins such as `len` and `sorted`.
+        is_json: Whether the body is a JSON object.
 
     Raises:
         ValidationError: An expression is none, fails, or names what is not there; or the body
-            begins as a JSON object and is not one.
+            is to be a JSON object and is not one.
     """
-    is_json = looks_like_json(body)
     filled, position, in_string = [], 0, False
     found = list(_expressions(body))
     if is_json and found:
@@ -50,8 +52,7 @@ def fill(body: str, variables: Mapping[str, Any]) -> str:
         if in_string:
             filled.append(json.dumps(_text(value, source))[1:-1])
         elif is_json:
-            value = value.value if isinstance(value, Reply) else value
-            filled.append(to_json(value, source).decode())
+            filled.append(to_json(_unwrapped(value), source).decode())
         else:
             filled.append(_text(value, source))
     return "".join([*filled, body[position:]])
@@ -131,17 +132,23 @@ def _environment() -> ImmutableSandboxedEnvironment:
     from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
 
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
-    environment.globals.update({function.__name__: function for function in _BUILTINS})
+    own = {function.__name__: function for function in _BUILTINS}
+    # Not the rest of Jinja's, such as `lipsum` and `cycler`.
+    environment.globals = {"range": environment.globals["range"], **own}
     return environment
 
 
 def _evaluate(evaluate: Callable[..., Any], source: str, variables: Mapping[str, Any]) -> Any:
     from jinja2 import StrictUndefined, UndefinedError  # noqa: PLC0415
+    from jinja2.runtime import TemplateReference  # noqa: PLC0415
 
     try:
         value = evaluate(variables)
         if isinstance(value, StrictUndefined):
             str(value)
+        own = _environment().globals.values()
+        if any(value is function for function in own) or isinstance(value, TemplateReference):
+            raise TypeError("this name is the template's own, and no value")
     except UndefinedError as exc:
         raise ValidationError(
             f"{source} cannot be filled in: {exc.message}.",
@@ -155,8 +162,26 @@ def _evaluate(evaluate: Callable[..., Any], source: str, variables: Mapping[str,
     return value
 
 
+def _unwrapped(value: Any) -> Any:
+    """Return what stands in JSON: a reply's value, and of Jinja's `tojson` what it encoded."""
+    if isinstance(value, Reply):
+        return value.value
+    if hasattr(value, "__html__") and isinstance(value, str):
+        with suppress(ValueError):
+            return json.loads(value)
+    return value
+
+
 def _text(value: Any, source: str) -> str:
+    """Return a value as text, whole: tables and arrays print themselves with gaps."""
     try:
+        if type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "to_string"):
+            return str(value.to_string())
+        if type(value).__module__ == "numpy":
+            import numpy as np  # noqa: PLC0415 - it is there, if a value is its
+
+            with np.printoptions(threshold=sys.maxsize):
+                return str(value)
         return str(value)
     except Exception as exc:
         raise ValidationError(

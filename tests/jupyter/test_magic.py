@@ -113,6 +113,7 @@ def test_the_line_form_returns_the_reply(kernel: Kernel) -> None:
 
 def test_quiet_shows_nothing(kernel: Kernel) -> None:
     assert kernel.execute("%%runagent demo --quiet\nhello").ok().outputs == []
+    assert kernel.execute("x = 1\n%runagent demo --quiet hello").ok().outputs == []
 
 
 def test_a_session_is_kept_over_cells(kernel: Kernel) -> None:

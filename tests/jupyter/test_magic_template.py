@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import escape
 
 from runagent import ValidationError
-from runagent_jupyter.template import fill
+from runagent_jupyter import template
+from runagent_jupyter.template import looks_like_json
+
+
+def fill(body: str, variables: dict[str, Any]) -> str:
+    return template.fill(body, variables, is_json=looks_like_json(body))
+
 
 NASTY = 'a "quoted" {{name}} \\ {% if %} }} \n\t{"x": 1}'
 
@@ -24,6 +33,7 @@ NASTY = 'a "quoted" {{name}} \\ {% if %} }} \n\t{"x": 1}'
         ("{{ {'a': {'b': 3}}['a']['b'] }}", "3"),
         ("{{ '}}' }}", "}}"),
         ("{{rows|join('-')}}", "1-2"),
+        ("{{range(3)|list}} {{dict(a=1)}}", "[0, 1, 2] {'a': 1}"),
         ("{% if x %} {# kept #} {name} $name \\frac{a}{b}", None),
         ("no braces\nat all\n", None),
         ("{{nasty}} {{nasty}}", f"{NASTY} {NASTY}"),
@@ -46,6 +56,7 @@ def test_text(body: str, filled: str | None) -> None:
             {"rows": [{"a": 1}], "none": None, "s": "None"},
         ),
         ('{"q": "{{number}}"}', {"q": "3"}),
+        ('{"q": {{rows|tojson}}, "s": {{nasty|e}}}', {"q": [{"a": 1}], "s": str(escape(NASTY))}),
     ],
 )
 def test_a_value_cannot_change_the_shape_of_json(body: str, data: Any) -> None:
@@ -84,6 +95,9 @@ class Wordless:
         ("Hi {{1 +}}", ["'{{1 +}}'", "--no-template"]),
         ("Hi {{rows[7].x}}", ["{{rows[7].x}}"]),
         ("Hi {{1 / 0}}", ["ZeroDivisionError"]),
+        ("Hi {{max}}", ["{{max}}", "the template's own"]),
+        ("Hi {{self}}", ["{{self}}", "the template's own"]),
+        ("Hi {{lipsum()}}", ["'lipsum' is undefined"]),
         ("{{name.__class__.__mro__}}", ["{{name.__class__.__mro__}}", "unsafe"]),
         ("{{rows.append(1)}}", ["{{rows.append(1)}}", "SecurityError"]),
         ('{"a": {{name}} "b": 2}', ["not JSON", "line 1, column 16", "{{name}}", "--text"]),
@@ -95,3 +109,14 @@ def test_what_cannot_be_filled_in_is_named(body: str, words: list[str]) -> None:
     for word in words:
         assert word in str(caught.value)
     assert "a secret value" not in str(caught.value)
+
+
+def test_tables_are_filled_in_whole() -> None:
+    frame = pd.DataFrame({"n": range(200), "text": ["long " * 30] * 200})
+    filled = fill(
+        "{{frame}} | {{frame.n}} | {{array}}", {"frame": frame, "array": np.arange(5_000)}
+    )
+    assert ".." not in filled
+    assert filled.count("199") >= 2
+    assert filled.count("long long") == 200 * 15
+    assert "4999" in filled

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pyte
 import pytest
+from support.isolation import isolated_environment
 from support.terminal import TerminalIPython
 
 AGENTS = r"""
@@ -126,6 +131,21 @@ def test_ctrl_c_stops_the_answer(terminal: TerminalIPython) -> None:
     terminal.interrupt()
     assert "KeyboardInterrupt" in terminal.finish(timeout=20)
     assert "True first words" in terminal.run("print(partial.stopped, partial.text)")
+
+
+def test_what_an_encoding_lacks_is_replaced(tmp_path: Path) -> None:
+    script = tmp_path / "script.ipy"
+    script.write_text(
+        f"%load_ext runagent_jupyter\n{AGENTS}\n%runagent --out reply writes x\nprint(len(reply.text))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", str(script)],
+        env=isolated_environment(tmp_path) | {"PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=True,
+    )
+    assert b"Some **bold** words: ???" in done.stdout
+    assert done.stdout.split()[-1] == b"348"
 
 
 def test_the_background_is_announced(terminal: TerminalIPython) -> None:
