@@ -11,6 +11,7 @@ for _name in (
     "anywidget",
     "ipywidgets",
     "jinja2",
+    "latex2mathml",
     "markdown_it",
     "nest_asyncio2",
     "nh3",
@@ -26,8 +27,9 @@ from runagent_jupyter.reply import Reply  # noqa: E402 - what it imports is ther
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["Reply", "load_ipython_extension", "unload_ipython_extension"]
+    from runagent_jupyter.widget import AgentWidget, chat
 
+__all__ = ["AgentWidget", "Reply", "chat", "load_ipython_extension", "unload_ipython_extension"]
 
 _LATE = ("AgentWidget", "chat")
 
@@ -76,7 +78,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, *_LATE]
+    return __all__
 
 
 def __getattr__(name: str) -> Any:

@@ -188,7 +188,10 @@ def css() -> str:
         CSS. It follows JupyterLab's theme, elsewhere ``prefers-color-scheme``.
     """
     sheet = resources.files(__package__).joinpath("static/markdown.css").read_text("utf-8")
-    return re.sub(r"\s*\n\s*", "\n", re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL)).strip()
+    # Every output carries it, so without comments and most white space.
+    sheet = re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL)
+    sheet = re.sub(r"\s*([{};,])\s*", r"\1", sheet).strip()
+    return re.sub(r"([{;][\w-]+): ", r"\1:", sheet).replace(";}", "}")
 
 
 # --- Highlighting -------------------------------------------------------------------------------

@@ -107,6 +107,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     )
     _markdown_css = traitlets.Unicode().tag(sync=True)
     _copy = traitlets.Unicode().tag(sync=True)
+    _current: Turn | None = None  # for `close`, of a chat that could not be made too
 
     def __init__(
         self,
@@ -125,9 +126,12 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     ) -> None:
         if isinstance(suggestions, str) or not all(isinstance(s, str) for s in suggestions):
             raise TypeError(f"suggestions is {suggestions!r}; give a list of questions.")
+        for name, text in {"title": title or "", "placeholder": placeholder}.items():
+            if not isinstance(text, str):
+                raise TypeError(f"{name} is {text!r}; give a string.")
         self._client = _client(agent, client_options)
         self.turns: list[Turn] = []
-        self.context = dict(context or {})
+        self.context: Mapping[str, Any] | None = dict(context or {})
         self.session_id: str | None = session_id or uuid.uuid4().hex
         self._needs_session = session_id is not None
         self._field = field
@@ -137,7 +141,6 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         self._sequence = 0
         self._answers: dict[int, Answer] = {}  # by the identity of their turn
         self._requests: dict[int, str] = {}  # the page's name for a question of its
-        self._current: Turn | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}  # by the identity of their turn
         self._displayed: deque[tuple[str, contextvars.Context]] = deque(maxlen=20)
         self._renewal: asyncio.TimerHandle | None = None
@@ -235,7 +238,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             options += ["--entrypoint", self._entrypoint]
         if client.base_url != _default_base_url(client.agent_id):
             options += ["--base-url", client.base_url]
-        for name, value in self.context.items():
+        for name, value in (self.context or {}).items():
             with contextlib.suppress(TypeError, ValueError):
                 options += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
         line = shlex.join(["%%runagent", client.agent_id, *options])
@@ -255,7 +258,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             if self._current is not None:
                 raise RuntimeError("An answer is on its way; wait for it, or call stop() first.")
             first = len(self.turns) if at is None else at
-            if at is not None and at != self._last_question():
+            if at is not None and (at < 0 or at != self._last_question()):
                 raise RuntimeError("The conversation went on meanwhile; send it as a new question.")
             ask = functools.partial(self._stream, question, self.turns[:first])
             stream = ask()
@@ -277,14 +280,15 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
 
     def _stream(self, question: str, history: Sequence[Turn]) -> Any:
         """Return the events of an answer. Sends nothing yet, but refuses what cannot be sent."""
-        if self._field in self.context:
+        context = self.context or {}
+        if self._field in context:
             raise ValidationError(
                 f"context has {self._field!r}, which is the field that carries the question.",
                 code="INVALID_INPUT",
                 hint="Pass another field=, if the agent takes the question under another name.",
             )
         session = {} if self.session_id is None else {"session_id": self.session_id}
-        data = {**session, **self.context, self._field: question}
+        data = {**session, **context, self._field: question}
         if self._history:
             data["history"] = [{"role": turn.role, "text": turn.text} for turn in history]
         return self.client.stream_events(data, entrypoint=self._entrypoint)
@@ -367,16 +371,17 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         turn.status = "stopped" if task.cancelled() else "done" if error is None else "error"
         try:
             with self._lock:
-                ending = answer.end()
                 is_current = self._current is turn  # and was not cleared meanwhile
                 if is_current:
                     self._current = None
+                ending = answer.end()
+                if is_current:
                     self._tell("delta", turn=len(self.turns) - 1, **ending)
+        finally:
             if is_current:
                 self._set("value", _sendable(turn.text))
                 self._set("busy", False)
                 self._renew_copy_soon()
-        finally:
             ended.set_result(None)
 
     def _set(self, name: str, value: object) -> None:
@@ -468,12 +473,12 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         data, metadata = made if isinstance(made, tuple) else (made, {})
         name = uuid.uuid4().hex
         display({**data, "text/html": ""}, metadata=metadata, raw=True)
-        display(self._static(), raw=True, display_id=name)
+        display(self._static(is_below=True), raw=True, display_id=name)
         # The kernel finds the cell of an output by the context that displays it.
         self._displayed.append((name, contextvars.copy_context()))
 
-    def _static(self) -> dict[str, str]:
-        """Return the conversation as safe HTML and as text."""
+    def _static(self, *, is_below: bool = False) -> dict[str, str]:
+        """Return the conversation as safe HTML and as text, to stand below its live view or not."""
         with self._lock:
             turns = [
                 f'<div class="runagent-question">{markdown.plain(turn.text)}</div>'
@@ -483,7 +488,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             ]
         title = f'<div class="runagent-status">{markdown.escape(self.title)}</div>'
         content = markdown.wrap(title + "".join(turns))
-        names = f"runagent-saved runagent-{self._copy}"
+        names = f"runagent-saved runagent-{self._copy}{' runagent-below' * is_below}"
         return {
             "text/html": f'{_SAVED_STYLE}<div class="{names}">{content}</div>',
             "text/plain": markdown.strip_controls(self.to_markdown()),
@@ -505,7 +510,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     def _renew_copies(self) -> None:
         if self._current is not None:
             return  # its end renews them
-        bundle = self._static()
+        bundle = self._static(is_below=True)
         for name, context in list(self._displayed):
             context.run(update_display, bundle, raw=True, display_id=name)
 

@@ -155,6 +155,7 @@ class AnswerView {
     this.actions = make("span", "actions");
     const foot = make("div", "foot", this.state, this.actions);
     this.node = make("article", "turn agent", this.fold, this.body, this.failure, foot);
+    this.node.ariaLabel = "Agent";
     this.answer = answer;
     this.began = Date.now() - (answer.since ?? 0) * 1000;
     this.redraw();
@@ -222,7 +223,7 @@ class AnswerView {
 
   showEnding() {
     const { status, error, facts } = this.answer;
-    this.node.setAttribute("aria-busy", String(status === "streaming"));
+    this.node.ariaBusy = status === "streaming";
     this.failure.textContent = error;
     this.failure.hidden = !error;
     this.state.textContent = facts;
@@ -246,8 +247,7 @@ class AnswerView {
       const copy = button("", () => {
         copy.dataset.copied = copyText(head, codeOf(head.parentElement));
       }, "copy live");
-      copy.title = "Copy code";
-      copy.setAttribute("aria-label", copy.title);
+      copy.title = copy.ariaLabel = "Copy code";
       head.append(copy);
     }
   }
@@ -340,18 +340,18 @@ export default () => {
     // The copy below the chat is for those who open the notebook without a kernel.
     const copy = `.runagent-${model.get("_copy")}`;
     style.textContent = `${model.get("_markdown_css")}
-      ${copy}, .jp-OutputArea-child:has(> * ${copy}) { display: none; }`;
+      ${copy}, .jp-OutputArea-child:has(> * > ${copy}) { display: none; }`;
     const root = make("section", "chat", head, make("div", "scroller", log, latest), note, form);
     el.append(style, root);
 
     root.dataset.lmSuppressShortcuts = "true"; // the notebook's shortcuts are not the chat's
-    log.setAttribute("role", "log");
-    log.setAttribute("aria-label", "Conversation");
+    log.role = "log";
+    log.ariaLabel = "Conversation; Escape leads to the input";
     log.tabIndex = 0;
-    note.setAttribute("role", "status");
+    note.role = "status";
     input.rows = 1;
     input.dir = "auto";
-    input.setAttribute("aria-label", "Question");
+    input.ariaLabel = "Question";
 
     /** @type {(AnswerView | null)[]} by turn */
     let answers = [];
@@ -362,6 +362,8 @@ export default () => {
     let draft = ""; // what stood in the input before
     /** @type {{text: string, request: string, timer: number, isLate: boolean} | undefined} not taken yet */
     let pending;
+    /** @type {typeof pending} which the kernel may still take */
+    let left;
     let exporting = "";
 
     function say(text) {
@@ -448,6 +450,7 @@ export default () => {
 
     /** Leave what the kernel has not taken yet; what was typed stays in the input. */
     function leave() {
+      left = pending;
       if (pending) settle(false, "The kernel may still take it, once it is free.");
       else leaveEdit();
       refresh();
@@ -491,6 +494,15 @@ export default () => {
       latest.hidden = true;
     }
 
+    /** Go with the text, if its end is in sight and the reader has not gone up. */
+    function follow(hasGoneUp) {
+      const { scrollTop, scrollHeight, clientHeight } = log;
+      if (hasGoneUp === true) isAtEnd = false;
+      else if (scrollHeight - scrollTop - clientHeight < 40) isAtEnd = true;
+      latest.hidden = isAtEnd || scrollHeight - clientHeight < 40;
+      seen = { scrollTop, scrollHeight };
+    }
+
     /** The reader goes up, and not with the text. */
     function unfollow() {
       if (log.scrollTop) isAtEnd = false;
@@ -516,7 +528,9 @@ export default () => {
       const question = make("div", "question", turn.text);
       question.dir = "auto";
       answers.push(null);
-      return make("article", "turn user", question, button("Edit", edit, "button last"));
+      const node = make("article", "turn user", question, button("Edit", edit, "button last"));
+      node.ariaLabel = "You";
+      return node;
     }
 
     function drawFrom(first) {
@@ -529,7 +543,12 @@ export default () => {
 
     function empty() {
       const node = make("div", "empty", make("p", "hint", "Ask a question. Enter sends it, Shift+Enter begins a new line."));
-      for (const text of model.get("suggestions")) node.append(button(text, () => ask(text)));
+      for (const text of model.get("suggestions")) {
+        node.append(button(text, () => {
+          input.value ||= text;
+          ask(text);
+        }));
+      }
       return node;
     }
 
@@ -567,7 +586,9 @@ export default () => {
           edited = undefined;
           say("The conversation went on: what you were editing would be a new question.");
         }
-        if (pending && transcript.turns.some((turn) => turn.request === pending.request)) settle(true);
+        const isTaken = (sent) => sent && transcript.turns.some((turn) => turn.request === sent.request);
+        if (isTaken(left)) pending ??= left;
+        if (isTaken(pending)) settle(true);
       }
       if (type === "delta") answers[content.turn].grow(content);
       if (type === "refused" && pending?.request === content.request) settle(false, content.text);
@@ -600,12 +621,13 @@ export default () => {
     form.addEventListener("submit", (event) => event.preventDefault());
     input.addEventListener("input", grow);
     log.addEventListener("scroll", () => {
-      const { scrollTop, scrollHeight, clientHeight } = log;
-      if (scrollTop < seen.scrollTop && scrollHeight >= seen.scrollHeight) isAtEnd = false;
-      else if (scrollHeight - scrollTop - clientHeight < 40) isAtEnd = true;
-      if (isAtEnd) latest.hidden = true;
-      seen = { scrollTop, scrollHeight };
+      follow(log.scrollTop < seen.scrollTop && log.scrollHeight >= seen.scrollHeight);
     });
+    // Who unfolds something looks at it.
+    log.addEventListener("click", ({ target }) => {
+      if (target.closest("summary")) isAtEnd = false;
+    });
+    log.addEventListener("toggle", follow, true);
     log.addEventListener("wheel", ({ deltaY }) => deltaY < 0 && unfollow(), { passive: true });
     // It has no size before it is in the page, or while a tab hides it.
     const resized = new ResizeObserver(() => isAtEnd && toEnd());
@@ -622,8 +644,11 @@ export default () => {
       event.stopPropagation();
       if (event.isComposing || event.keyCode === 229) return; // Safari's, of a composition's end
       if (event.key === "Escape") {
-        if (menu.open) menu.open = false;
-        else if (transcript.busy) halt();
+        if (menu.open) {
+          menu.open = false;
+          menu.firstChild.focus();
+        } else if (transcript.busy) halt();
+        else if (log.contains(event.target)) input.focus();
         else leave();
       }
       if (event.target === log && ["ArrowUp", "PageUp", "Home"].includes(event.key)) unfollow();

@@ -38,6 +38,12 @@ async def lines(query: str, **_):
         await asyncio.sleep(0.05)
         yield "\\n\\n"
 
+@agent("searches")
+def searches(query: str):
+    for number in range(40):
+        yield {"type": "tool_call", "name": f"search {number}"}
+    yield "done"
+
 @agent("echo")
 def echo(query: str, **_):
     return f"You said {query}"
@@ -191,6 +197,16 @@ def test_edit_with_the_keyboard_alone(lab: Lab) -> None:
     keyboard.press("Enter")
     expect(chat.locator(".runagent-question")).to_contain_text("second line, edited")
     finished(chat)
+    chat.get_by_role("log").focus()
+    keyboard.press("Escape")
+    expect(question).to_be_focused()
+    chat.get_by_text("Export").focus()
+    keyboard.press("Enter")
+    keyboard.press("Tab")
+    expect(chat.get_by_role("button", name="Save as Markdown")).to_be_focused()
+    keyboard.press("Escape")
+    expect(chat.locator(".runagent-menu > summary")).to_be_focused()
+    question.focus()
     # Letters and Enter on a button are no shortcuts of the notebook: no cell is made or deleted.
     cells = notebook.page.locator(".jp-Notebook .jp-Cell")
     names = []
@@ -289,12 +305,14 @@ def test_the_reader_decides_where_to_look(lab: Lab) -> None:
             AGENTS,
             f"w = AgentWidget('echo', height=200)\nw.ask({lines}) and w.ask('newest') and None\nw",
             "w.client = AgentWidget('lines').client",
+            "w.client = AgentWidget('searches').client\nw.clear()",
         ]
     )
     notebook.run(0).run(1)
     chat = chat_in(notebook, 1)
     log = chat.get_by_role("log")
     from_end = "log => log.scrollHeight - log.scrollTop - log.clientHeight"
+    chat.scroll_into_view_if_needed()
     expect(chat.locator(".runagent-turn").last).to_be_in_viewport()
     assert log.evaluate(from_end) < 2
     notebook.run(2)
@@ -314,6 +332,14 @@ def test_the_reader_decides_where_to_look(lab: Lab) -> None:
     expect(chat.get_by_label("Question")).to_be_focused()
     chat.get_by_label("Question").press("Escape")
     expect(chat.locator(".runagent-is-stopped")).to_be_visible()
+    # Who unfolds steps looks at them.
+    notebook.run(3)
+    ask(chat, "many")
+    finished(chat)
+    summary = chat.locator(".runagent-steps > summary")
+    summary.click()
+    expect(chat.get_by_role("button", name="Latest")).to_be_visible()
+    expect(summary).to_be_in_viewport()
 
 
 def test_an_edit_never_takes_what_came_meanwhile(lab: Lab) -> None:
@@ -355,6 +381,33 @@ HBox([w, v])
     expect(left.locator(".runagent-title")).to_have_text("Another")
     expect(left.get_by_label("Question")).to_have_attribute("placeholder", "Say it")
     expect(left.get_by_role("log")).to_have_css("max-height", "111px")
+
+
+def test_in_an_output_and_beside_what_is_printed(lab: Lab) -> None:
+    inside = """
+%load_ext runagent_jupyter
+from ipywidgets import Output
+out, w = Output(), AgentWidget("echo")
+with out:
+    print("before the chat")
+    display(w)
+    %runagent echo said the magic
+print("above the output")
+display(out)
+"""
+    notebook = lab.open([AGENTS + inside, "print('kept'); w.close(); w"])
+    notebook.run(0)
+    chat = chat_in(notebook)
+    expect(chat.locator(".runagent-empty")).to_be_visible()
+    for text in ("above the output", "before the chat", "You said said the magic"):
+        expect(notebook.output(0).get_by_text(text)).to_be_visible()
+    ask(chat, "hello")
+    finished(chat)
+    expect(chat.get_by_label("Agent")).to_contain_text("You said hello")
+    notebook.screenshot("widget-in-output")
+    notebook.run(1)
+    expect(notebook.output(1).get_by_text("kept", exact=True)).to_be_visible()
+    expect(notebook.output(1).locator(".runagent-saved")).to_contain_text("You said hello")
 
 
 def test_a_selection_outlives_the_paragraph_it_is_in(lab: Lab) -> None:
@@ -472,17 +525,40 @@ def test_themes(lab: Lab, name: str) -> None:
 
 
 def test_narrow_right_to_left_and_forced_colours(lab: Lab) -> None:
-    cell = "w = AgentWidget('echo', title='שיחה')\nw.ask('שלום עולם')\nw"
+    wide = f"""
+$x = {" + ".join(f"a_{{{i}}}" for i in range(30))}$
+
+|{"Customer|" * 9}
+|{"---|" * 9}
+|{"1,234,567.89|" * 9}
+"""
+    cell = f"""
+@agent("wide")
+def wide(query):
+    return {wide!r}
+
+w, v = AgentWidget('echo', title='שיחה'), AgentWidget('wide')
+w.ask('שלום עולם') and v.ask('x')
+display(w, v)
+"""
     notebook = lab.open(
         [cell, AGENTS], width=420, height=900, forced_colors="active", reduced_motion="reduce"
     )
     notebook.command("application:toggle-left-area")
     notebook.run(1).run(0)
-    chat = chat_in(notebook)
+    chat, other = (chat_in(notebook).nth(index) for index in (0, 1))
     finished(chat)
+    finished(other)
     expect(chat.locator(".runagent-question")).to_have_css("direction", "rtl")
-    assert chat.evaluate("node => node.scrollWidth <= node.clientWidth")
     notebook.screenshot("widget-narrow")
+    overflows = "node => node.scrollWidth > node.clientWidth"
+    assert [node.evaluate(overflows) for node in (chat, other)] == [False, False]
+    assert not other.locator("p").evaluate(overflows)
+    for scrolling in (".runagent-table", "span.runagent-math"):
+        assert other.locator(scrolling).evaluate(overflows)
+    row = other.locator("td").first.bounding_box()
+    assert row is not None
+    assert row["height"] < 40
 
 
 def contrast(first: str, second: str) -> float:

@@ -523,3 +523,39 @@ def test_the_transcript_in_node() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_what_cannot_be_made_says_why_and_no_more(kernel: Kernel) -> None:
+    kernel.execute("import gc\nfrom runagent_jupyter import AgentWidget").ok()
+    for arguments in (
+        "'agent-1'",
+        "'demo', suggestions='x'",
+        "'demo', title=5",
+        "'demo', height=1",
+    ):
+        cell = kernel.execute(f"AgentWidget({arguments})")
+        assert cell.error is not None
+        assert "'agent-1'" not in arguments or "API key" in cell.error["evalue"]
+        assert kernel.execute("%xdel _\ngc.collect()\nNone").stderr == ""
+
+
+def test_no_context_is_none(kernel: Kernel) -> None:
+    kernel.execute(f"{AGENTS}\nw = AgentWidget('echo', context={{'a': 1}})\nw.context = None").ok()
+    assert kernel.value("w.ask('x').text") == "You said **x**"
+    assert kernel.value("w.to_cell()") == "%%runagent echo --text --no-template\nx"
+
+
+def test_a_place_before_the_first_turn_is_none(kernel: Kernel) -> None:
+    kernel.execute(f"{AGENTS}\nw = AgentWidget('echo')").ok()
+    page = Page(kernel)
+    page.send(type="ask", text="x", at=-1, request="r")
+    page.wait_for("refused", 1)
+    assert kernel.value("w.turns") == []
+
+
+def test_an_answer_that_cannot_be_shown_blocks_no_chat(kernel: Kernel) -> None:
+    kernel.execute(f"{AGENTS}\nw = AgentWidget('echo')\nimport runagent_jupyter.markdown as m").ok()
+    kernel.execute("typeset, m.typeset = m.typeset, None\nbroken = w.ask('x')").ok()
+    assert kernel.value("w.busy") is False
+    kernel.execute("m.typeset = typeset").ok()
+    assert kernel.value("w.ask('y').text") == "You said **y**"
