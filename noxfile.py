@@ -11,9 +11,9 @@ from pathlib import Path
 import nox
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
-# The oldest supported Python with ipykernel 6, and the newest with ipykernel 7.
 CI_PYTHONS = ["3.10", "3.13"]
-IPYKERNEL = {"3.10": "ipykernel<7"}
+# The oldest Python has the oldest of what pyproject.toml allows, the others have the newest.
+OLDEST = {"3.10": ["--upgrade", "--resolution=lowest-direct", "ipykernel==6.31.*"]}
 TESTS = Path("tests")
 
 nox.needs_version = ">=2025.2.9"
@@ -44,11 +44,9 @@ nox.options.sessions = [
 ]
 
 
-def install(session: nox.Session, *packages: str) -> None:
-    python = session.python if isinstance(session.python, str) else ""
-    session.install("--editable", ".[jupyter,local,test]", IPYKERNEL.get(python, "ipykernel"))
-    if packages:
-        session.install(*packages)
+def install(session: nox.Session) -> None:
+    versions = OLDEST.get(str(session.python), [])
+    session.install("--editable", ".[jupyter,local,test]", *versions)
 
 
 @nox.session
