@@ -416,7 +416,7 @@ def display_for(
     """Return where to show a reply in this shell."""
     if quiet:
         return NoDisplay()
-    if not background and _is_in_output_widget(shell):
+    if _is_in_output_widget(shell):
         return OutputWidgetDisplay(rendered=rendered)
     if hasattr(shell, "kernel"):
         return NotebookDisplay(agent_id, owns_cell=owns_cell, rendered=rendered)
