@@ -16,9 +16,11 @@ from runagent.wire import Input
 if TYPE_CHECKING:
     import ssl
 
+    import httpx2
     from typing_extensions import Self
 
     from runagent.session import AsyncSession, SyncSession
+
 DEFAULT_POOL_SIZE = 100
 DEFAULT_CONCURRENCY = 16
 DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
@@ -42,11 +44,11 @@ class _BaseClient:
         retry_delay: float = config.DEFAULT_RETRY_DELAY,
         retry_backoff: float = config.DEFAULT_RETRY_BACKOFF,
         connection_pool_size: int = DEFAULT_POOL_SIZE,
-        protocol: str = config.DEFAULT_PROTOCOL,
+        protocol: config.ProtocolName = config.DEFAULT_PROTOCOL,
         allow_http: bool | None = None,
         proxy: str | None = None,
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
-        http_client: Any = None,
+        http_client: httpx2.Client | httpx2.AsyncClient | None = None,
     ) -> None:
         """Make a client for one agent. Nothing is sent yet.
 
@@ -144,6 +146,8 @@ class _BaseClient:
         """Return a client that differs in these arguments of the constructor.
 
         It shares this client's connections where the arguments allow it, which makes it cheap.
+        It is made by the constructor, as an unpickled client is, with all arguments by name: a
+        subclass whose constructor takes others has to define this method and `__reduce__` as well.
         """
         for name in _CONFIDENTIAL & options.keys():
             options[name] = config.conceal(options[name])
@@ -154,11 +158,14 @@ class _BaseClient:
     def _share(self, other: _BaseClient) -> None:
         raise NotImplementedError
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        if self._arguments["http_client"] is not None:
-            raise TypeError(f"A {type(self).__name__} with its own http_client cannot be pickled.")
+    def resolved_arguments(self) -> dict[str, Any]:
+        """Return the arguments of the constructor that make this client anywhere.
+
+        What was taken from the environment or the configuration file is among them: the API key,
+        too. A client of the other kind takes them as well, unless there is an `http_client`.
+        """
         settings = self._settings
-        resolved = {
+        return {
             **self._arguments,
             "api_key": settings.api_key or "",
             "base_url": settings.base_url,
@@ -167,8 +174,13 @@ class _BaseClient:
             "retry_delay": settings.retry_delay,
             "retry_backoff": settings.retry_backoff,
             "protocol": settings.protocol,
+            "allow_http": settings.allow_http,
         }
-        return (_unpickle, (type(self), resolved))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._arguments["http_client"] is not None:
+            raise TypeError(f"A {type(self).__name__} with its own http_client cannot be pickled.")
+        return (_unpickle, (type(self), self.resolved_arguments()))
 
     def _prepare(
         self,
@@ -188,7 +200,7 @@ class _BaseClient:
             )
         if not isinstance(input_data, Mapping):
             raise ValidationError(
-                f"{name} is a {type(input_data).__name__}; an agent's input is a dictionary.",
+                f"{name} is of type {type(input_data).__name__}; an agent's input is a dictionary.",
                 code="INVALID_INPUT",
                 hint='Wrap it, for example as {"query": ...}.',
             )
@@ -212,7 +224,8 @@ class _BaseClient:
         tag = config.check_entrypoint(entrypoint, streams=streams)
         if isinstance(input_args, (str, bytes, Mapping)) or not isinstance(input_args, Iterable):
             raise ValidationError(
-                f"input_args is a {type(input_args).__name__}; positional arguments are a list.",
+                f"input_args is of type {type(input_args).__name__}; "
+                "positional arguments are a list.",
                 code="INVALID_INPUT",
             )
         if input_data is None:
@@ -229,7 +242,7 @@ class _BaseClient:
         config.check_count(max_concurrency, "max_concurrency=")
         if isinstance(inputs, (Mapping, str, bytes)) or not isinstance(inputs, Iterable):
             raise ValidationError(
-                f"inputs is a {type(inputs).__name__}; a batch is a list of dictionaries.",
+                f"inputs is of type {type(inputs).__name__}; a batch is a list of dictionaries.",
                 code="INVALID_INPUT",
             )
         return [

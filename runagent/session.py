@@ -71,7 +71,7 @@ class _Session:
         own = arguments["http_client"]
         if own is not None and not isinstance(own, http_kind):
             raise ValidationError(
-                f"http_client= is a {type(own).__module__}.{type(own).__name__}; "
+                f"http_client= is of type {type(own).__module__}.{type(own).__name__}; "
                 f"this client takes an httpx2.{http_kind.__name__}.",
                 code="INVALID_SETTING",
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import multiprocessing
 import os
 import pickle
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ from runagent import (
 )
 
 Serve = Callable[..., FaultServer]
+LOCAL = "http://localhost:8000"
 CERTS = Path(__file__).parent / "certs"
 
 
@@ -213,6 +216,36 @@ def test_clients_are_pickled_to_a_process_pool(kind: Any, serve: Serve) -> None:
     assert server.exchanges[1].headers["x-team"] == "blue"
     copy = pickle.loads(pickle.dumps(client))
     assert (copy.agent_id, copy.base_url, copy.timeout) == ("a", server.url, 9)
+
+
+@pytest.mark.parametrize("kind", [RunAgentClient, AsyncRunAgentClient])
+def test_a_pickled_client_is_the_same_where_other_settings_hold(
+    kind: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = [kind("a", "k")]
+    monkeypatch.setenv("RUNAGENT_ALLOW_HTTP", "yes")
+    clients.append(kind("a", "k", "http://agents.example"))
+    pickled = [(pickle.dumps(client), client._settings) for client in clients]
+    others = {"ALLOW_HTTP": "no", "TIMEOUT": "7", "PROTOCOL": "server", "API_URL": "https://x.org"}
+    for name, value in others.items():
+        monkeypatch.setenv(f"RUNAGENT_{name}", value)
+    retries = {"max_retries": 9, "retry_delay": 9, "retry_backoff": 9}
+    (home / ".runagent").mkdir()
+    (home / ".runagent" / "config.json").write_text(json.dumps({"retry_config": retries}))
+    for data, settings in pickled:
+        copy = pickle.loads(data)
+        assert replace(copy._settings, base_url_source=settings.base_url_source) == settings
+        assert copy.with_options(headers={"X-A": "b"}).timeout == settings.timeout
+    assert kind("b", "k", timeout=clients[0].timeout).timeout == 30
+    assert kind("b", "k").timeout == 7
+
+
+def test_the_arguments_of_a_client_make_one_of_the_other_kind() -> None:
+    client = RunAgentClient("a", "k", LOCAL, 7, headers={"X-A": "b"}, connection_pool_size=3)
+    other = AsyncRunAgentClient(**client.resolved_arguments())
+    assert other.resolved_arguments() == client.resolved_arguments()
+    assert (other.base_url, other.timeout) == (LOCAL, 7)
+    assert "'k'" not in repr(client.resolved_arguments())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
@@ -727,8 +760,8 @@ def test_the_wrong_kind_of_client_is_refused_at_once() -> None:
         AsyncRunAgentClient("a", "k", http_client=httpx2.Client())
     with pytest.raises(ValidationError, match=r"takes an httpx2\.Client"):
         RunAgentClient("a", "k", http_client=httpx2.AsyncClient())
-    with pytest.raises(ValidationError, match=r"http_client= is a builtins\.str"):
-        RunAgentClient("a", "k", http_client="requests")
+    with pytest.raises(ValidationError, match=r"http_client= is of type builtins\.str"):
+        RunAgentClient("a", "k", http_client="requests")  # type: ignore[arg-type]
 
 
 # The request itself
