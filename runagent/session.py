@@ -25,6 +25,7 @@ from runagent.batch import Group
 from runagent.call import MAX_ERROR_BODY, Call, bare
 from runagent.config import Settings, is_loopback
 from runagent.errors import RunAgentError, StreamError, ValidationError
+from runagent.locks import ForkSafeLock
 from runagent.results import Entrypoint, RunResult, StreamEvent
 from runagent.stream import AsyncStream, Stream, StreamState
 from runagent.transport import (
@@ -326,7 +327,7 @@ class SyncSession(_Session):
     def __init__(self, settings: Settings, arguments: Mapping[str, Any]) -> None:
         """Talk as `settings` say, connected as the client's `arguments` say."""
         super().__init__(settings, arguments, httpx2.Client)
-        self._probing = threading.Lock()
+        self._probing = ForkSafeLock()
         self._connections = SyncConnections(self._options)
         self._connections.users.add(self)
 

@@ -29,6 +29,7 @@ import httpcore2
 import httpx2
 
 from runagent.errors import ValidationError
+from runagent.locks import ForkSafeLock
 
 KEEPALIVE_EXPIRY = 4.0
 """Seconds an idle connection is kept: uvicorn, for one, closes it after 5."""
@@ -153,7 +154,7 @@ class SyncConnections:
         """Connect later, as `options` say."""
         self.options = options
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._client: httpx2.Client | None = None
         self._pid = 0
         self._inherited: list[httpx2.Client] = []
@@ -201,7 +202,7 @@ class AsyncConnections:
         """Connect later, as `options` say."""
         self.options = options
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._probing: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
             weakref.WeakKeyDictionary()
         )

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import signal
 import socket
 import ssl
 import subprocess
@@ -33,6 +34,7 @@ from support.faults import (
     good,
     stream,
 )
+from support.forks import holds_in_fork
 
 from runagent import (
     AsyncRunAgentClient,
@@ -255,19 +257,37 @@ def test_clients_survive_a_fork(kind: Any, serve: Serve) -> None:
     server = serve(answer())
     client = kind("a", base_url=server.url)
     assert ask(client)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            status = 0 if ask(client) == ask(client) == {"answer": "ok"} else 2
-            gc.collect()
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    assert holds_in_fork(lambda: ask(client) == ask(client) == {"answer": "ok"})
     assert ask(client)  # its connection was not the child's to use or to close
     if kind is RunAgentClient:
         assert [e.connection for e in server.exchanges] == [0, 1, 1, 0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.parametrize("kind", [RunAgentClient, AsyncRunAgentClient])
+def test_a_lock_that_another_thread_holds_is_free_in_a_fork(kind: Any, serve: Serve) -> None:
+    server = serve(answer())
+    client = kind("a", base_url=server.url)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with client._session._connections._lock:  # as while the first call makes an httpx2 client
+            held.set()
+            done.wait(60)
+
+    def answers_soon() -> bool:
+        signal.alarm(20)  # ends the child
+        return bool(ask(client) == {"answer": "ok"})
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(hold)
+        assert held.wait(10)
+        try:
+            assert holds_in_fork(answers_soon)
+        finally:
+            done.set()
+    assert ask(client)
 
 
 # Closing, or not
