@@ -279,7 +279,7 @@ class Call(Interruptible):
         else:
             error = self._from_transport(failure)
             error.__cause__ = type(failure)(_without(str(failure), key))
-        error.attempts = self.attempts
+        error.attempts = self.attempts or None
         for name, value in vars(error).items():  # the server may have echoed the key
             setattr(error, name, _without(value, key))
         error.args = (error.message,)

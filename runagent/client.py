@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from runagent import batch, config
 from runagent.encode import to_json
-from runagent.errors import RunAgentError, ValidationError
+from runagent.errors import ValidationError
 from runagent.results import Entrypoint, RunResult, StreamEvent
 from runagent.stream import AsyncStream, Stream
 from runagent.wire import Input
@@ -30,6 +30,8 @@ _CONFIDENTIAL = frozenset({"api_key", "headers", "proxy"})
 
 class _BaseClient:
     """What both clients share: their settings, and how they are copied and pickled."""
+
+    _session: SyncSession | AsyncSession
 
     def __init__(
         self,
@@ -111,7 +113,6 @@ class _BaseClient:
         )
         config.check_count(connection_pool_size, "connection_pool_size=")
         config.check_count(max_message_size, "max_message_size=")
-        self._closed = False
         self._connect()
 
     def _connect(self) -> None:
@@ -135,7 +136,7 @@ class _BaseClient:
     @property
     def closed(self) -> bool:
         """Whether the client was closed."""
-        return self._closed
+        return self._session.closed
 
     def __repr__(self) -> str:
         settings = self.__dict__.get("_settings")  # a traceback may show a client half made
@@ -192,12 +193,7 @@ class _BaseClient:
         input_args: Sequence[Any] = (),
     ) -> tuple[Input, float, Mapping[str, str]]:
         """Check the arguments of a call; return what a session takes."""
-        if self._closed:
-            raise RunAgentError(
-                f"This client of {self.agent_id!r} was closed.",
-                code="CLIENT_CLOSED",
-                hint="Make a new one; a client is meant to be kept and reused.",
-            )
+        self._session.check_open()
         if not isinstance(input_data, Mapping):
             raise ValidationError(
                 f"{name} is of type {type(input_data).__name__}; an agent's input is a dictionary.",
@@ -511,9 +507,7 @@ class RunAgentClient(_BaseClient):
 
     def close(self) -> None:
         """Close the connections. May be called again; the client cannot be used afterwards."""
-        if not self._closed:
-            self._closed = True
-            self._session.close()
+        self._session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -681,9 +675,7 @@ class AsyncRunAgentClient(_BaseClient):
 
     async def aclose(self) -> None:
         """Close the connections. May be called again; the client cannot be used afterwards."""
-        if not self._closed:
-            self._closed = True
-            await self._session.aclose()
+        await self._session.aclose()
 
     async def __aenter__(self) -> Self:
         return self

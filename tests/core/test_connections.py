@@ -316,6 +316,66 @@ def test_closing_twice_and_using_after(kind: str, serve: Serve) -> None:
     asyncio.run(main())
 
 
+def test_what_was_begun_before_closing_sends_nothing_after(serve: Serve) -> None:
+    server = serve(good("stream"))
+    client = RunAgentClient("a", base_url=server.url)
+    copy = client.with_options(timeout=5)
+    streams = client.run_generic_stream({}), client.stream_events({})
+    client.close()
+    for stream_ in streams:
+        with pytest.raises(RunAgentError, match="was closed") as caught:
+            list(stream_)
+        assert (caught.value.code, caught.value.attempts) == ("CLIENT_CLOSED", None)
+    assert run(copy, "stream") == "ok"
+    copy.close()
+    copy = client.with_options(timeout=5)
+    assert run(copy, "stream") == "ok"
+    copy.close()
+
+    async def main() -> None:
+        client = AsyncRunAgentClient("a", base_url=server.url)
+        copy = client.with_options(timeout=5)
+        stream_ = client.run_generic_stream({})
+        await client.aclose()
+        with pytest.raises(RunAgentError, match="was closed") as caught:
+            [text async for text in stream_]
+        assert (caught.value.code, caught.value.attempts) == ("CLIENT_CLOSED", None)
+        assert await arun(copy, "stream") == "ok"
+        await copy.aclose()
+
+    asyncio.run(main())
+    assert len(server.exchanges) == 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_closing_while_a_call_waits_for_its_next_attempt(mode: str, serve: Serve) -> None:
+    server = serve(error(503, "BUSY", "Retry-After: 1"), answer())
+
+    async def main() -> BaseException | None:
+        client = AsyncRunAgentClient("a", base_url=server.url)
+        waiting = asyncio.ensure_future(client.run_generic({}))
+        await asyncio.to_thread(server.wait_for, 1)
+        await asyncio.sleep(0.3)
+        await client.aclose()
+        await asyncio.wait([waiting])
+        return waiting.exception()
+
+    problem: BaseException | None
+    if mode == "async":
+        problem = asyncio.run(main())
+    else:
+        client = RunAgentClient("a", base_url=server.url)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(client.run_generic, {})
+            server.wait_for(1)
+            time.sleep(0.3)
+            client.close()
+            problem = waiting.exception(30)
+    assert isinstance(problem, RunAgentError)
+    assert problem.code == "CLIENT_CLOSED"
+    assert len(server.exchanges) == 1
+
+
 NEVER_CLOSED = {
     "sync": "client = RunAgentClient('a', base_url=url); client.run_generic({}); next(client.run_generic_stream({}))",
     "sync, in mid-stream": "client = RunAgentClient('a', base_url=url); stream = client.run_generic_stream({}); next(stream)",
