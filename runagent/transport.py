@@ -221,13 +221,21 @@ class AsyncConnections:
         with self._lock:
             entry = self._by_loop.get(loop)
             if entry is None or entry.is_closed:
-                entry = self._by_loop[loop] = _LoopConnections(self.options)
+                entry = self._by_loop[loop] = _LoopConnections(self.options, self._forget)
         return _Lease(entry, seconds)
 
     def probing(self) -> asyncio.Lock:
         """Return what a task of the running loop holds while it finds out what a server speaks."""
         with self._lock:
             return self._probing.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+    def _forget(self, entry: _LoopConnections) -> None:
+        """Let go of connections of the running loop that are closed: they know the loop."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if self._by_loop.get(loop) is entry:
+                del self._by_loop[loop]
+            self._probing.pop(loop, None)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop, and have other running loops close theirs."""
@@ -306,9 +314,12 @@ class _Group:
 class _LoopConnections:
     """The connections of one event loop."""
 
-    def __init__(self, options: ConnectionOptions) -> None:
+    def __init__(
+        self, options: ConnectionOptions, forget: Callable[[_LoopConnections], None]
+    ) -> None:
         self.is_closed = False
         self._options = options
+        self._forget = forget
         self._slots = asyncio.Semaphore(options.pool_size)
         self._groups: list[_Group] = []
         self._cookies = CookieJar()
@@ -357,6 +368,7 @@ class _LoopConnections:
             yield
         finally:
             self.is_closed = True
+            self._forget(self)
             for group in self._groups:
                 await group.http.aclose()
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -169,6 +170,22 @@ def test_several_event_loops_one_after_the_other(kind: str, serve: Serve) -> Non
         assert asyncio.run(arun(client, kind))
     asyncio.run(client.aclose())
     assert all(e.connection == i for i, e in enumerate(server.exchanges))
+
+
+def test_nothing_is_kept_of_event_loops_that_have_ended(serve: Serve) -> None:
+    server = serve(answer())
+    client = AsyncRunAgentClient("a", base_url=server.url, connection_pool_size=2)
+    loops: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    async def main() -> None:
+        loops.add(asyncio.get_running_loop())
+        await asyncio.gather(*(client.run_generic({}) for _ in range(4)))
+
+    for _ in range(30):
+        asyncio.run(main())
+    assert len(client._session._connections._by_loop) == 0
+    gc.collect()
+    assert len(loops) == 0
 
 
 def test_two_event_loops_at_once(serve: Serve) -> None:
