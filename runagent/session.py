@@ -88,6 +88,7 @@ class _Session:
             pool_size=arguments["connection_pool_size"],
             proxy=arguments["proxy"],
             direct=is_loopback(settings.base_url),
+            tls=settings.base_url.startswith("https://"),
             http_client=own,
         )
         self._options.arguments()  # refuses bad ones now, not at the first call

@@ -44,9 +44,6 @@ For each request, a pool asks all idle connections whether they were closed, and
 system; among many threads that takes longer than the rest of a call.
 """
 
-_DIRECT = {"http://": None, "https://": None}
-
-
 T = TypeVar("T")
 C = TypeVar("C", httpx2.Client, httpx2.AsyncClient)
 
@@ -65,6 +62,7 @@ class ConnectionOptions:
         pool_size: Connections at the same time.
         proxy: URL of a proxy, `None` for what the environment names.
         direct: Whether the environment's proxies are left out, as for a server on this machine.
+        tls: Whether connections are encrypted: if not, there is nothing to be trusted.
         http_client: The user's own client, instead of one made from the rest.
     """
 
@@ -72,6 +70,7 @@ class ConnectionOptions:
     pool_size: int
     proxy: str | None = field(repr=False)
     direct: bool
+    tls: bool
     http_client: httpx2.Client | httpx2.AsyncClient | None = None
 
     def arguments(self) -> dict[str, Any]:
@@ -92,15 +91,23 @@ class ConnectionOptions:
         return {
             "verify": self._trust,
             "proxy": proxy,
-            "mounts": _DIRECT if self.direct and proxy is None else None,
+            "trust_env": not self.direct,  # as there is a `verify`, it means the proxies alone
             "timeout": None,
         }
 
     @cached_property
     def _trust(self) -> bool | ssl.SSLContext:
         verify = self.verify
+        if verify is True and not self.tls:
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody
         if verify is True:
-            return _system_trust(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+            file = os.environ.get("SSL_CERT_FILE")
+            try:
+                return _system_trust(file, os.environ.get("SSL_CERT_DIR"))
+            except OSError as exc:
+                raise _unusable(
+                    f"SSL_CERT_FILE={file!r}: the certificates to trust cannot be loaded: {exc}"
+                ) from None
         if isinstance(verify, (bool, ssl.SSLContext)):
             return verify
         try:
@@ -126,7 +133,12 @@ class ConnectionOptions:
         )
         try:
             client = kind(**self.arguments(), limits=limits, cookies=cookies)
-        except (ValueError, ImportError, httpx2.InvalidURL) as exc:
+        except ImportError:  # whose message names a package of another name
+            raise _unusable(
+                "A SOCKS proxy, as set or in the environment, needs another package: "
+                'pip install "httpx2[socks]"'
+            ) from None
+        except (ValueError, httpx2.InvalidURL) as exc:
             raise _unusable(
                 f"The proxy, as set or in the environment, cannot be used: {exc}"
             ) from None

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -749,6 +750,28 @@ def test_verify_ssl_must_be_usable(verify: Any) -> None:
         RunAgentClient("a", base_url="http://localhost:1", verify_ssl=verify)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_the_environment_may_name_what_is_trusted(
+    mode: str, serve: Serve, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTS / "ca.pem"))
+    url = serve(answer(), tls=tls).url.replace("127.0.0.1", "localhost")
+    assert call(url, "invoke", mode, api_key="k").error is None
+
+
+@pytest.mark.parametrize("path", ["/nowhere/ca.pem", str(CERTS / "README")])
+@pytest.mark.parametrize("kind", [RunAgentClient, AsyncRunAgentClient])
+def test_what_the_environment_names_must_be_usable(
+    kind: Any, path: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", path)
+    with pytest.raises(ValidationError) as caught:
+        kind("a", "k")
+    assert f"SSL_CERT_FILE={path!r}" in str(caught.value)
+    kind("a", "k", verify_ssl=str(CERTS / "ca.pem"))
+    assert ask(kind("a", base_url=serve(answer()).url))  # nothing is encrypted, nobody trusted
+
+
 # Proxies
 
 
@@ -773,6 +796,19 @@ def test_the_proxies_of_the_environment_are_for_other_machines(
     remote = call("http://agents.example", "invoke", mode, api_key="")
     assert remote.value == {"answer": "proxied"}
     assert proxy.last.target == "http://agents.example/v1/agents/a/invoke"
+
+
+@pytest.mark.skipif(find_spec("socksio") is not None, reason="SOCKS proxies can be used")
+@pytest.mark.parametrize("mode", MODES)
+def test_a_socks_proxy_is_for_other_machines_and_needs_a_package(
+    mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    assert call(serve(answer()).url, "invoke", mode).value == {"answer": "ok"}
+    remote = call("http://agents.example", "invoke", mode, api_key="")
+    assert type(remote.error) is ValidationError
+    assert 'pip install "httpx2[socks]"' in str(remote.error)
 
 
 @pytest.mark.parametrize("mode", MODES)
