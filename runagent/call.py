@@ -9,6 +9,7 @@ import builtins
 import functools
 import logging
 import math
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -42,6 +43,11 @@ _UNTRUSTED_HINT = (
     "This machine does not trust the server's certificate. If it was issued by your organisation, "
     "pass verify_ssl= the path of its CA bundle."
 )
+
+_REDACTED = "[api key]"
+
+_LONG_KEY = 8
+"""Characters from which on a key is part of no ordinary word."""
 
 _LOST = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
 
@@ -348,10 +354,20 @@ def _without(value: Any, secret: str | None) -> Any:
     if not secret:
         return value
     if isinstance(value, str):
-        # Quoted as in a query: a page that refuses a request may show its URL.
-        return value.replace(secret, "[api key]").replace(quote(secret, safe=""), "[api key]")
+        return _occurrence(secret).sub(_REDACTED, value)
     if isinstance(value, dict):
         return {_without(key, secret): _without(item, secret) for key, item in value.items()}
     if isinstance(value, list):
         return [_without(item, secret) for item in value]
     return value
+
+
+def _occurrence(secret: str) -> re.Pattern[str]:
+    """Return a pattern of a key as it is, or quoted: a page may show a request's URL."""
+    pattern = f"(?:{re.escape(quote(secret, safe=''))}|{re.escape(secret)})"
+    if len(secret) < _LONG_KEY:
+        # "k" or "test", as in development: it is also part of words, where it tells nothing, while
+        # who repeats a key has it stand alone, as after "Bearer " or "token%3D".
+        pattern = rf"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{{2}})){pattern}(?![^\W_])"
+    # What was put in its place is left alone: an error may come by here twice.
+    return re.compile(f"{re.escape(_REDACTED)}|{pattern}")
