@@ -44,6 +44,11 @@ _UNTRUSTED_HINT = (
     "pass verify_ssl= the path of its CA bundle."
 )
 
+_PROXY_HINT = (
+    "The proxy is that of proxy=, or of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the environment; a "
+    "user name and password for it are part of its URL."
+)
+
 _REDACTED = "[api key]"
 
 _LONG_KEY = 8
@@ -238,7 +243,10 @@ class Call(Interruptible):
                 hint="Redirects are not followed: they could carry the key and the input to "
                 "another server. If it is the right one, set base_url to it.",
             )
-        return self.wire.error(status, headers, body)
+        error = self.wire.error(status, headers, body)
+        if status == httpx2.codes.PROXY_AUTHENTICATION_REQUIRED:
+            error.hint = _PROXY_HINT
+        return error
 
     def next_delay(self, failure: Exception) -> float:
         """Return the seconds to wait before the next attempt.
@@ -301,7 +309,7 @@ class Call(Interruptible):
     def _from_transport(self, failure: Exception) -> errors.RunAgentError:
         base_url = self._settings.base_url
         source = f"The base URL comes from {self._settings.base_url_source}."
-        reason = str(failure) or type(failure).__name__
+        reason = _reason(failure)
         if isinstance(failure, httpx2.PoolTimeout):
             return errors.TimeoutError(
                 f"No connection became free within {self.timeout:g} s.",
@@ -320,9 +328,15 @@ class Call(Interruptible):
                 code="TIMEOUT",
                 hint="Pass a larger timeout= (in seconds) if the agent needs longer.",
             )
-        if isinstance(failure, (httpx2.ConnectError, httpx2.ProxyError)):
+        if isinstance(failure, httpx2.ProxyError):
             return errors.NetworkError(
-                f"Could not connect to {base_url}: {reason}.",
+                f"Could not connect to {base_url} through the proxy{reason}.",
+                code="CONNECTION_FAILED",
+                hint=_PROXY_HINT,
+            )
+        if isinstance(failure, httpx2.ConnectError):
+            return errors.NetworkError(
+                f"Could not connect to {base_url}{reason}.",
                 code="CONNECTION_FAILED",
                 hint=_UNTRUSTED_HINT
                 if _UNTRUSTED in reason
@@ -330,13 +344,11 @@ class Call(Interruptible):
             )
         if isinstance(failure, httpx2.DecodingError):
             return errors.RunAgentError(
-                f"The answer from {base_url} cannot be decompressed: {reason}.",
+                f"The answer from {base_url} cannot be decompressed{reason}.",
                 code="INVALID_RESPONSE",
             )
         lost = errors.StreamError if self.streams and self._answered else errors.NetworkError
-        return lost(
-            f"The connection to {base_url} was lost: {reason.rstrip('.')}.", code="CONNECTION_LOST"
-        )
+        return lost(f"The connection to {base_url} was lost{reason}.", code="CONNECTION_LOST")
 
 
 @functools.lru_cache(maxsize=256)
@@ -348,6 +360,14 @@ def bare(failure: E) -> E:
     """Strip an exception of everything that leads to frames of the layers below."""
     failure.__cause__ = failure.__context__ = None
     return failure.with_traceback(None)
+
+
+def _reason(failure: BaseException) -> str:
+    """Return what an exception says, or else its cause, after a colon; nothing if neither does."""
+    current: BaseException | None = failure
+    while current is not None and not str(current):  # those of anyio, for one, say nothing
+        current = current.__cause__ or current.__context__
+    return "" if current is None else f": {str(current).rstrip('.')}"
 
 
 def _without(value: Any, secret: str | None) -> Any:

@@ -818,9 +818,21 @@ def test_https_goes_through_a_tunnel(mode: str, serve: Serve) -> None:
         "https://agents.example", "invoke", mode, api_key="planted", proxy=proxy.url, max_retries=1
     )
     assert type(outcome.error) is NetworkError
-    assert "403" in str(outcome.error)
+    assert "through the proxy: 403 Forbidden. " in str(outcome.error)
+    assert "HTTPS_PROXY" in str(outcome.error)
     assert proxy.last.head.startswith(b"CONNECT agents.example:443 ")
     assert all(b"planted" not in e.head for e in proxy.exchanges)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("url", ["http://agents.example", "https://agents.example"])
+def test_a_proxy_that_asks_for_a_password_is_named(url: str, mode: str, serve: Serve) -> None:
+    proxy = serve(answer("Who are you?", 407, "Proxy-Authenticate: Basic"))
+    problem = call(url, "invoke", mode, api_key="", proxy=proxy.url, max_retries=0).error
+    assert problem is not None
+    assert "407" in str(problem)
+    assert "proxy=" in str(problem.hint)
+    assert "Is the server running?" not in str(problem)
 
 
 @pytest.mark.parametrize("proxy", ["nonsense", "ftp://localhost", "http://", 7])
