@@ -148,7 +148,7 @@ def resolve(
     embedded = None if explicit_url else registry.lookup(agent_id)
     if embedded is not None:
         url_source = key_source = "the agents served by this process"
-        url, key = embedded.base_url, embedded.api_key
+        url, key = embedded.base_url, conceal(embedded.api_key)
     else:
         url, url_source = find(
             _text, "base_url", base_url, DEFAULT_BASE_URL, "RUNAGENT_API_URL", key="api_url"
