@@ -9,6 +9,7 @@ import builtins
 import functools
 import logging
 import math
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -42,6 +43,16 @@ _UNTRUSTED_HINT = (
     "This machine does not trust the server's certificate. If it was issued by your organisation, "
     "pass verify_ssl= the path of its CA bundle."
 )
+
+_PROXY_HINT = (
+    "The proxy is that of proxy=, or of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the environment; a "
+    "user name and password for it are part of its URL."
+)
+
+_REDACTED = "[api key]"
+
+_LONG_KEY = 8
+"""Characters from which on a key is part of no ordinary word."""
 
 _LOST = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
 
@@ -232,7 +243,10 @@ class Call(Interruptible):
                 hint="Redirects are not followed: they could carry the key and the input to "
                 "another server. If it is the right one, set base_url to it.",
             )
-        return self.wire.error(status, headers, body)
+        error = self.wire.error(status, headers, body)
+        if status == httpx2.codes.PROXY_AUTHENTICATION_REQUIRED:
+            error.hint = _PROXY_HINT
+        return error
 
     def next_delay(self, failure: Exception) -> float:
         """Return the seconds to wait before the next attempt.
@@ -279,7 +293,7 @@ class Call(Interruptible):
         else:
             error = self._from_transport(failure)
             error.__cause__ = type(failure)(_without(str(failure), key))
-        error.attempts = self.attempts
+        error.attempts = self.attempts or None
         for name, value in vars(error).items():  # the server may have echoed the key
             setattr(error, name, _without(value, key))
         error.args = (error.message,)
@@ -295,7 +309,7 @@ class Call(Interruptible):
     def _from_transport(self, failure: Exception) -> errors.RunAgentError:
         base_url = self._settings.base_url
         source = f"The base URL comes from {self._settings.base_url_source}."
-        reason = str(failure) or type(failure).__name__
+        reason = _reason(failure)
         if isinstance(failure, httpx2.PoolTimeout):
             return errors.TimeoutError(
                 f"No connection became free within {self.timeout:g} s.",
@@ -314,9 +328,15 @@ class Call(Interruptible):
                 code="TIMEOUT",
                 hint="Pass a larger timeout= (in seconds) if the agent needs longer.",
             )
-        if isinstance(failure, (httpx2.ConnectError, httpx2.ProxyError)):
+        if isinstance(failure, httpx2.ProxyError):
             return errors.NetworkError(
-                f"Could not connect to {base_url}: {reason}.",
+                f"Could not connect to {base_url} through the proxy{reason}.",
+                code="CONNECTION_FAILED",
+                hint=_PROXY_HINT,
+            )
+        if isinstance(failure, httpx2.ConnectError):
+            return errors.NetworkError(
+                f"Could not connect to {base_url}{reason}.",
                 code="CONNECTION_FAILED",
                 hint=_UNTRUSTED_HINT
                 if _UNTRUSTED in reason
@@ -324,13 +344,11 @@ class Call(Interruptible):
             )
         if isinstance(failure, httpx2.DecodingError):
             return errors.RunAgentError(
-                f"The answer from {base_url} cannot be decompressed: {reason}.",
+                f"The answer from {base_url} cannot be decompressed{reason}.",
                 code="INVALID_RESPONSE",
             )
         lost = errors.StreamError if self.streams and self._answered else errors.NetworkError
-        return lost(
-            f"The connection to {base_url} was lost: {reason.rstrip('.')}.", code="CONNECTION_LOST"
-        )
+        return lost(f"The connection to {base_url} was lost{reason}.", code="CONNECTION_LOST")
 
 
 @functools.lru_cache(maxsize=256)
@@ -344,14 +362,32 @@ def bare(failure: E) -> E:
     return failure.with_traceback(None)
 
 
+def _reason(failure: BaseException) -> str:
+    """Return what an exception says, or else its cause, after a colon; nothing if neither does."""
+    current: BaseException | None = failure
+    while current is not None and not str(current):  # those of anyio, for one, say nothing
+        current = current.__cause__ or current.__context__
+    return "" if current is None else f": {str(current).rstrip('.')}"
+
+
 def _without(value: Any, secret: str | None) -> Any:
     if not secret:
         return value
     if isinstance(value, str):
-        # Quoted as in a query: a page that refuses a request may show its URL.
-        return value.replace(secret, "[api key]").replace(quote(secret, safe=""), "[api key]")
+        return _occurrence(secret).sub(_REDACTED, value)
     if isinstance(value, dict):
         return {_without(key, secret): _without(item, secret) for key, item in value.items()}
     if isinstance(value, list):
         return [_without(item, secret) for item in value]
     return value
+
+
+def _occurrence(secret: str) -> re.Pattern[str]:
+    """Return a pattern of a key as it is, or quoted: a page may show a request's URL."""
+    pattern = f"(?:{re.escape(quote(secret, safe=''))}|{re.escape(secret)})"
+    if len(secret) < _LONG_KEY:
+        # "k" or "test", as in development: it is also part of words, where it tells nothing, while
+        # who repeats a key has it stand alone, as after "Bearer " or "token%3D".
+        pattern = rf"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{{2}})){pattern}(?![^\W_])"
+    # What was put in its place is left alone: an error may come by here twice.
+    return re.compile(f"{re.escape(_REDACTED)}|{pattern}")

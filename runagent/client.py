@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from runagent import batch, config
 from runagent.encode import to_json
-from runagent.errors import RunAgentError, ValidationError
+from runagent.errors import ValidationError
 from runagent.results import Entrypoint, RunResult, StreamEvent
 from runagent.stream import AsyncStream, Stream
 from runagent.wire import Input
@@ -16,9 +16,11 @@ from runagent.wire import Input
 if TYPE_CHECKING:
     import ssl
 
+    import httpx2
     from typing_extensions import Self
 
     from runagent.session import AsyncSession, SyncSession
+
 DEFAULT_POOL_SIZE = 100
 DEFAULT_CONCURRENCY = 16
 DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
@@ -28,6 +30,8 @@ _CONFIDENTIAL = frozenset({"api_key", "headers", "proxy"})
 
 class _BaseClient:
     """What both clients share: their settings, and how they are copied and pickled."""
+
+    _session: SyncSession | AsyncSession
 
     def __init__(
         self,
@@ -42,11 +46,11 @@ class _BaseClient:
         retry_delay: float = config.DEFAULT_RETRY_DELAY,
         retry_backoff: float = config.DEFAULT_RETRY_BACKOFF,
         connection_pool_size: int = DEFAULT_POOL_SIZE,
-        protocol: str = config.DEFAULT_PROTOCOL,
+        protocol: config.ProtocolName = config.DEFAULT_PROTOCOL,
         allow_http: bool | None = None,
         proxy: str | None = None,
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
-        http_client: Any = None,
+        http_client: httpx2.Client | httpx2.AsyncClient | None = None,
     ) -> None:
         """Make a client for one agent. Nothing is sent yet.
 
@@ -109,7 +113,6 @@ class _BaseClient:
         )
         config.check_count(connection_pool_size, "connection_pool_size=")
         config.check_count(max_message_size, "max_message_size=")
-        self._closed = False
         self._connect()
 
     def _connect(self) -> None:
@@ -133,7 +136,7 @@ class _BaseClient:
     @property
     def closed(self) -> bool:
         """Whether the client was closed."""
-        return self._closed
+        return self._session.closed
 
     def __repr__(self) -> str:
         settings = self.__dict__.get("_settings")  # a traceback may show a client half made
@@ -144,6 +147,8 @@ class _BaseClient:
         """Return a client that differs in these arguments of the constructor.
 
         It shares this client's connections where the arguments allow it, which makes it cheap.
+        It is made by the constructor, as an unpickled client is, with all arguments by name: a
+        subclass whose constructor takes others has to define this method and `__reduce__` as well.
         """
         for name in _CONFIDENTIAL & options.keys():
             options[name] = config.conceal(options[name])
@@ -154,11 +159,14 @@ class _BaseClient:
     def _share(self, other: _BaseClient) -> None:
         raise NotImplementedError
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        if self._arguments["http_client"] is not None:
-            raise TypeError(f"A {type(self).__name__} with its own http_client cannot be pickled.")
+    def resolved_arguments(self) -> dict[str, Any]:
+        """Return the arguments of the constructor that make this client anywhere.
+
+        What was taken from the environment or the configuration file is among them: the API key,
+        too. A client of the other kind takes them as well, unless there is an `http_client`.
+        """
         settings = self._settings
-        resolved = {
+        return {
             **self._arguments,
             "api_key": settings.api_key or "",
             "base_url": settings.base_url,
@@ -167,8 +175,13 @@ class _BaseClient:
             "retry_delay": settings.retry_delay,
             "retry_backoff": settings.retry_backoff,
             "protocol": settings.protocol,
+            "allow_http": settings.allow_http,
         }
-        return (_unpickle, (type(self), resolved))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._arguments["http_client"] is not None:
+            raise TypeError(f"A {type(self).__name__} with its own http_client cannot be pickled.")
+        return (_unpickle, (type(self), self.resolved_arguments()))
 
     def _prepare(
         self,
@@ -180,15 +193,10 @@ class _BaseClient:
         input_args: Sequence[Any] = (),
     ) -> tuple[Input, float, Mapping[str, str]]:
         """Check the arguments of a call; return what a session takes."""
-        if self._closed:
-            raise RunAgentError(
-                f"This client of {self.agent_id!r} was closed.",
-                code="CLIENT_CLOSED",
-                hint="Make a new one; a client is meant to be kept and reused.",
-            )
+        self._session.check_open()
         if not isinstance(input_data, Mapping):
             raise ValidationError(
-                f"{name} is a {type(input_data).__name__}; an agent's input is a dictionary.",
+                f"{name} is of type {type(input_data).__name__}; an agent's input is a dictionary.",
                 code="INVALID_INPUT",
                 hint='Wrap it, for example as {"query": ...}.',
             )
@@ -212,7 +220,8 @@ class _BaseClient:
         tag = config.check_entrypoint(entrypoint, streams=streams)
         if isinstance(input_args, (str, bytes, Mapping)) or not isinstance(input_args, Iterable):
             raise ValidationError(
-                f"input_args is a {type(input_args).__name__}; positional arguments are a list.",
+                f"input_args is of type {type(input_args).__name__}; "
+                "positional arguments are a list.",
                 code="INVALID_INPUT",
             )
         if input_data is None:
@@ -229,7 +238,7 @@ class _BaseClient:
         config.check_count(max_concurrency, "max_concurrency=")
         if isinstance(inputs, (Mapping, str, bytes)) or not isinstance(inputs, Iterable):
             raise ValidationError(
-                f"inputs is a {type(inputs).__name__}; a batch is a list of dictionaries.",
+                f"inputs is of type {type(inputs).__name__}; a batch is a list of dictionaries.",
                 code="INVALID_INPUT",
             )
         return [
@@ -498,9 +507,7 @@ class RunAgentClient(_BaseClient):
 
     def close(self) -> None:
         """Close the connections. May be called again; the client cannot be used afterwards."""
-        if not self._closed:
-            self._closed = True
-            self._session.close()
+        self._session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -668,9 +675,7 @@ class AsyncRunAgentClient(_BaseClient):
 
     async def aclose(self) -> None:
         """Close the connections. May be called again; the client cannot be used afterwards."""
-        if not self._closed:
-            self._closed = True
-            await self._session.aclose()
+        await self._session.aclose()
 
     async def __aenter__(self) -> Self:
         return self

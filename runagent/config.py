@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
 import json
 import logging
@@ -14,7 +15,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
 from urllib.parse import quote, urlsplit
 
 from runagent import registry
@@ -66,9 +68,10 @@ DEFAULT_TIMEOUT = _DefaultInt(30)
 DEFAULT_MAX_RETRIES = _DefaultInt(3)
 DEFAULT_RETRY_DELAY = _DefaultFloat(1.0)
 DEFAULT_RETRY_BACKOFF = _DefaultFloat(2.0)
-DEFAULT_PROTOCOL = _DefaultStr("auto")
 
-PROTOCOLS = ("auto", "rest", "server")
+ProtocolName = Literal["auto", "rest", "server"]
+DEFAULT_PROTOCOL = cast("ProtocolName", _DefaultStr("auto"))
+PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
 
 _FILE_KEYS = frozenset({"api_key", "api_url", "timeout", "retry_config", "protocol", "allow_http"})
 _RETRY_KEYS = frozenset({"max_retries", "retry_delay", "retry_backoff"})
@@ -94,6 +97,7 @@ class Settings:
         retry_backoff: Factor from one retry's delay to the next.
         protocol: `"auto"`, `"rest"` or `"server"`.
         headers: Sent with every request.
+        allow_http: Whether the key may travel unencrypted to another machine.
     """
 
     agent_id: str
@@ -104,8 +108,9 @@ class Settings:
     max_retries: int
     retry_delay: float
     retry_backoff: float
-    protocol: str
+    protocol: ProtocolName
     headers: Mapping[str, str] = field(repr=False)
+    allow_http: bool
 
     @property
     def quoted_agent_id(self) -> str:
@@ -122,7 +127,7 @@ def resolve(
     max_retries: int | None = DEFAULT_MAX_RETRIES,
     retry_delay: float | None = DEFAULT_RETRY_DELAY,
     retry_backoff: float | None = DEFAULT_RETRY_BACKOFF,
-    protocol: str | None = DEFAULT_PROTOCOL,
+    protocol: ProtocolName | None = DEFAULT_PROTOCOL,
     headers: Mapping[str, str] | None = None,
     allow_http: bool | None = None,
 ) -> Settings:
@@ -137,13 +142,13 @@ def resolve(
     checked_headers = check_headers(headers, "headers")
     file = _read_file(config_path())
     find = _Finder(file)
-    retry = _Finder(file.get("retry_config", {}))
+    retry = _Finder(file.get("retry_config") or {})
 
     explicit_url = base_url is not None and not isinstance(base_url, _Default)
     embedded = None if explicit_url else registry.lookup(agent_id)
     if embedded is not None:
         url_source = key_source = "the agents served by this process"
-        url, key = embedded.base_url, embedded.api_key
+        url, key = embedded.base_url, conceal(embedded.api_key)
     else:
         url, url_source = find(
             _text, "base_url", base_url, DEFAULT_BASE_URL, "RUNAGENT_API_URL", key="api_url"
@@ -151,13 +156,14 @@ def resolve(
         key, key_source = find(_key, "api_key", api_key, None, "RUNAGENT_API_KEY")
     url = check_base_url(url, url_source)
     key = _sendable(key, key_source)
+    may_use_http, _ = find(_flag, "allow_http", allow_http, False, "RUNAGENT_ALLOW_HTTP")
     if not is_loopback(url):
         _check_remote(
             url,
             authorised=bool(key)
             or any(name.lower() == "authorization" for name in checked_headers),
             keyless=key == "",
-            allow_http=find(_flag, "allow_http", allow_http, False, "RUNAGENT_ALLOW_HTTP")[0],
+            allow_http=may_use_http,
         )
     return Settings(
         agent_id=agent_id,
@@ -174,6 +180,7 @@ def resolve(
             0
         ],
         headers=checked_headers,
+        allow_http=may_use_http,
     )
 
 
@@ -201,7 +208,8 @@ class _Finder:
             return check(os.environ[variable].strip(), f"{variable}="), variable
         if self.file.get(key) is not None:
             return check(self.file[key], f'{config_path()}: "{key}": '), str(config_path())
-        return default, "the default"
+        # Checked too, which makes a plain value of one that is marked as a default.
+        return None if default is None else check(default, f"{name}="), "the default"
 
 
 def _refuse(source: str, value: object, problem: str, hint: str | None = None) -> NoReturn:
@@ -218,7 +226,7 @@ def _key(value: object, source: str) -> str:
     # The value is in no message: it may be a key that was passed in the wrong form.
     if not isinstance(value, str):
         raise ValidationError(
-            f"{source}… is a {type(value).__name__}; an API key is a string.",
+            f"{source}… is of type {type(value).__name__}; an API key is a string.",
             code="INVALID_SETTING",
         )
     return Secret(value.strip())
@@ -247,17 +255,14 @@ def _flag(value: object, source: str) -> bool:
 
 
 def _number(value: object, source: str, what: str) -> float:
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            _refuse(source, value, f"is not {what}")
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        try:  # numpy's numbers, for one
-            return float(value) if not isinstance(value, bool) else math.nan  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            _refuse(source, value, f"is not {what}")
-    return float(value)
+    if isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)  # type: ignore[arg-type] # of text, or of numpy's numbers, for one
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf  # type: ignore[operator] # it is an int
+    except (TypeError, ValueError):
+        _refuse(source, value, f"is not {what}")
 
 
 def check_timeout(value: object, source: str = "timeout=") -> float:
@@ -297,11 +302,12 @@ def check_backoff(value: object, source: str = "retry_backoff=") -> float:
     return factor
 
 
-def check_protocol(value: object, source: str = "protocol=") -> str:
+def check_protocol(value: object, source: str = "protocol=") -> ProtocolName:
     """Return the name of a protocol."""
-    if value not in PROTOCOLS:
-        _refuse(source, value, f"is not a protocol; known are {', '.join(PROTOCOLS)}")
-    return str(value)
+    for name in PROTOCOLS:
+        if value == name:
+            return name
+    _refuse(source, value, f"is not a protocol; known are {', '.join(PROTOCOLS)}")
 
 
 def check_count(value: object, source: str) -> int:
@@ -354,7 +360,7 @@ def check_headers(headers: object, name: str) -> dict[str, str]:
         return checked
     if not isinstance(headers, Mapping):
         raise ValidationError(
-            f"{name}: a {type(headers).__name__} is not a dictionary of names and values.",
+            f"{name} is of type {type(headers).__name__}, not a dictionary of names and values.",
             code="INVALID_SETTING",
         )
     for key in headers:
@@ -443,7 +449,15 @@ _warned: set[str] = set()
 def _warn_once(message: str) -> None:
     if message not in _warned:
         _warned.add(message)
-        warnings.warn(message, UserWarning, stacklevel=2)
+        # It is for who made the client: the first frame outside this package.
+        frame, level = inspect.currentframe(), 1
+        while frame is not None and _is_own(frame):
+            frame, level = frame.f_back, level + 1
+        warnings.warn(message, UserWarning, stacklevel=level)
+
+
+def _is_own(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__package__")).partition(".")[0] == __package__
 
 
 def _read_file(path: Path) -> Mapping[str, Any]:
@@ -463,7 +477,8 @@ def _read_file(path: Path) -> Mapping[str, Any]:
             hint="Mend it, or remove it.",
         )
     _check_shape(path, "", values, _FILE_KEYS)
-    _check_shape(path, "retry_config.", values.get("retry_config", {}), _RETRY_KEYS)
+    if values.get("retry_config") is not None:
+        _check_shape(path, "retry_config.", values["retry_config"], _RETRY_KEYS)
     if values.get("api_key") and os.name == "posix" and stat.S_IMODE(mode) & 0o077:
         _warn_once(
             f"{path} holds an API key and others on this machine may read it: chmod 600 {path}."
@@ -481,11 +496,20 @@ def _parse(data: bytes) -> tuple[Any, str]:
         return None, str(exc)
 
 
+def _json_kind(value: object) -> str:
+    """Return what JSON calls a value that is no object."""
+    if isinstance(value, list):
+        return "an array"
+    if isinstance(value, str):
+        return "a string"
+    return json.dumps(value) if value is None or isinstance(value, bool) else "a number"
+
+
 def _check_shape(path: Path, prefix: str, values: object, known: frozenset[str]) -> None:
     if not isinstance(values, dict):
         name = f'"{prefix.rstrip(".")}" in {path}' if prefix else str(path)
         raise ValidationError(
-            f"{name} is not a JSON object but a {type(values).__name__}.",
+            f"{name} is not a JSON object but {_json_kind(values)}.",
             code="INVALID_CONFIG_FILE",
         )
     unknown = sorted(set(values) - known)

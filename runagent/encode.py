@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 # What is looked at before json has seen that a value does not contain itself.
 _LEVELS = 100
 _CONTAINERS = 1_000_000
+
+_LONG = 10**600
+"""Integers below it have a text in any case; of longer ones, Python may refuse to make one."""
 
 
 def to_json(value: object, name: str = "input_data") -> bytes:
@@ -114,7 +118,7 @@ class _Converter:
     def convert(self, value: Any, path: str) -> Any:
         kind = type(value)
         if kind in (str, int, bool, type(None)):
-            return value
+            return value if kind is not int or -_LONG < value < _LONG else self._long(value, path)
         if isinstance(value, float):
             return self._float(float(value), path)
         simplify = _conversion(value.__class__)
@@ -128,7 +132,7 @@ class _Converter:
         if isinstance(value, str):
             return str.__str__(value)  # as json does, whatever a subclass says
         if isinstance(value, int):
-            return int(value)
+            return self._long(int(value), path)
         if isinstance(value, Mapping):
             with self._inside(value, path):
                 return self._object(value, path)
@@ -144,10 +148,18 @@ class _Converter:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise _cannot(
-                    path, f"the key {key!r} is a {type(key).__name__}; JSON keys are strings"
+                    path,
+                    f"the key {key!r} is of type {type(key).__name__}; JSON keys are strings",
                 )
             converted[str.__str__(key)] = self.convert(item, f"{path}[{json.dumps(key)}]")
         return converted
+
+    def _long(self, value: int, path: str) -> int:
+        try:
+            str(value)
+        except ValueError as exc:
+            raise _cannot(path, f"int cannot be sent as JSON: {exc}") from None
+        return value
 
     def _float(self, value: float, path: str) -> float | None:
         if math.isinf(value):
@@ -217,6 +229,9 @@ _BY_NAME: tuple[tuple[str, frozenset[str], Callable[[Any], Any]], ...] = (
     ("polars", frozenset({"DataFrame"}), lambda value: value.to_dicts()),
     ("polars", frozenset({"Series"}), lambda value: value.to_list()),
     ("numpy", frozenset({"ndarray", "datetime64", "timedelta64"}), _array),
+    # `item()` makes one of the same class of a number that is longer than Python's.
+    ("numpy", frozenset({"floating"}), float),
+    ("numpy", frozenset({"complexfloating"}), complex),
     ("numpy", frozenset({"generic"}), lambda value: value.item()),
     ("torch", frozenset({"Tensor"}), lambda value: value.tolist()),
     ("datetime", frozenset({"date", "time"}), lambda value: value.isoformat()),
@@ -227,7 +242,7 @@ _BY_NAME: tuple[tuple[str, frozenset[str], Callable[[Any], Any]], ...] = (
 )
 
 _BY_ATTRIBUTE: tuple[tuple[str, Callable[[Any], Any]], ...] = (
-    ("__fspath__", str),
+    ("__fspath__", os.fsdecode),
     ("model_dump", lambda value: value.model_dump(mode="json")),
     ("__dataclass_fields__", _dataclass_fields),
     ("__attrs_attrs__", _attrs_fields),

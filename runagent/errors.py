@@ -118,8 +118,29 @@ class StreamError(NetworkError):
         text: The text received before the failure.
     """
 
-    def __init__(self, message: str, *args: Any, text: str = "", **kwargs: Any) -> None:
-        super().__init__(message, *args, **kwargs)
+    def __init__(
+        self,
+        message: str,
+        code: str | None = None,
+        details: dict[str, Any] | None = None,
+        *,
+        text: str = "",
+        status_code: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        attempts: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            code,
+            details,
+            status_code=status_code,
+            request_id=request_id,
+            retry_after=retry_after,
+            attempts=attempts,
+            hint=hint,
+        )
         self.text = text
 
 

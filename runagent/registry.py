@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from runagent.locks import ForkSafeLock
 
 DEMO_AGENT_ID = "demo"
 """The built-in agent that works with no key and no set-up."""
@@ -29,7 +30,7 @@ def _demo_endpoint() -> Endpoint:
     return demo_endpoint()
 
 
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 _endpoints: dict[str, Callable[[], Endpoint]] = {DEMO_AGENT_ID: _demo_endpoint}
 
 

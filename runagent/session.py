@@ -13,7 +13,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from runagent.batch import Group
 from runagent.call import MAX_ERROR_BODY, Call, bare
 from runagent.config import Settings, is_loopback
 from runagent.errors import RunAgentError, StreamError, ValidationError
+from runagent.locks import ForkSafeLock
 from runagent.results import Entrypoint, RunResult, StreamEvent
 from runagent.stream import AsyncStream, Stream, StreamState
 from runagent.transport import (
@@ -63,7 +64,11 @@ class _Found:
 
 
 class _Session:
-    """What both sessions are made of."""
+    """What both sessions are made of.
+
+    Attributes:
+        closed: Whether nothing may be sent any more.
+    """
 
     def __init__(
         self, settings: Settings, arguments: Mapping[str, Any], http_kind: type[Any]
@@ -71,10 +76,11 @@ class _Session:
         own = arguments["http_client"]
         if own is not None and not isinstance(own, http_kind):
             raise ValidationError(
-                f"http_client= is a {type(own).__module__}.{type(own).__name__}; "
+                f"http_client= is of type {type(own).__module__}.{type(own).__name__}; "
                 f"this client takes an httpx2.{http_kind.__name__}.",
                 code="INVALID_SETTING",
             )
+        self.closed = False
         self._settings = settings
         self._max_size: int = arguments["max_message_size"]
         self._options = ConnectionOptions(
@@ -82,12 +88,26 @@ class _Session:
             pool_size=arguments["connection_pool_size"],
             proxy=arguments["proxy"],
             direct=is_loopback(settings.base_url),
+            tls=settings.base_url.startswith("https://"),
             http_client=own,
         )
         self._options.arguments()  # refuses bad ones now, not at the first call
         self._rest = RestWire(settings.base_url, settings.quoted_agent_id)
         self._server = ServerWire(settings.base_url, settings.quoted_agent_id)
         self._found = _Found(settings.protocol == "server", settings.protocol != "auto")
+
+    def check_open(self) -> None:
+        """Refuse to send anything once the session is closed.
+
+        Raises:
+            RunAgentError: It is.
+        """
+        if self.closed:
+            raise RunAgentError(
+                f"This client of {self._settings.agent_id!r} was closed.",
+                code="CLIENT_CLOSED",
+                hint="Make a new one; a client is meant to be kept and reused.",
+            )
 
     @property
     def _wire(self) -> Wire:
@@ -151,7 +171,9 @@ class _Session:
 
     def _question(self, call: Call, failure: Exception) -> Outgoing | None:
         """Return the request whose answer says more about a failure, if there is one."""
-        return self._server.question(failure) if call.wire is self._server else None
+        if self.closed or call.wire is not self._server:
+            return None
+        return self._server.question(failure)
 
     def _redirect(self, call: Call) -> bool:
         """Send a call over the wire that was settled on; return whether that is another one.
@@ -326,13 +348,13 @@ class SyncSession(_Session):
     def __init__(self, settings: Settings, arguments: Mapping[str, Any]) -> None:
         """Talk as `settings` say, connected as the client's `arguments` say."""
         super().__init__(settings, arguments, httpx2.Client)
-        self._probing = threading.Lock()
+        self._probing = ForkSafeLock()
         self._connections = SyncConnections(self._options)
         self._connections.users.add(self)
 
     def share(self, other: SyncSession) -> None:
         """Use the connections of another session, if they are made in the same way."""
-        if self._options == other._options:
+        if self._options == other._options and not other.closed:
             self._connections = other._connections
             self._connections.users.add(self)
         self._adopt(other)
@@ -361,7 +383,8 @@ class SyncSession(_Session):
         return Stream(self._items(call, select, state), state, call.interrupt)
 
     def close(self) -> None:
-        """Close the connections, unless another session uses them too."""
+        """Send nothing any more; close the connections, unless another session uses them too."""
+        self.closed = True
         self._connections.users.discard(self)
         if not self._connections.users:
             self._connections.close()
@@ -393,14 +416,18 @@ class SyncSession(_Session):
         if not call.interrupted:
             raise _with_text(call.error(self._explained(call, failure)), state)
 
+    def _http(self) -> httpx2.Client:
+        self.check_open()
+        return self._connections.client()
+
     def _perform(self, call: Call, receive: Callable[[httpx2.Response], T]) -> T:
         """Send the call's request until `receive` has taken a good answer to it."""
-        http = self._connections.client()
         call.start()
         while True:
             try:
                 if self._must_look(call):
                     self._look(call)
+                http = self._http()
                 with call.scope(call.remaining):
                     response = http.send(call.request(http), stream=True, follow_redirects=False)
                     try:
@@ -435,8 +462,8 @@ class SyncSession(_Session):
         Returns:
             What it answers, nothing if it refuses; `None` if there was no answer.
         """
-        http = self._connections.client()
         try:
+            http = self._http()
             with call.scope(call.remaining / 2):
                 response = http.send(
                     call.side_request(http, outgoing), stream=True, follow_redirects=False
@@ -473,7 +500,7 @@ class AsyncSession(_Session):
 
     def share(self, other: AsyncSession) -> None:
         """Use the connections of another session, if they are made in the same way."""
-        if self._options == other._options:
+        if self._options == other._options and not other.closed:
             self._connections = other._connections
             self._connections.users.add(self)
         self._adopt(other)
@@ -487,7 +514,7 @@ class AsyncSession(_Session):
 
         call.start()
         try:
-            async with self._connections.client(call.remaining) as http:
+            async with self._lease(call) as http:
                 return await self._perform(call, http, receive)
         except FAILURES as exc:
             failure = exc
@@ -502,10 +529,15 @@ class AsyncSession(_Session):
         return AsyncStream(self._items(call, select, state), state)
 
     async def aclose(self) -> None:
-        """Close the connections, unless another session uses them too."""
+        """Send nothing any more; close the connections, unless another session uses them too."""
+        self.closed = True
         self._connections.users.discard(self)
         if not self._connections.users:
             await self._connections.aclose()
+
+    def _lease(self, call: Call) -> AbstractAsyncContextManager[httpx2.AsyncClient]:
+        self.check_open()
+        return self._connections.client(call.remaining)
 
     async def _items(
         self, call: Call, select: Select[T], state: StreamState
@@ -515,7 +547,7 @@ class AsyncSession(_Session):
 
         call.start()
         try:
-            async with self._connections.client(call.remaining) as http:
+            async with self._lease(call) as http:
                 response = await self._perform(call, http, receive)
                 reader = self._reader(call, response, state)
                 async with aclosing(_arrivals_async(response, reader, call.silence)) as arrivals:
@@ -532,7 +564,7 @@ class AsyncSession(_Session):
         except BaseException as exc:  # noqa: BLE001 - raised again
             raise bare(exc)  # noqa: B904
         if self._question(call, failure) is not None:
-            async with self._connections.client(call.remaining) as http:
+            async with self._lease(call) as http:
                 failure = await self._explained(call, http, failure)
         raise _with_text(call.error(failure), state)
 
@@ -547,6 +579,7 @@ class AsyncSession(_Session):
             try:
                 if self._must_look(call):
                     await self._look(call, http)
+                self.check_open()
                 with anyio.fail_after(call.remaining), call.scope():
                     response = await http.send(
                         call.request(http), stream=True, follow_redirects=False
@@ -610,7 +643,7 @@ class AsyncSession(_Session):
 
         call.start()
         try:
-            async with self._connections.client(call.remaining) as http:
+            async with self._lease(call) as http:
                 return await self._perform(call, http, receive)
         except FAILURES as exc:
             failure = exc

@@ -20,8 +20,8 @@ class StreamState:
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self._parts: list[str] = []
-        self._recent: list[str] = []
+        # Replaced as one: another thread that reads the text meanwhile has all of it, and once.
+        self._held: tuple[tuple[str, ...], list[str]] = ((), [])
         self.usage: dict[str, Any] = {}
         self.execution_time: float | None = None
         self.request_id: str | None = None
@@ -30,17 +30,16 @@ class StreamState:
     @property
     def text(self) -> str:
         """The text received so far."""
-        self._parts[:] = ["".join((*self._parts, *self._recent))]
-        self._recent.clear()
-        return self._parts[0]
+        parts, recent = self._held
+        return "".join((*parts, *recent))
 
     def take(self, event: StreamEvent) -> None:
         """Take note of an event."""
         if event.text is not None:
-            self._recent.append(event.text)
-            if len(self._recent) >= _TOGETHER:  # a string for each chunk would take far more memory
-                self._parts.append("".join(self._recent))
-                self._recent.clear()
+            parts, recent = self._held
+            recent.append(event.text)
+            if len(recent) >= _TOGETHER:  # a string for each chunk would take far more memory
+                self._held = ((*parts, "".join(recent)), [])
         elif event.kind == "start" and self.request_id is None:
             facts = event.value if isinstance(event.value, dict) else {}
             found = facts.get("request_id", facts.get("invocation_id"))

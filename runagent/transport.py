@@ -29,6 +29,7 @@ import httpcore2
 import httpx2
 
 from runagent.errors import ValidationError
+from runagent.locks import ForkSafeLock
 
 KEEPALIVE_EXPIRY = 4.0
 """Seconds an idle connection is kept: uvicorn, for one, closes it after 5."""
@@ -42,9 +43,6 @@ FRESH = 0.05
 For each request, a pool asks all idle connections whether they were closed, and each asks the
 system; among many threads that takes longer than the rest of a call.
 """
-
-_DIRECT = {"http://": None, "https://": None}
-
 
 T = TypeVar("T")
 C = TypeVar("C", httpx2.Client, httpx2.AsyncClient)
@@ -64,6 +62,7 @@ class ConnectionOptions:
         pool_size: Connections at the same time.
         proxy: URL of a proxy, `None` for what the environment names.
         direct: Whether the environment's proxies are left out, as for a server on this machine.
+        tls: Whether connections are encrypted: if not, there is nothing to be trusted.
         http_client: The user's own client, instead of one made from the rest.
     """
 
@@ -71,6 +70,7 @@ class ConnectionOptions:
     pool_size: int
     proxy: str | None = field(repr=False)
     direct: bool
+    tls: bool
     http_client: httpx2.Client | httpx2.AsyncClient | None = None
 
     def arguments(self) -> dict[str, Any]:
@@ -91,15 +91,23 @@ class ConnectionOptions:
         return {
             "verify": self._trust,
             "proxy": proxy,
-            "mounts": _DIRECT if self.direct and proxy is None else None,
+            "trust_env": not self.direct,  # as there is a `verify`, it means the proxies alone
             "timeout": None,
         }
 
     @cached_property
     def _trust(self) -> bool | ssl.SSLContext:
         verify = self.verify
+        if verify is True and not self.tls:
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody
         if verify is True:
-            return _system_trust(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+            file = os.environ.get("SSL_CERT_FILE")
+            try:
+                return _system_trust(file, os.environ.get("SSL_CERT_DIR"))
+            except OSError as exc:
+                raise _unusable(
+                    f"SSL_CERT_FILE={file!r}: the certificates to trust cannot be loaded: {exc}"
+                ) from None
         if isinstance(verify, (bool, ssl.SSLContext)):
             return verify
         try:
@@ -125,7 +133,12 @@ class ConnectionOptions:
         )
         try:
             client = kind(**self.arguments(), limits=limits, cookies=cookies)
-        except (ValueError, ImportError, httpx2.InvalidURL) as exc:
+        except ImportError:  # whose message names a package of another name
+            raise _unusable(
+                "A SOCKS proxy, as set or in the environment, needs another package: "
+                'pip install "httpx2[socks]"'
+            ) from None
+        except (ValueError, httpx2.InvalidURL) as exc:
             raise _unusable(
                 f"The proxy, as set or in the environment, cannot be used: {exc}"
             ) from None
@@ -153,7 +166,7 @@ class SyncConnections:
         """Connect later, as `options` say."""
         self.options = options
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._client: httpx2.Client | None = None
         self._pid = 0
         self._inherited: list[httpx2.Client] = []
@@ -201,7 +214,7 @@ class AsyncConnections:
         """Connect later, as `options` say."""
         self.options = options
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._probing: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
             weakref.WeakKeyDictionary()
         )
@@ -220,13 +233,21 @@ class AsyncConnections:
         with self._lock:
             entry = self._by_loop.get(loop)
             if entry is None or entry.is_closed:
-                entry = self._by_loop[loop] = _LoopConnections(self.options)
+                entry = self._by_loop[loop] = _LoopConnections(self.options, self._forget)
         return _Lease(entry, seconds)
 
     def probing(self) -> asyncio.Lock:
         """Return what a task of the running loop holds while it finds out what a server speaks."""
         with self._lock:
             return self._probing.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+    def _forget(self, entry: _LoopConnections) -> None:
+        """Let go of connections of the running loop that are closed: they know the loop."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if self._by_loop.get(loop) is entry:
+                del self._by_loop[loop]
+            self._probing.pop(loop, None)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop, and have other running loops close theirs."""
@@ -305,9 +326,12 @@ class _Group:
 class _LoopConnections:
     """The connections of one event loop."""
 
-    def __init__(self, options: ConnectionOptions) -> None:
+    def __init__(
+        self, options: ConnectionOptions, forget: Callable[[_LoopConnections], None]
+    ) -> None:
         self.is_closed = False
         self._options = options
+        self._forget = forget
         self._slots = asyncio.Semaphore(options.pool_size)
         self._groups: list[_Group] = []
         self._cookies = CookieJar()
@@ -356,6 +380,7 @@ class _LoopConnections:
             yield
         finally:
             self.is_closed = True
+            self._forget(self)
             for group in self._groups:
                 await group.http.aclose()
 

@@ -129,7 +129,7 @@ class EventStreamReader:
     def feed(self, data: bytes) -> list[StreamEvent]:
         """Take the next bytes; return the events they complete."""
         try:
-            return [_event(event, data) for event, data, _ in self._decoder.feed(data)]
+            return [_event(event, text) for event, text in self._decoder.feed(data)]
         except EventTooLargeError as exc:
             return [_broken(f"{exc}; max_message_size= can raise the limit", "MESSAGE_TOO_LARGE")]
 

@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
 
-_MAX_RETRY_DIGITS = 18  # int() refuses thousands
-
 
 class ServerSentEvent(NamedTuple):
     r"""One dispatched event.
@@ -18,12 +16,10 @@ class ServerSentEvent(NamedTuple):
     Attributes:
         event: Its type, `"message"` unless the stream named one.
         data: Its data, the lines joined by `"\n"`.
-        id: The last event id at this point of the stream.
     """
 
     event: str
     data: str
-    id: str = ""
 
 
 class EventTooLargeError(ValueError):
@@ -36,8 +32,7 @@ class SSEDecoder:
     Bytes are split into lines before they are decoded: no byte of a multi-byte character can be
     a line feed or a carriage return, so that pieces may end anywhere.
 
-    Attributes:
-        retry: The reconnection time in milliseconds the server asked for, if it did.
+    `id` and `retry` are for who connects again, which nobody does: a stream cannot be resumed.
     """
 
     def __init__(self, max_event_size: int | None = None) -> None:
@@ -46,7 +41,6 @@ class SSEDecoder:
         Args:
             max_event_size: Bytes an event may have before `feed` raises; `None` for no limit.
         """
-        self.retry: int | None = None
         self._limit = float("inf") if max_event_size is None else max_event_size
         self._line: list[bytes] = []  # pieces of a line whose end has not come yet
         self._line_size = 0
@@ -55,7 +49,6 @@ class SSEDecoder:
         self._data: list[bytes] = []
         self._data_size = 0
         self._event = b""
-        self._id = ""
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Take the next bytes; return the events they complete.
@@ -103,7 +96,6 @@ class SSEDecoder:
                         ServerSentEvent(
                             self._event.decode("utf-8", "replace") or "message",
                             b"\n".join(self._data).decode("utf-8", "replace"),
-                            self._id,
                         )
                     )
                     self._data = []
@@ -118,9 +110,4 @@ class SSEDecoder:
                 self._check_size()
             elif name == b"event":
                 self._event = value
-            elif name == b"id":
-                if b"\0" not in value:
-                    self._id = value.decode("utf-8", "replace")
-            elif name == b"retry" and value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
-                self.retry = int(value)
         return events

@@ -11,7 +11,9 @@ import logging
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -41,6 +43,7 @@ from runagent import (
     RateLimitError,
     RunAgentClient,
     RunAgentError,
+    Stream,
     StreamError,
     StreamEvent,
 )
@@ -222,6 +225,31 @@ def test_chunks_are_text_and_nothing_is_lost(mode: str, serve: Serve) -> None:
     assert seen[0] == StreamEvent("start", {"session_id": "s"})
     assert [event.value for event in seen if event.kind == "chunk"] == chunks
     assert [event.kind for event in seen[-2:]] == ["thought", "done"]
+
+
+def test_the_text_may_be_read_while_another_thread_iterates(serve: Serve) -> None:
+    texts = [f"{i} " for i in range(20_000)]
+    server = serve([SSE_HEAD, frame(b"".join(map(chunk, texts))), *stream()[1:]])
+    whole, ended = "".join(texts), threading.Event()
+
+    def read_on(stream: Stream[str]) -> bool:
+        while not ended.is_set():
+            if not whole.startswith(stream.text):
+                return False
+        return True
+
+    with (
+        RunAgentClient("a", base_url=server.url) as client,
+        ThreadPoolExecutor(1) as pool,
+        client.run_generic_stream({}) as facts,
+    ):
+        reading = pool.submit(read_on, facts)
+        try:
+            assert list(facts) == texts
+        finally:
+            ended.set()
+        assert reading.result(60)
+        assert facts.text == whole
 
 
 @by_mode

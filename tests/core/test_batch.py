@@ -126,10 +126,10 @@ def test_headers_go_with_each_call(mode: str, serve: Serve) -> None:
     ("inputs", "message"),
     [
         ([{}, {"x": {1: 2}}], r'inputs\[1\]\["x"\]: the key 1'),
-        ([{}, [1]], r"inputs\[1\] is a list"),
-        ({"query": "x"}, "inputs is a dict"),
-        ("query", "inputs is a str"),
-        (None, "inputs is a NoneType"),
+        ([{}, [1]], r"inputs\[1\] is of type list"),
+        ({"query": "x"}, "inputs is of type dict"),
+        ("query", "inputs is of type str"),
+        (None, "inputs is of type NoneType"),
     ],
 )
 def test_inputs_are_checked_before_anything_is_sent(

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import multiprocessing
 import os
 import pickle
+import signal
 import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +36,7 @@ from support.faults import (
     good,
     stream,
 )
+from support.forks import holds_in_fork
 
 from runagent import (
     AsyncRunAgentClient,
@@ -42,6 +48,7 @@ from runagent import (
 )
 
 Serve = Callable[..., FaultServer]
+LOCAL = "http://localhost:8000"
 CERTS = Path(__file__).parent / "certs"
 
 
@@ -166,6 +173,22 @@ def test_several_event_loops_one_after_the_other(kind: str, serve: Serve) -> Non
     assert all(e.connection == i for i, e in enumerate(server.exchanges))
 
 
+def test_nothing_is_kept_of_event_loops_that_have_ended(serve: Serve) -> None:
+    server = serve(answer())
+    client = AsyncRunAgentClient("a", base_url=server.url, connection_pool_size=2)
+    loops: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    async def main() -> None:
+        loops.add(asyncio.get_running_loop())
+        await asyncio.gather(*(client.run_generic({}) for _ in range(4)))
+
+    for _ in range(30):
+        asyncio.run(main())
+    assert len(client._session._connections._by_loop) == 0
+    gc.collect()
+    assert len(loops) == 0
+
+
 def test_two_event_loops_at_once(serve: Serve) -> None:
     server = serve(answer())
     client = AsyncRunAgentClient("a", base_url=server.url)
@@ -215,6 +238,36 @@ def test_clients_are_pickled_to_a_process_pool(kind: Any, serve: Serve) -> None:
     assert (copy.agent_id, copy.base_url, copy.timeout) == ("a", server.url, 9)
 
 
+@pytest.mark.parametrize("kind", [RunAgentClient, AsyncRunAgentClient])
+def test_a_pickled_client_is_the_same_where_other_settings_hold(
+    kind: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = [kind("a", "k")]
+    monkeypatch.setenv("RUNAGENT_ALLOW_HTTP", "yes")
+    clients.append(kind("a", "k", "http://agents.example"))
+    pickled = [(pickle.dumps(client), client._settings) for client in clients]
+    others = {"ALLOW_HTTP": "no", "TIMEOUT": "7", "PROTOCOL": "server", "API_URL": "https://x.org"}
+    for name, value in others.items():
+        monkeypatch.setenv(f"RUNAGENT_{name}", value)
+    retries = {"max_retries": 9, "retry_delay": 9, "retry_backoff": 9}
+    (home / ".runagent").mkdir()
+    (home / ".runagent" / "config.json").write_text(json.dumps({"retry_config": retries}))
+    for data, settings in pickled:
+        copy = pickle.loads(data)
+        assert replace(copy._settings, base_url_source=settings.base_url_source) == settings
+        assert copy.with_options(headers={"X-A": "b"}).timeout == settings.timeout
+    assert kind("b", "k", timeout=clients[0].timeout).timeout == 30
+    assert kind("b", "k").timeout == 7
+
+
+def test_the_arguments_of_a_client_make_one_of_the_other_kind() -> None:
+    client = RunAgentClient("a", "k", LOCAL, 7, headers={"X-A": "b"}, connection_pool_size=3)
+    other = AsyncRunAgentClient(**client.resolved_arguments())
+    assert other.resolved_arguments() == client.resolved_arguments()
+    assert (other.base_url, other.timeout) == (LOCAL, 7)
+    assert "'k'" not in repr(client.resolved_arguments())
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 @pytest.mark.parametrize("kind", [RunAgentClient, AsyncRunAgentClient])
@@ -222,19 +275,37 @@ def test_clients_survive_a_fork(kind: Any, serve: Serve) -> None:
     server = serve(answer())
     client = kind("a", base_url=server.url)
     assert ask(client)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            status = 0 if ask(client) == ask(client) == {"answer": "ok"} else 2
-            gc.collect()
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    assert holds_in_fork(lambda: ask(client) == ask(client) == {"answer": "ok"})
     assert ask(client)  # its connection was not the child's to use or to close
     if kind is RunAgentClient:
         assert [e.connection for e in server.exchanges] == [0, 1, 1, 0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.parametrize("kind", [RunAgentClient, AsyncRunAgentClient])
+def test_a_lock_that_another_thread_holds_is_free_in_a_fork(kind: Any, serve: Serve) -> None:
+    server = serve(answer())
+    client = kind("a", base_url=server.url)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with client._session._connections._lock:  # as while the first call makes an httpx2 client
+            held.set()
+            done.wait(60)
+
+    def answers_soon() -> bool:
+        signal.alarm(20)  # ends the child
+        return bool(ask(client) == {"answer": "ok"})
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(hold)
+        assert held.wait(10)
+        try:
+            assert holds_in_fork(answers_soon)
+        finally:
+            done.set()
+    assert ask(client)
 
 
 # Closing, or not
@@ -261,6 +332,66 @@ def test_closing_twice_and_using_after(kind: str, serve: Serve) -> None:
             await arun(client, kind)
 
     asyncio.run(main())
+
+
+def test_what_was_begun_before_closing_sends_nothing_after(serve: Serve) -> None:
+    server = serve(good("stream"))
+    client = RunAgentClient("a", base_url=server.url)
+    copy = client.with_options(timeout=5)
+    streams = client.run_generic_stream({}), client.stream_events({})
+    client.close()
+    for stream_ in streams:
+        with pytest.raises(RunAgentError, match="was closed") as caught:
+            list(stream_)
+        assert (caught.value.code, caught.value.attempts) == ("CLIENT_CLOSED", None)
+    assert run(copy, "stream") == "ok"
+    copy.close()
+    copy = client.with_options(timeout=5)
+    assert run(copy, "stream") == "ok"
+    copy.close()
+
+    async def main() -> None:
+        client = AsyncRunAgentClient("a", base_url=server.url)
+        copy = client.with_options(timeout=5)
+        stream_ = client.run_generic_stream({})
+        await client.aclose()
+        with pytest.raises(RunAgentError, match="was closed") as caught:
+            [text async for text in stream_]
+        assert (caught.value.code, caught.value.attempts) == ("CLIENT_CLOSED", None)
+        assert await arun(copy, "stream") == "ok"
+        await copy.aclose()
+
+    asyncio.run(main())
+    assert len(server.exchanges) == 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_closing_while_a_call_waits_for_its_next_attempt(mode: str, serve: Serve) -> None:
+    server = serve(error(503, "BUSY", "Retry-After: 1"), answer())
+
+    async def main() -> BaseException | None:
+        client = AsyncRunAgentClient("a", base_url=server.url)
+        waiting = asyncio.ensure_future(client.run_generic({}))
+        await asyncio.to_thread(server.wait_for, 1)
+        await asyncio.sleep(0.3)
+        await client.aclose()
+        await asyncio.wait([waiting])
+        return waiting.exception()
+
+    problem: BaseException | None
+    if mode == "async":
+        problem = asyncio.run(main())
+    else:
+        client = RunAgentClient("a", base_url=server.url)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(client.run_generic, {})
+            server.wait_for(1)
+            time.sleep(0.3)
+            client.close()
+            problem = waiting.exception(30)
+    assert isinstance(problem, RunAgentError)
+    assert problem.code == "CLIENT_CLOSED"
+    assert len(server.exchanges) == 1
 
 
 NEVER_CLOSED = {
@@ -619,6 +750,28 @@ def test_verify_ssl_must_be_usable(verify: Any) -> None:
         RunAgentClient("a", base_url="http://localhost:1", verify_ssl=verify)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_the_environment_may_name_what_is_trusted(
+    mode: str, serve: Serve, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTS / "ca.pem"))
+    url = serve(answer(), tls=tls).url.replace("127.0.0.1", "localhost")
+    assert call(url, "invoke", mode, api_key="k").error is None
+
+
+@pytest.mark.parametrize("path", ["/nowhere/ca.pem", str(CERTS / "README")])
+@pytest.mark.parametrize("kind", [RunAgentClient, AsyncRunAgentClient])
+def test_what_the_environment_names_must_be_usable(
+    kind: Any, path: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", path)
+    with pytest.raises(ValidationError) as caught:
+        kind("a", "k")
+    assert f"SSL_CERT_FILE={path!r}" in str(caught.value)
+    kind("a", "k", verify_ssl=str(CERTS / "ca.pem"))
+    assert ask(kind("a", base_url=serve(answer()).url))  # nothing is encrypted, nobody trusted
+
+
 # Proxies
 
 
@@ -645,6 +798,19 @@ def test_the_proxies_of_the_environment_are_for_other_machines(
     assert proxy.last.target == "http://agents.example/v1/agents/a/invoke"
 
 
+@pytest.mark.skipif(find_spec("socksio") is not None, reason="SOCKS proxies can be used")
+@pytest.mark.parametrize("mode", MODES)
+def test_a_socks_proxy_is_for_other_machines_and_needs_a_package(
+    mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    assert call(serve(answer()).url, "invoke", mode).value == {"answer": "ok"}
+    remote = call("http://agents.example", "invoke", mode, api_key="")
+    assert type(remote.error) is ValidationError
+    assert 'pip install "httpx2[socks]"' in str(remote.error)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_https_goes_through_a_tunnel(mode: str, serve: Serve) -> None:
     proxy = serve([b"HTTP/1.1 403 Forbidden\r\n\r\n"])
@@ -652,9 +818,21 @@ def test_https_goes_through_a_tunnel(mode: str, serve: Serve) -> None:
         "https://agents.example", "invoke", mode, api_key="planted", proxy=proxy.url, max_retries=1
     )
     assert type(outcome.error) is NetworkError
-    assert "403" in str(outcome.error)
+    assert "through the proxy: 403 Forbidden. " in str(outcome.error)
+    assert "HTTPS_PROXY" in str(outcome.error)
     assert proxy.last.head.startswith(b"CONNECT agents.example:443 ")
     assert all(b"planted" not in e.head for e in proxy.exchanges)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("url", ["http://agents.example", "https://agents.example"])
+def test_a_proxy_that_asks_for_a_password_is_named(url: str, mode: str, serve: Serve) -> None:
+    proxy = serve(answer("Who are you?", 407, "Proxy-Authenticate: Basic"))
+    problem = call(url, "invoke", mode, api_key="", proxy=proxy.url, max_retries=0).error
+    assert problem is not None
+    assert "407" in str(problem)
+    assert "proxy=" in str(problem.hint)
+    assert "Is the server running?" not in str(problem)
 
 
 @pytest.mark.parametrize("proxy", ["nonsense", "ftp://localhost", "http://", 7])
@@ -727,8 +905,8 @@ def test_the_wrong_kind_of_client_is_refused_at_once() -> None:
         AsyncRunAgentClient("a", "k", http_client=httpx2.Client())
     with pytest.raises(ValidationError, match=r"takes an httpx2\.Client"):
         RunAgentClient("a", "k", http_client=httpx2.AsyncClient())
-    with pytest.raises(ValidationError, match=r"http_client= is a builtins\.str"):
-        RunAgentClient("a", "k", http_client="requests")
+    with pytest.raises(ValidationError, match=r"http_client= is of type builtins\.str"):
+        RunAgentClient("a", "k", http_client="requests")  # type: ignore[arg-type]
 
 
 # The request itself

@@ -9,6 +9,7 @@ import decimal
 import enum
 import json
 import math
+import os
 import pathlib
 import types
 import uuid
@@ -123,6 +124,8 @@ VALUES: list[Any] = [
     (np.uint8(7), 7),
     (np.float32(0.5), 0.5),
     (np.float64("nan"), None),
+    (np.longdouble(0.5), 0.5),
+    (np.array([0.5, np.nan], dtype=np.longdouble), [0.5, None]),
     (np.bool_(True), True),
     (np.str_("s"), "s"),
     (np.bytes_(b"hi"), "aGk="),
@@ -173,9 +176,6 @@ class Figure:
 
 class Refuses:
     def __fspath__(self) -> str:
-        return "x"
-
-    def __str__(self) -> str:
         raise OSError("no")
 
 
@@ -192,13 +192,16 @@ REFUSED: list[tuple[Any, str]] = [
     ),
     ({"x": math.inf}, 'input_data["x"]: inf cannot be sent as JSON'),
     ({"x": np.array([1, -np.inf])}, 'input_data["x"][1]: -inf'),
-    ({"x": {1: 2}}, 'input_data["x"]: the key 1 is a int'),
-    ({"x": {None: 2}}, "the key None is a NoneType"),
-    ({"x": {True: 2}}, "the key True is a bool"),
-    ({"x": {(1, 2): 2}}, "the key (1, 2) is a tuple"),
+    ({"x": [10**5000]}, 'input_data["x"][0]: int cannot be sent as JSON: Exceeds the limit'),
+    ({"x": np.longdouble("inf")}, 'input_data["x"]: inf cannot be sent as JSON'),
+    ({"x": {1: 2}}, 'input_data["x"]: the key 1 is of type int'),
+    ({"x": {None: 2}}, "the key None is of type NoneType"),
+    ({"x": {True: 2}}, "the key True is of type bool"),
+    ({"x": {(1, 2): 2}}, "the key (1, 2) is of type tuple"),
     ({1: 2}, "input_data: the key 1"),
     ({"x": 1j}, 'input_data["x"]: complex'),
     ({"x": np.complex128(1)}, 'input_data["x"]: complex'),
+    ({"x": np.clongdouble(1)}, 'input_data["x"]: complex'),
     ({"x": object()}, 'input_data["x"]: object'),
     ({"x": len}, 'input_data["x"]: builtin_function_or_method'),
     ({"x": Figure}, 'input_data["x"]: type'),
@@ -241,6 +244,13 @@ def test_any_mapping_is_a_dictionary() -> None:
     assert to_json(types.MappingProxyType({"a": 1})) == b'{"a":1}'
 
 
+def test_an_entry_of_a_directory_is_its_path(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "books" / "bücher"
+    path.mkdir(parents=True)
+    entries = [*os.scandir(path.parent), *os.scandir(os.fsencode(path.parent))]
+    assert json.loads(to_json({"x": entries})) == {"x": [str(path)] * 2}
+
+
 @pytest.mark.parametrize("more", [1, UUID], ids=["as it is", "converted"])
 def test_keys_that_are_strings_of_a_kind_are_what_they_hold(more: Any) -> None:
     sent = json.loads(to_json({Name.ADA: 1, "in": [{Text("t"): more}]}))
@@ -256,7 +266,7 @@ def nest(value: Any, levels: int) -> dict[str, Any]:
 
 def test_what_is_nested_deeply_is_looked_at_to_its_end() -> None:
     assert json.loads(to_json(nest([1], 300))) == nest([1], 300)
-    with pytest.raises(ValidationError, match="the key 1 is a int"):
+    with pytest.raises(ValidationError, match="the key 1 is of type int"):
         to_json(nest({1: 2}, 300))
 
 

@@ -137,7 +137,11 @@ TABLE = [
         server={"on_accept": [RESET]},
     ),
     Fault("closed on accept", both([]), LOST, server={"on_accept": []}),
-    Fault("reset after the request", both([RESET]), LOST),
+    Fault(
+        "reset after the request",
+        both([RESET]),
+        Expected(NetworkError, "CONNECTION_LOST", says="reset by peer."),
+    ),
     Fault("closes without a word", both([]), LOST),
     Fault(
         "greets before the request",

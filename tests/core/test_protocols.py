@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from support import websockets as ws
 from support.calls import KINDS, MODES, arun, call, run
 from support.faults import RESET, STALL, Script, answer, error, good
+from support.forks import holds_in_fork
 from support.websockets import UPGRADE, WebSocketServer
 
 from runagent import (
@@ -102,6 +105,19 @@ def test_what_was_found_is_remembered_by_the_other_client(serve: Serve) -> None:
     server = serve(UNROUTED, HEALTH, ran())
     asyncio.run(main())
     assert asked(server) == ["invoke", "health", "run", "run", "run"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_what_its_parent_looks_for(serve: Serve) -> None:
+    server = serve(UNROUTED, [STALL], UNROUTED, HEALTH, ran())
+    client = RunAgentClient("a", base_url=server.url, timeout=20, max_retries=0)
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(client.run_generic, {})
+        server.wait_for(2)
+        assert holds_in_fork(lambda: client.run_generic({}, timeout=8) == VALUE["invoke"])
+        server.stop()
+        assert isinstance(looking.exception(30), RunAgentError)
 
 
 def test_a_call_that_had_to_be_sent_elsewhere_was_attempted_once(serve: Serve) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.calls import KINDS, MODES, arun, run
+from support.calls import KINDS, MODES, arun, call, run
 from support.faults import (
     SSE_HEAD,
     STALL,
@@ -143,6 +143,29 @@ def test_no_failure_shows_the_key(name: str, kind: str, mode: str, serve: Serve)
     assert isinstance(exc, RunAgentError)
     assert_clean(exc, text, frames="echo" not in name)
     assert KEY in server.last.headers["authorization"]
+
+
+@pytest.mark.parametrize(
+    ("key", "sent", "shown"),
+    [
+        ("k", "The key k? token=k, token%3Dk&, 'k': unknown", "The key *? token=*, token%3D*&, '*': unknown"),
+        ("test", "Bearer test: latest tests, attested", "Bearer *: latest tests, attested"),
+        ("a+b", "a+b or a%2Bb, not a+bc", "* or *, not a+bc"),
+        ("api", "api, apis, [api key]", "*, apis, *"),
+        (KEY, f"x{KEY}x {KEY}{KEY}", "x*x **"),
+        ("sk/planted=", "token=sk%2Fplanted%3Dx", "token=*x"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_is_taken_out_and_words_stay(
+    kind: str, mode: str, key: str, sent: str, shown: str, serve: Serve
+) -> None:
+    server = serve(error(404, "NOT_FOUND", message=sent))
+    problem = call(server.url, kind, mode, api_key=key).error
+    assert problem is not None
+    assert problem.message == shown.replace("*", "[api key]")
+    assert problem.hint == "Check the agent's id and the base URL."
 
 
 def bad_file(home: Path, **values: Any) -> Path:

@@ -18,6 +18,7 @@ from runagent import (
     AuthenticationError,
     RunAgentClient,
     ValidationError,
+    config,
 )
 
 LOCAL = "http://localhost:8000"
@@ -211,6 +212,14 @@ def test_timeouts(value: Any) -> None:
     assert RunAgentClient("a", "k", timeout=value).timeout == expected
 
 
+def test_numbers_larger_than_any_float_are_infinite() -> None:
+    assert RunAgentClient("a", "k", timeout=10**400).timeout == math.inf
+    bad: list[Any] = [{"timeout": -(10**400)}, {"max_retries": 10**400}, {"retry_delay": 10**400}]
+    for arguments in bad:
+        with pytest.raises(ValidationError, match=next(iter(arguments))):
+            RunAgentClient("a", "k", **arguments)
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     import numpy as np
 
@@ -248,10 +257,13 @@ def test_there_must_be_a_key_for_another_machine() -> None:
         (b"{", "not JSON"),
         (b"\xff\xfe{}", "not UTF-8"),
         (b"[" * 100_000, "not JSON"),
-        (b"[]", "not a JSON object but a list"),
-        (b"null", "not a JSON object"),
-        (b'"x"', "not a JSON object"),
+        (b"[]", "not a JSON object but an array"),
+        (b"null", "not a JSON object but null"),
+        (b'"x"', "not a JSON object but a string"),
+        (b"true", "not a JSON object but true"),
+        (b"1.5", "not a JSON object but a number"),
         ({"retry_config": 3}, '"retry_config"'),
+        ({"retry_config": False}, '"retry_config"'),
         ({"retry_config": {"max_retries": -1}}, "max_retries"),
         ({"retry_config": {"retry_delay": "x"}}, "retry_delay"),
         ({"timeout": "x"}, "timeout"),
@@ -278,7 +290,7 @@ def test_a_file_with_a_byte_order_mark(home: Path) -> None:
 
 
 def test_null_in_the_file_is_not_set(home: Path) -> None:
-    write(home, {"timeout": None, "api_key": "k", "api_url": None})
+    write(home, {"timeout": None, "api_key": "k", "api_url": None, "retry_config": None})
     assert RunAgentClient("a").timeout == 30
 
 
@@ -293,6 +305,18 @@ def test_a_file_that_cannot_be_read_is_warned_of_once(home: Path) -> None:
     with pytest.warns(UserWarning, match="is not used") as caught:
         [RunAgentClient("a", "k") for _ in range(2)]
     assert len(caught) == 1
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_of_the_line_that_made_the_client(home: Path) -> None:
+    write(home, {"time_out": 3})
+    with pytest.warns(UserWarning, match="time_out") as caught:
+        RunAgentClient("a", "k").with_options(timeout=3)
+    config._warned.clear()
+    with pytest.warns(UserWarning, match="time_out") as again:
+        RunAgentClient("a", "k", LOCAL).with_options(timeout=3)
+    assert [warning.filename for warning in (*caught, *again)] == [__file__] * 2
+    assert again[0].lineno == caught[0].lineno + 3
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")

@@ -16,15 +16,15 @@ from runagent.wire.sse import EventTooLargeError, ServerSentEvent, SSEDecoder
 
 
 class Rule(NamedTuple):
-    """One rule, a stream that shows it, and the events (type, data, id) it makes."""
+    """One rule, a stream that shows it, and the events (type, data) it makes."""
 
     says: str
     stream: bytes
-    events: list[tuple[str, str, str]]
+    events: list[tuple[str, str]]
 
 
-def message(data: str, last_id: str = "") -> tuple[str, str, str]:
-    return ("message", data, last_id)
+def message(data: str) -> tuple[str, str]:
+    return ("message", data)
 
 
 RULES = [
@@ -104,12 +104,10 @@ RULES = [
         b"Data: a\nDATA: b\ndata: c\n\n",
         [message("c")],
     ),
-    Rule("event: set the event type buffer", b"event: chunk\ndata: a\n\n", [("chunk", "a", "")]),
-    Rule("event: the last one counts", b"event: a\nevent: b\ndata: c\n\n", [("b", "c", "")]),
-    Rule("event: it may come after the data", b"data: c\nevent: a\n\n", [("a", "c", "")]),
-    Rule(
-        "event: its value is text too", "event: größe\ndata: a\n\n".encode(), [("größe", "a", "")]
-    ),
+    Rule("event: set the event type buffer", b"event: chunk\ndata: a\n\n", [("chunk", "a")]),
+    Rule("event: the last one counts", b"event: a\nevent: b\ndata: c\n\n", [("b", "c")]),
+    Rule("event: it may come after the data", b"data: c\nevent: a\n\n", [("a", "c")]),
+    Rule("event: its value is text too", "event: größe\ndata: a\n\n".encode(), [("größe", "a")]),
     Rule("event: an empty one is 'message'", b"event: x\nevent:\ndata: a\n\n", [message("a")]),
     Rule(
         "data: append the value and a LF; the last LF is removed",
@@ -119,25 +117,8 @@ RULES = [
     Rule("data: empty lines count", b"data: a\ndata\ndata:\ndata: b\n\n", [message("a\n\n\nb")]),
     Rule("data: two empty ones are one LF", b"data\ndata\n\n", [message("\n")]),
     Rule("data: one empty one is an event with no data", b"data:\n\n", [message("")]),
-    Rule("id: set the last event id buffer", b"id: 1\ndata: a\n\n", [message("a", "1")]),
-    Rule(
-        "id: it stays for later events",
-        b"id: 1\ndata: a\n\ndata: b\n\n",
-        [message("a", "1"), message("b", "1")],
-    ),
-    Rule(
-        "id: an empty one resets it",
-        b"id: 1\ndata: a\n\nid\ndata: b\n\n",
-        [message("a", "1"), message("b")],
-    ),
-    Rule(
-        "id: one that contains U+0000 NULL is ignored",
-        b"id: 1\ndata: a\n\nid: 2\x003\ndata: b\n\n",
-        [message("a", "1"), message("b", "1")],
-    ),
-    Rule(
-        "id: it is set even if the event has no data", b"id: 1\n\ndata: a\n\n", [message("a", "1")]
-    ),
+    Rule("id: it makes no event", b"id: 1\n\ndata: a\n\n", [message("a")]),
+    Rule("id: it changes none", b"data: a\nid: 1\nid\n\n", [message("a")]),
     Rule("retry: it makes no event", b"retry: 10\n\ndata: a\n\n", [message("a")]),
     Rule(
         "otherwise, the field is ignored",
@@ -153,7 +134,7 @@ RULES = [
     Rule(
         "the event type does not outlive its event",
         b"event: x\ndata: a\n\ndata: b\n\n",
-        [("x", "a", ""), message("b")],
+        [("x", "a"), message("b")],
     ),
     Rule("empty lines dispatch nothing more", b"\n\n\ndata: a\n\n\n\n", [message("a")]),
     Rule(
@@ -169,9 +150,9 @@ RULES = [
         [message("YHOO\n+2\n10")],
     ),
     Rule(
-        "example: comment, id, then an event that resets it, then a leading space",
+        "example: comment, id, then a leading space in an event that is never finished",
         b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n",
-        [message("first event", "1"), message("second event")],
+        [message("first event"), message("second event")],
     ),
     Rule(
         "example: two events, and a third that is never finished",
@@ -186,7 +167,7 @@ RULES = [
     Rule(
         "example: named events",
         b"event: add\ndata: 73857293\n\nevent: remove\ndata: 2153\n\nevent: add\ndata: 113411\n\n",
-        [("add", "73857293", ""), ("remove", "2153", ""), ("add", "113411", "")],
+        [("add", "73857293"), ("remove", "2153"), ("add", "113411")],
     ),
 ]
 
@@ -208,42 +189,18 @@ def test_rule_holds_wherever_the_stream_is_cut(rule: Rule) -> None:
         assert read(rule.stream[:i], b"", rule.stream[i:]) == rule.events
 
 
-@pytest.mark.parametrize(
-    ("stream", "retry"),
-    [
-        (b"retry: 10\n", 10),
-        (b"retry: 10\nretry: 20\n", 20),
-        (b"retry: 010\n", 10),
-        (b"retry: -1\n", None),
-        (b"retry: 1.5\n", None),
-        (b"retry: 1e3\n", None),
-        (b"retry: \n", None),
-        (b"retry\n", None),
-        (b"retry:  7\n", None),
-        ("retry: ７\n".encode(), None),
-        (b"retry: " + b"9" * 10_000 + b"\n", None),
-    ],
-)
-def test_retry_is_taken_only_if_it_consists_of_ascii_digits(
-    stream: bytes, retry: int | None
-) -> None:
-    decoder = SSEDecoder()
-    assert decoder.feed(stream) == []
-    assert decoder.retry == retry
-
-
 class Reference:
     """The specification's algorithm, word for word, on a whole stream at once."""
 
-    def read(self, stream: bytes) -> list[tuple[str, str, str]]:
+    def read(self, stream: bytes) -> list[tuple[str, str]]:
         text = stream.decode("utf-8", "replace").removeprefix("\ufeff")
         *lines, _ = re.split("\r\n|\n|\r", text)
         events = []
-        data, event_type, last_id = "", "", ""
+        data, event_type = "", ""
         for line in lines:
             if line == "":
                 if data != "":
-                    events.append((event_type or "message", data[:-1], last_id))
+                    events.append((event_type or "message", data[:-1]))
                 data, event_type = "", ""
                 continue
             match = re.fullmatch("([^:]*)(?:: ?(.*))?", line, re.DOTALL)
@@ -253,8 +210,6 @@ class Reference:
                 event_type = value
             elif name == "data":
                 data += value + "\n"
-            elif name == "id" and "\0" not in value:
-                last_id = value
         return events
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
-from typing import Any
+from typing import Any, Literal
 
+import httpx2
 from typing_extensions import assert_type
 
 from runagent import (
@@ -16,9 +17,18 @@ from runagent import (
     RunAgentClient,
     RunResult,
     Stream,
+    StreamError,
     StreamEvent,
     StreamGenerator,
 )
+
+
+def made(protocol: Literal["auto", "rest", "server"]) -> None:
+    RunAgentClient("a", protocol=protocol, http_client=httpx2.Client())
+    AsyncRunAgentClient("a", protocol="rest", http_client=httpx2.AsyncClient())
+    RunAgentClient("a", protocol="grpc")  # type: ignore[arg-type]
+    StreamError("broken", "CODE", {"a": 1}, text="so far", status_code=200, hint="Wait.")
+    StreamError("broken", colour="red")  # type: ignore[call-arg]
 
 
 def blocking(client: RunAgentClient, data: InputData) -> OutputData:

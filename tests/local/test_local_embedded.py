@@ -15,7 +15,7 @@ import pytest
 from support.kernel import running_kernel
 from support.scripts import run_script
 
-from runagent import registry
+from runagent import RunAgentClient, registry
 from runagent.local import agent, demo_endpoint, embedded
 
 
@@ -106,7 +106,9 @@ def test_it_asks_for_a_key_that_only_this_process_knows() -> None:
     assert endpoint.api_key is not None
     assert len(endpoint.api_key) >= 43  # 32 random bytes
     assert endpoint.base_url.startswith("http://127.0.0.1:")
-    assert endpoint.api_key not in repr(endpoint)
+    arguments = RunAgentClient("a").resolved_arguments()
+    assert arguments["api_key"] == endpoint.api_key
+    assert endpoint.api_key not in repr((endpoint, arguments))
     url = f"{endpoint.base_url}/v1/agents/a/invoke"
     assert httpx2.post(url, json={}, trust_env=False).status_code == 401
 

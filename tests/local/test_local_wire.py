@@ -249,6 +249,7 @@ def test_any_json_comes_back_as_it_went(start: Start) -> None:
         ({1: "x"}, "result: the key 1"),
         ([math.inf], "result[0]: inf"),
         (threading.Lock(), "result: lock"),
+        ({"n": 10**5000}, 'result["n"]: int'),
     ],
 )
 def test_a_result_with_no_json_form_is_an_error_that_says_where(

@@ -1,0 +1,52 @@
+"""A lock for what is used in forked processes too."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from types import TracebackType
+
+
+class ForkSafeLock:
+    """A lock that a forked process finds free: the thread that held it is not there to let go."""
+
+    def __init__(self) -> None:
+        """Make a lock that is free."""
+        self.renew()
+        _locks.add(self)
+
+    def renew(self) -> None:
+        """Be free, whoever held the lock."""
+        self._lock = threading.Lock()
+
+    def acquire(self, timeout: float = -1) -> bool:
+        """Wait for the lock, at most so many seconds; return whether it was taken."""
+        return self._lock.acquire(timeout=timeout)
+
+    def release(self) -> None:
+        """Let go of the lock."""
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+
+_locks: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()
+
+
+def _renew() -> None:
+    for lock in _locks:
+        lock.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
