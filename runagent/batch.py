@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
+from runagent.locks import ForkSafeLock
+
 if TYPE_CHECKING:
     from runagent.transport import Interruptible
 
@@ -22,7 +24,7 @@ class Group:
 
     def __init__(self) -> None:
         """Start with no calls."""
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._calls: set[Interruptible] = set()
         self._ended = False
 
@@ -37,6 +39,11 @@ class Group:
             self._calls.add(call)
             if self._ended:
                 call.interrupt()
+
+    def discard(self, call: Interruptible) -> None:
+        """Let go of a call that has ended."""
+        with self._lock:
+            self._calls.discard(call)
 
     def end(self) -> None:
         """Interrupt all calls, those added later too."""

@@ -246,6 +246,8 @@ class Call(Interruptible):
         error = self.wire.error(status, headers, body)
         if status == httpx2.codes.PROXY_AUTHENTICATION_REQUIRED:
             error.hint = _PROXY_HINT
+        elif isinstance(error, errors.AuthenticationError) and self._settings.api_key is not None:
+            error.hint = f"{error.hint} The key comes from {self._settings.api_key_source}."
         return error
 
     def next_delay(self, failure: Exception) -> float:

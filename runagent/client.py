@@ -506,7 +506,10 @@ class RunAgentClient(_BaseClient):
         return self._session.entrypoints(seconds, checked)
 
     def close(self) -> None:
-        """Close the connections. May be called again; the client cannot be used afterwards."""
+        """Close the connections. May be called again; the client cannot be used afterwards.
+
+        What other threads wait for ends with a `RunAgentError`, `CLIENT_CLOSED`.
+        """
         self._session.close()
 
     def __enter__(self) -> Self:

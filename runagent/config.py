@@ -89,6 +89,7 @@ class Settings:
     Attributes:
         agent_id: The agent's id.
         api_key: The bearer key, `None` to send none.
+        api_key_source: Where `api_key` was set, for messages.
         base_url: Without a trailing slash or `/v1`.
         base_url_source: Where `base_url` was set, for messages.
         timeout: Seconds, `math.inf` for no limit.
@@ -103,6 +104,7 @@ class Settings:
     agent_id: str
     api_key: str | None = field(repr=False)
     base_url: str
+    api_key_source: str
     base_url_source: str
     timeout: float
     max_retries: int
@@ -168,6 +170,7 @@ def resolve(
     return Settings(
         agent_id=agent_id,
         api_key=key or None,
+        api_key_source=key_source,
         base_url=url,
         base_url_source=url_source,
         timeout=find(check_timeout, "timeout", timeout, DEFAULT_TIMEOUT, "RUNAGENT_TIMEOUT")[0],

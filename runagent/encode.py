@@ -39,9 +39,13 @@ def to_json(value: object, name: str = "input_data") -> bytes:
     | enum member | its value |
     | dataclass, attrs and pydantic instances, any mapping | object |
     | tuple, set (sorted where possible), range, deque | array |
-    | numpy array or scalar, torch tensor, pandas `Series` and `Index` | array or number |
+    | numpy array or scalar, torch tensor, polars `Series`, pandas `Index` | array or number |
     | pandas or polars `DataFrame` | array of one object per row |
+    | pandas `Series` | array; object, if labelled with unique strings; else as a frame |
     | NaN, pandas `NaT` and `NA` | null |
+
+    The index of a pandas frame or series goes along if it has a name, several levels, or labels
+    other than integers.
 
     Args:
         value: The value.
@@ -188,12 +192,39 @@ def _ordered(values: AbstractSet[Any]) -> list[Any]:
         return list(values)
 
 
+def _tells(index: Any) -> bool:
+    """Whether the index of a pandas object says something: more than where a row once stood."""
+    named = any(name is not None for name in index.names)
+    return named or index.nlevels > 1 or index.dtype.kind not in "iu"
+
+
+def _levels_of_their_own(frame: Any) -> list[int]:
+    """Return the levels of a frame's index that are not a column of it as well."""
+    index, columns = frame.index, set(frame.columns)
+    return [
+        level
+        for level, name in enumerate(index.names)
+        if name not in columns or index.get_level_values(level).tolist() != frame[name].tolist()
+    ]
+
+
 def _frame_records(frame: Any) -> list[dict[str, Any]]:
+    if _tells(frame.index):
+        frame = frame.reset_index(level=_levels_of_their_own(frame))
     names = [str(name) for name in frame.columns]
     if len(set(names)) < len(names):
         raise ValueError("two columns have the same name, and one row cannot hold both")
     columns = [frame.iloc[:, i].tolist() for i in range(len(names))]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _series(series: Any) -> Any:
+    index = series.index
+    if not _tells(index):
+        return series.tolist()
+    if index.nlevels == 1 and index.is_unique and all(isinstance(label, str) for label in index):
+        return dict(zip(index, series.tolist(), strict=True))
+    return _frame_records(series.rename("value" if series.name is None else series.name).to_frame())
 
 
 def _array(array: Any) -> Any:
@@ -225,7 +256,8 @@ _BY_NAME: tuple[tuple[str, frozenset[str], Callable[[Any], Any]], ...] = (
     ("pandas", frozenset({"NaTType", "NAType"}), lambda _: None),
     ("pandas", frozenset({"Period", "Interval"}), str),
     ("pandas", frozenset({"DataFrame"}), _frame_records),
-    ("pandas", frozenset({"Series", "Index", "ExtensionArray"}), lambda value: value.tolist()),
+    ("pandas", frozenset({"Series"}), _series),
+    ("pandas", frozenset({"Index", "ExtensionArray"}), lambda value: value.tolist()),
     ("polars", frozenset({"DataFrame"}), lambda value: value.to_dicts()),
     ("polars", frozenset({"Series"}), lambda value: value.to_list()),
     ("numpy", frozenset({"ndarray", "datetime64", "timedelta64"}), _array),

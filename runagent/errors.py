@@ -12,8 +12,11 @@
 from __future__ import annotations
 
 import builtins
+import re
 import sys
 from typing import Any
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class RunAgentError(Exception):
@@ -63,7 +66,9 @@ class RunAgentError(Exception):
         if self.attempts is not None and self.attempts > 1:
             facts.append(f"{self.attempts} attempts")
         text = f"{self.message} [{', '.join(facts)}]" if facts else self.message
-        return _printable(f"{text} {self.hint}" if self.hint else text)
+        text = _printable(f"{text} {self.hint}" if self.hint else text)
+        # A server's words may not steer the terminal that shows a traceback.
+        return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception would call the class with `args` alone; the attributes are in `__dict__`.

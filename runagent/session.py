@@ -349,6 +349,7 @@ class SyncSession(_Session):
         """Talk as `settings` say, connected as the client's `arguments` say."""
         super().__init__(settings, arguments, httpx2.Client)
         self._probing = ForkSafeLock()
+        self._under_way = Group()
         self._connections = SyncConnections(self._options)
         self._connections.users.add(self)
 
@@ -380,11 +381,15 @@ class SyncSession(_Session):
         """Return a stream of what `select` makes of its events."""
         call = self._call(data, timeout, headers, streams=True)
         state = StreamState()
-        return Stream(self._items(call, select, state), state, call.interrupt)
+        return Stream(self._items(call, select, state), state, call.abandon)
 
     def close(self) -> None:
-        """Send nothing any more; close the connections, unless another session uses them too."""
+        """Send nothing any more, and end what other threads wait for.
+
+        The connections are closed, unless another session uses them too.
+        """
         self.closed = True
+        self._under_way.end()
         self._connections.users.discard(self)
         if not self._connections.users:
             self._connections.close()
@@ -413,7 +418,7 @@ class SyncSession(_Session):
                 if reader is not None:
                     _say_goodbye(response, reader)
                 response.close()
-        if not call.interrupted:
+        if not call.abandoned:
             raise _with_text(call.error(self._explained(call, failure)), state)
 
     def _http(self) -> httpx2.Client:
@@ -423,6 +428,13 @@ class SyncSession(_Session):
     def _perform(self, call: Call, receive: Callable[[httpx2.Response], T]) -> T:
         """Send the call's request until `receive` has taken a good answer to it."""
         call.start()
+        self._under_way.add(call)
+        try:
+            return self._attempt(call, receive)
+        finally:
+            self._under_way.discard(call)
+
+    def _attempt(self, call: Call, receive: Callable[[httpx2.Response], T]) -> T:
         while True:
             try:
                 if self._must_look(call):
@@ -444,6 +456,7 @@ class SyncSession(_Session):
                 failure = exc
             except BaseException as exc:  # noqa: BLE001 - raised again
                 raise bare(exc)  # noqa: B904
+            self.check_open()
             call.wait(call.next_delay(failure))
 
     def _look(self, call: Call) -> bool:

@@ -419,13 +419,19 @@ class Interruptible:
         connected: Whether a connection was made for it, or was to be.
         connecting: Whether that is still under way.
         interrupted: Whether `interrupt` was called.
+        abandoned: Whether that was because nobody wants its answer any more.
     """
 
     def __init__(self) -> None:
         """Start with no I/O under way."""
-        self.connected = self.connecting = self.interrupted = False
+        self.connected = self.connecting = self.interrupted = self.abandoned = False
         self._waking: threading.Event | None = None
         self._stream: httpcore2.NetworkStream | None = None
+
+    def abandon(self) -> None:
+        """Interrupt it, as nobody wants its answer any more."""
+        self.abandoned = True
+        self.interrupt()
 
     def interrupt(self) -> None:
         """Make the wait, read or write under way, and every later one, end at once."""

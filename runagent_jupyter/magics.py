@@ -534,9 +534,8 @@ def _fill_in(options: argparse.Namespace, variables: Mapping[str, Any]) -> None:
 
 def _say_in_options(error: RunAgentError, base_url: str | None) -> None:
     """Let what a client says of its arguments name what is written in cells instead."""
-    if error.status_code is not None:
-        return  # a server says it
     for name, option in {
+        "the api_key argument": "what was entered here; it is asked for again the next time",
         "the base_url argument": "--base-url" if base_url else "%runagent_config",
         "timeout= ": "--timeout ",
         "timeout='": "--timeout '",

@@ -557,6 +557,5 @@ def _client(agent: Any, options: dict[str, Any]) -> AsyncRunAgentClient:
     if isinstance(agent, AsyncRunAgentClient):
         return agent.with_options(**options) if options else agent
     if isinstance(agent, RunAgentClient):
-        arguments = agent.__reduce__()[1][1]  # what pickle would make the same client from
-        return AsyncRunAgentClient(**{**arguments, **options})
+        return AsyncRunAgentClient(**{**agent.resolved_arguments(), **options})
     raise TypeError(f"agent is a {type(agent).__name__}; give an agent's id, or a RunAgentClient.")

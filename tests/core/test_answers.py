@@ -39,6 +39,7 @@ from support.faults import (
 import runagent
 from runagent import (
     AsyncRunAgentClient,
+    AuthenticationError,
     RateLimit,
     RateLimitError,
     RunAgentClient,
@@ -286,6 +287,31 @@ def test_an_error_has_all_the_server_said(mode: str, serve: Serve) -> None:
     assert (problem.code, problem.status_code, problem.request_id) == ("RATE_LIMITED", 429, "req_1")
     assert (problem.retry_after, problem.details, problem.attempts) == (60, {"limit": 100}, 1)
     assert str(problem) == "It failed with 429 [RATE_LIMITED, HTTP 429, request req_1]"
+
+
+@by_mode
+def test_an_error_s_words_steer_no_terminal(mode: str, serve: Serve) -> None:
+    words = "a\x1b]0;title\x07\x9b2J\u202eb\n\tc"
+    problem = call(serve(error(400, words, message=words)).url, "invoke", mode).error
+    assert isinstance(problem, RunAgentError)
+    assert problem.message == words
+    shown = "a\\x1b]0;title\\x07\\x9b2J\\u202eb\n\tc"
+    assert str(problem).startswith(f"{shown} [{shown}, HTTP 400")
+
+
+@by_mode
+@pytest.mark.parametrize("source", ["the api_key argument", "RUNAGENT_API_KEY"])
+def test_a_refused_key_has_a_source(
+    source: str, mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = serve(error(401, "NO")).url
+    if "argument" in source:
+        problem = call(url, "invoke", mode, api_key="planted").error
+    else:
+        monkeypatch.setenv(source, "planted")
+        problem = call(url, "invoke", mode).error
+    assert isinstance(problem, AuthenticationError)
+    assert f"The key comes from {source}." in (problem.hint or "")
 
 
 @by_mode

@@ -29,7 +29,7 @@ from support.faults import (
     head,
 )
 
-from runagent import AsyncRunAgentClient, RunAgentClient, StreamError
+from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError, StreamError
 
 Serve = Callable[..., FaultServer]
 
@@ -271,6 +271,33 @@ def test_closing_the_client_under_a_call_ends_it(kind: str, serve: Serve) -> Non
             await task
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("phase", STALLS)
+@pytest.mark.parametrize("sibling", [False, True])
+def test_closing_the_client_ends_what_other_threads_wait_for(
+    phase: str, sibling: bool, serve: Serve
+) -> None:
+    server = serve(INVOKE_STALLS[phase], good("invoke"))
+    with RunAgentClient("a", base_url=server.url, timeout=20) as other:
+        client = other.with_options() if sibling else RunAgentClient("a", base_url=server.url)
+        failures: list[RunAgentError] = []
+
+        def ask() -> None:
+            with pytest.raises(RunAgentError) as caught:
+                client.run_generic({})
+            failures.append(caught.value)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        server.wait_for(1)
+        time.sleep(0.1)
+        client.close()
+        asking.join(10)
+        assert [error.code for error in failures] == ["CLIENT_CLOSED"]
+        assert_closed(server, phase)
+        if sibling:
+            assert run(other, "invoke") == {"answer": "ok"}
 
 
 INTERRUPTED = """

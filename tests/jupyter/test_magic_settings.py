@@ -101,7 +101,9 @@ def test_the_key_that_was_entered_is_sent(kernel: Kernel) -> None:
     with serve({"locked": lambda: "open"}, api_key="planted-key-2") as server:
         kernel.execute(f"%runagent_config --base-url {server.url} --key", stdin=["wrong"]).ok()
         cell = kernel.execute("%%runagent locked --set a=1 --no-stream\n{}")
-        assert "AuthenticationError" in "".join((cell.error or {})["traceback"])
+        said = "".join((cell.error or {})["traceback"])
+        assert "AuthenticationError" in said
+        assert "The key comes from what was entered here" in said
         kernel.execute("%runagent_config --key", stdin=["planted-key-2"]).ok()
         cell = kernel.execute("%%runagent locked\n{}").ok()
         assert "open" in cell.outputs[0]["data"]["text/plain"]

@@ -12,6 +12,7 @@ import pytest
 from markdown_it import MarkdownIt
 from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
+from support.faults import STALL, FaultServer
 from support.kernel import IPYKERNEL_VERSION, Kernel
 
 AGENTS = """
@@ -107,6 +108,21 @@ def test_interrupts_come_together_and_lose_nothing(kernel: Kernel) -> None:
         assert "stopped after" in answer["data"]["text/html"]
         assert kernel.value("reply.stopped and reply.text.startswith('part 0')")
         kernel.execute("del reply").ok()
+
+
+@pytest.mark.parametrize("way", ["interrupt", "job.stop()"])
+def test_a_plain_call_that_is_stopped_closes_its_connection(kernel: Kernel, way: str) -> None:
+    background = "" if way == "interrupt" else "--bg --proc job"
+    with FaultServer([STALL]) as server:
+        cell = kernel.submit(f"%%runagent a --no-stream {background} --base-url {server.url}\nx")
+        server.wait_for(1)
+        if way == "interrupt":
+            kernel.interrupt()
+        else:
+            kernel.execute(way).ok()
+        cell.wait(20)
+        assert server.exchanges[0].wait_closed(5)
+    assert "stopped after" in str(cell.outputs)
 
 
 def test_a_reply_is_shown_whenever_it_is_asked_for(kernel: Kernel) -> None:

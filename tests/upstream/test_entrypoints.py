@@ -110,7 +110,7 @@ def test_an_entrypoint_of_the_other_kind_is_refused_at_once(client: RunAgentClie
 
 
 @pytest.mark.parametrize("protocol", ["auto", "server", "rest"])
-def test_an_unknown_agent(server: UpstreamServer, protocol: str) -> None:
+def test_an_unknown_agent(server: UpstreamServer, protocol: Any) -> None:
     client = RunAgentClient("other", base_url=server.url, protocol=protocol)
     with pytest.raises(AgentNotFoundError):
         client.run_generic({"query": "hi"})
