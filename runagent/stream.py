@@ -90,8 +90,9 @@ class _Facts:
 class Stream(_Facts, Generator[T, None, None], Generic[T]):
     """An agent's answer as it comes. Iterate over it once; nothing is sent before.
 
-    It ends when the server announces the end, or raises. Leaving the loop early, an exception in
-    it, and leaving the `with` block all close the connection at once.
+    It ends when the server announces the end, or raises. Leaving the `with` block closes the
+    connection at once. So does leaving the loop early, by an exception too, if nothing else holds
+    the stream any more.
 
         with client.run_generic_stream({"query": "Tell a story"}) as stream:
             for chunk in stream:
@@ -155,8 +156,9 @@ def _close(items: Generator[Any, None, None]) -> bool:
 class AsyncStream(_Facts, AsyncGenerator[T, None], Generic[T]):
     """An agent's answer as it comes, for `async for`. Nothing is sent before.
 
-    It ends when the server announces the end, or raises. Leaving the loop early, an exception in
-    it, cancellation, and leaving the `async with` block all close the connection at once.
+    It ends when the server announces the end, or raises. Cancellation, and leaving the `async with`
+    block, close the connection at once. So does leaving the loop early, by an exception too, if
+    nothing else holds the stream any more.
     """
 
     def __init__(self, items: AsyncGenerator[T, None], state: StreamState) -> None:

@@ -207,12 +207,9 @@ class RunAgentMagics(Magics):
 
     def _configure(self, options: argparse.Namespace) -> None:
         names = ("agent", "base_url", "timeout", "format")
-        if options.reset:
-            for name in names:
-                setattr(self, name, self.trait_defaults(name))
-            self._keys.clear()
-        changed = {name: getattr(options, name) for name in names}
-        changed = {name: value for name, value in changed.items() if value is not None}
+        given = {name: getattr(options, name) for name in names}
+        changed = {name: self.trait_defaults(name) for name in names} if options.reset else {}
+        changed |= {name: value for name, value in given.items() if value is not None}
         # A client knows what is valid; nothing is set if anything is not.
         self._probe(
             changed.get("agent") or "-",
@@ -221,6 +218,8 @@ class RunAgentMagics(Magics):
         )
         for name, value in changed.items():
             setattr(self, name, value)
+        if options.reset:
+            self._keys.clear()
         if options.clear_cache:
             self._cache().clear()
         if options.key:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from support.kernel import Kernel
 from support.terminal import TerminalIPython
@@ -32,10 +30,9 @@ def breaks(query: str):
 
 
 @pytest.fixture
-def kernel(start_kernel: Callable[..., Kernel]) -> Kernel:
-    kernel = start_kernel()
-    kernel.execute("%load_ext runagent_jupyter" + AGENTS).ok()
-    return kernel
+def kernel(shared_kernel: Kernel) -> Kernel:
+    shared_kernel.execute("%reload_ext runagent_jupyter" + AGENTS).ok()
+    return shared_kernel
 
 
 def test_it_streams_into_its_own_cell_while_others_run(kernel: Kernel) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import nbformat
@@ -39,10 +39,11 @@ run = get_ipython().run_cell_magic
 
 
 @pytest.fixture
-def kernel(start_kernel: Callable[..., Kernel]) -> Kernel:
-    kernel = start_kernel()
-    kernel.execute("%load_ext runagent_jupyter" + AGENTS).ok()
-    return kernel
+def kernel(shared_kernel: Kernel) -> Iterator[Kernel]:
+    shared_kernel.execute("%reload_ext runagent_jupyter" + AGENTS).ok()
+    yield shared_kernel
+    shared_kernel.execute("%config RunAgentMagics.timeout = ''").ok()
+    shared_kernel.execute("%config RunAgentMagics.cache_path = ''").ok()
 
 
 def shown(kernel: Kernel, code: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from support.kernel import Kernel
@@ -24,10 +24,11 @@ def counts(query: str):
 
 
 @pytest.fixture
-def kernel(start_kernel: Callable[..., Kernel]) -> Kernel:
-    kernel = start_kernel()
-    kernel.execute("%load_ext runagent_jupyter").ok()
-    return kernel
+def kernel(shared_kernel: Kernel) -> Iterator[Kernel]:
+    shared_kernel.execute("%reload_ext runagent_jupyter").ok()
+    yield shared_kernel
+    shared_kernel.execute("%config RunAgentMagics.timeout = ''").ok()
+    shared_kernel.execute("%config RunAgentMagics.cache_path = ''").ok()
 
 
 def test_settings_are_shown_set_and_reset(kernel: Kernel) -> None:
@@ -55,12 +56,13 @@ def test_settings_are_traits(kernel: Kernel) -> None:
         ("--timeout soon", ["--timeout 'soon'", "number of seconds"]),
         ("--base-url nowhere", ["from --base-url, 'nowhere'", "https://"]),
         ("--format pdf", ["pdf", "%runagent_config?"]),
+        ("--reset --timeout soon", ["'soon'"]),
         ("--nope", ["--nope"]),
         ("--agent 'demo", ["quotation"]),
     ],
 )
 def test_a_wrong_setting_changes_nothing(kernel: Kernel, line: str, words: list[str]) -> None:
-    before = kernel.execute("%runagent_config").stdout
+    before = kernel.execute("%runagent_config --agent y").stdout
     cell = kernel.execute(f"%runagent_config --agent x {line}")
     for word in words:
         assert word in "".join((cell.error or {})["traceback"])
@@ -77,6 +79,7 @@ def test_a_failure_names_where_its_setting_was_written(kernel: Kernel) -> None:
     assert "--timeout '1s' is not" in said("%%runagent x --timeout 1s")
     kernel.execute("import os; os.environ['RUNAGENT_API_KEY'] = 'k'")
     assert "set RUNAGENT_ALLOW_HTTP=1" in said("%%runagent x --base-url http://a.invalid")
+    kernel.execute("del os.environ['RUNAGENT_API_KEY']").ok()
     kernel.execute(f"%runagent_config {nowhere}").ok()
     assert "comes from %runagent_config." in said("%%runagent x")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import nbformat
@@ -46,10 +45,9 @@ def tricks(query: str):
 
 
 @pytest.fixture
-def kernel(start_kernel: Callable[..., Kernel]) -> Kernel:
-    kernel = start_kernel()
-    kernel.execute("%load_ext runagent_jupyter" + AGENTS).ok()
-    return kernel
+def kernel(shared_kernel: Kernel) -> Kernel:
+    shared_kernel.execute("%reload_ext runagent_jupyter" + AGENTS).ok()
+    return shared_kernel
 
 
 def executed(*cells: str) -> Any:

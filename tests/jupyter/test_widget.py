@@ -49,6 +49,11 @@ async def works(query: str, **_):
 """
 
 
+@pytest.fixture
+def kernel(shared_kernel: Kernel) -> Kernel:
+    return shared_kernel
+
+
 class Page:
     """What a page would know of a widget, by the messages that the kernel sends it."""
 
