@@ -135,9 +135,9 @@ class RunAgentMagics(Magics):
             %%runagent agent-123 --out reply
             {"query": "Which of these stand out?", "rows": {{df.head(20)}}}
 
-        On one line, the rest of the line is the question::
+        On one line, the rest of the line is the question; options are filled in, too::
 
-            reply = %runagent demo What can you do?
+            reply = %runagent demo --set city={{city}} What can you do there?
 
         A conversation over several cells, more fields, an answer that comes in the background::
 

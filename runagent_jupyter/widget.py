@@ -315,9 +315,10 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         try:
             await self._read(stream, answer)
         except RunAgentError as error:
-            if self._needs_session or answer.turn.text or "session_id" not in error.message:
+            has_run = any(event.kind == "chunk" for event in answer.turn.events)
+            if has_run or self._needs_session or "session_id" not in error.message:
                 raise
-            # A function that takes a question and nothing else: it has not run.
+            # A function that takes a question and nothing else.
             self.session_id = None
             answer.turn.events.clear()
             await self._read(ask(), answer)

@@ -345,6 +345,16 @@ def test_an_agent_that_takes_no_session_gets_none(kernel: Kernel) -> None:
 def plain(query: str):
     return query.upper()
 
+runs = 0
+
+@agent("begins")
+def begins(query: str, **_):
+    global runs
+    runs += 1
+    yield {{"type": "tool_call", "name": "look"}}
+    raise ValueError("session_id is unknown")
+
+AgentWidget("begins").ask("x")
 w = AgentWidget("plain")
 said = [w.ask("one"), w.ask("two")]
 w.clear()
@@ -358,6 +368,7 @@ failed = AgentWidget("plain", context={{"more": 1}}).ask("x").error
     assert kernel.value("w.session_id") is None
     assert "takes no 'session_id'" in kernel.value("refused.message")
     assert "takes no 'more'" in kernel.value("failed.message")
+    assert kernel.value("runs") == 1  # what has begun is not begun again
 
 
 def test_context_session_and_history_go_along(kernel: Kernel) -> None:
