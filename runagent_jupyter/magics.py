@@ -208,7 +208,9 @@ class RunAgentMagics(Magics):
     def _configure(self, options: argparse.Namespace) -> None:
         names = ("agent", "base_url", "timeout", "format")
         given = {name: getattr(options, name) for name in names}
-        changed = {name: self.trait_defaults(name) for name in names} if options.reset else {}
+        changed: dict[str, Any] = {}
+        if options.reset:
+            changed |= {name: self.trait_defaults(name) for name in names}
         changed |= {name: value for name, value in given.items() if value is not None}
         # A client knows what is valid; nothing is set if anything is not.
         self._probe(
