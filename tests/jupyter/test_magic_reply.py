@@ -203,7 +203,7 @@ def test_nothing_of_a_job_is_lost_in_nbclient() -> None:
     cells = ["%load_ext runagent_jupyter" + AGENTS, "%%runagent words --bg --proc job\n10"]
     cells += ["job.wait(60) and None", "reply = %runagent echo hello", "reply"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, kernel_name="python3").execute()
+    NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
     assert "word 9" in notebook.cells[1].outputs[0]["data"]["text/plain"]
     assert notebook.cells[4].outputs[0]["data"]["text/plain"] == "hello"
 
