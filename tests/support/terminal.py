@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -77,7 +78,9 @@ class TerminalIPython:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._process.close(force=True)
+        self._process.kill(signal.SIGKILL)
+        self._process.wait()  # `close` would give it a tenth of a second
+        self._process.close()
 
     def run(self, cell: str, *, timeout: float | None = None) -> str:
         """Type a cell, run it, and return what it wrote.
