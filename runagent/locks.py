@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from types import TracebackType
 
 
 class ForkSafeLock:
@@ -29,15 +28,10 @@ class ForkSafeLock:
         self._lock.release()
 
     def __enter__(self) -> None:
-        self._lock.acquire()
+        self.acquire()
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._lock.release()
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
 
 
 _locks: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()

@@ -105,7 +105,7 @@ def _body(reply: Reply) -> str:
 
 def _is_empty(reply: Reply) -> bool:
     """Whether there is nothing to be seen of a complete reply."""
-    return not (steps.steps_of(reply.events) or (_plain(reply)).strip())
+    return not (_plain(reply).strip() or steps.steps_of(reply.events))
 
 
 def _plain_notes(reply: Reply) -> str:
