@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from runagent import batch, config
+from runagent import batch, checks, config
 from runagent.encode import to_json
 from runagent.errors import ValidationError
 from runagent.results import Entrypoint, RunResult, StreamEvent
+from runagent.secrecy import conceal
 from runagent.stream import AsyncStream, Stream
 from runagent.wire import Input
 
@@ -46,7 +47,7 @@ class _BaseClient:
         retry_delay: float = config.DEFAULT_RETRY_DELAY,
         retry_backoff: float = config.DEFAULT_RETRY_BACKOFF,
         connection_pool_size: int = DEFAULT_POOL_SIZE,
-        protocol: config.ProtocolName = config.DEFAULT_PROTOCOL,
+        protocol: checks.ProtocolName = config.DEFAULT_PROTOCOL,
         allow_http: bool | None = None,
         proxy: str | None = None,
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
@@ -81,7 +82,7 @@ class _BaseClient:
             ValidationError: An argument or setting is not valid.
             AuthenticationError: There is no API key for a server on another machine.
         """
-        api_key, headers, proxy = map(config.conceal, (api_key, headers, proxy))
+        api_key, headers, proxy = map(conceal, (api_key, headers, proxy))
         self._arguments: dict[str, Any] = {
             "agent_id": agent_id,
             "api_key": api_key,
@@ -111,8 +112,8 @@ class _BaseClient:
             headers=headers,
             allow_http=allow_http,
         )
-        config.check_count(connection_pool_size, "connection_pool_size=")
-        config.check_count(max_message_size, "max_message_size=")
+        checks.check_count(connection_pool_size, "connection_pool_size=")
+        checks.check_count(max_message_size, "max_message_size=")
         self._connect()
 
     def _connect(self) -> None:
@@ -151,7 +152,7 @@ class _BaseClient:
         subclass whose constructor takes others has to define this method and `__reduce__` as well.
         """
         for name in _CONFIDENTIAL & options.keys():
-            options[name] = config.conceal(options[name])
+            options[name] = conceal(options[name])
         client = type(self)(**{**self._arguments, **options})
         client._share(self)  # noqa: SLF001 - its own class
         return client
@@ -203,8 +204,8 @@ class _BaseClient:
         args = to_json(list(input_args), "input_args") if input_args else b"[]"
         return (
             Input(to_json(input_data, name), entrypoint, args),
-            self._settings.timeout if timeout is None else config.check_timeout(timeout),
-            config.check_headers(headers, "headers"),
+            self._settings.timeout if timeout is None else checks.check_timeout(timeout),
+            checks.check_headers(headers, "headers"),
         )
 
     def _prepare_entrypoint(
@@ -217,7 +218,7 @@ class _BaseClient:
         *,
         streams: bool,
     ) -> tuple[Input, float, Mapping[str, str]]:
-        tag = config.check_entrypoint(entrypoint, streams=streams)
+        tag = checks.check_entrypoint(entrypoint, streams=streams)
         if isinstance(input_args, (str, bytes, Mapping)) or not isinstance(input_args, Iterable):
             raise ValidationError(
                 f"input_args is of type {type(input_args).__name__}; "
@@ -235,7 +236,7 @@ class _BaseClient:
         headers: Mapping[str, str] | None,
         max_concurrency: int,
     ) -> list[tuple[Input, float, Mapping[str, str]]]:
-        config.check_count(max_concurrency, "max_concurrency=")
+        checks.check_count(max_concurrency, "max_concurrency=")
         if isinstance(inputs, (Mapping, str, bytes)) or not isinstance(inputs, Iterable):
             raise ValidationError(
                 f"inputs is of type {type(inputs).__name__}; a batch is a list of dictionaries.",

@@ -1,19 +1,21 @@
-"""Agents that this very process serves, and how a client finds them."""
+"""The agents that this process serves itself, and where clients reach them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
+from typing import cast
 
 from runagent.locks import ForkSafeLock
 
 DEMO_AGENT_ID = "demo"
-"""The built-in agent that works with no key and no set-up."""
+"""The built-in agent, which needs no key and no set-up."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where an embedded agent answers.
+    """Where an agent of this process answers.
 
     Attributes:
         base_url: The base URL of the server, on loopback.
@@ -24,41 +26,49 @@ class Endpoint:
     api_key: str | None = field(default=None, repr=False)
 
 
-def _demo_endpoint() -> Endpoint:
-    from runagent.local import demo_endpoint  # noqa: PLC0415 - the server is an extra
-
-    return demo_endpoint()
-
-
 _lock = ForkSafeLock()
-_endpoints: dict[str, Callable[[], Endpoint]] = {DEMO_AGENT_ID: _demo_endpoint}
+_endpoints: dict[str, Callable[[], Endpoint] | str] = {
+    # A name, because the server is an extra and slow to import.
+    DEMO_AGENT_ID: "runagent.local:demo_endpoint",
+}
 
 
-def register(agent_id: str, endpoint: Callable[[], Endpoint]) -> None:
-    """Let clients of this process reach `agent_id` at `endpoint()`.
+def register(agent_id: str, endpoint: Callable[[], Endpoint] | str) -> None:
+    """Let clients of this process reach `agent_id`.
 
     Args:
-        agent_id: The id; an earlier registration of the same id is replaced.
-        endpoint: Called for each client made for this id; may start a server the first time.
+        agent_id: The id; replaces an earlier registration of the same id.
+        endpoint: Returns the endpoint; called for each client made for this id, and may start a
+            server the first time. Either a function, or a function's name as `"module:function"`,
+            which is imported for the first client.
     """
     with _lock:
         _endpoints[agent_id] = endpoint
 
 
 def unregister(agent_id: str) -> None:
-    """Forget `agent_id`; an id that is not registered is no error."""
+    """Remove `agent_id`; do nothing if it is not registered."""
     with _lock:
         _endpoints.pop(agent_id, None)
 
 
 def lookup(agent_id: str) -> Endpoint | None:
-    """Return where this process serves `agent_id`, or `None` if it does not."""
+    """Return where this process serves `agent_id`, or `None` if it does not.
+
+    Raises:
+        ModuleNotFoundError: A package that the agent needs is not installed.
+    """
     with _lock:
         endpoint = _endpoints.get(agent_id)
-    return None if endpoint is None else endpoint()
+    if endpoint is None:
+        return None
+    if isinstance(endpoint, str):
+        module, _, function = endpoint.partition(":")
+        endpoint = cast("Callable[[], Endpoint]", getattr(import_module(module), function))
+    return endpoint()
 
 
 def agent_ids() -> list[str]:
-    """Return the ids this process serves, sorted."""
+    """Return the ids of the agents that this process serves, sorted."""
     with _lock:
         return sorted(_endpoints)

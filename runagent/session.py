@@ -23,7 +23,7 @@ import httpx2
 
 from runagent.batch import Group
 from runagent.call import MAX_ERROR_BODY, Call, bare
-from runagent.config import Settings, is_loopback
+from runagent.config import Settings
 from runagent.errors import RunAgentError, StreamError, ValidationError
 from runagent.locks import ForkSafeLock
 from runagent.results import Entrypoint, RunResult, StreamEvent
@@ -34,6 +34,7 @@ from runagent.transport import (
     SyncConnections,
     unregistered,
 )
+from runagent.urls import is_loopback
 from runagent.wire import Input, Outgoing, StreamReader, Wire
 from runagent.wire.rest import RestWire
 from runagent.wire.server import ServerWire, served_agent

@@ -41,8 +41,8 @@ from runagent import (
     RunAgentError,
     ValidationError,
 )
-from runagent.config import Secret
 from runagent.registry import agent_ids
+from runagent.secrecy import Secret
 from runagent_jupyter.call import Call, Job
 from runagent_jupyter.failure import add_near_matches, shortly, summary
 from runagent_jupyter.reply import Reply

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from runagent.config import check_agent_id
+from runagent.checks import check_agent_id
 from runagent.errors import ValidationError
 
 _KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from support.faults import FaultServer
 
-from runagent import config
+from runagent import config_file
 
 
 @pytest.fixture(autouse=True)
 def home(isolated: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the directory that is the user's home in this test, with nothing said yet."""
-    monkeypatch.setattr(config, "_warned", set())
+    monkeypatch.setattr(config_file, "_warned", set())
     home = Path.home()
     home.mkdir(exist_ok=True)
     return home

@@ -18,7 +18,7 @@ from runagent import (
     AuthenticationError,
     RunAgentClient,
     ValidationError,
-    config,
+    config_file,
 )
 
 LOCAL = "http://localhost:8000"
@@ -312,7 +312,7 @@ def test_a_warning_is_of_the_line_that_made_the_client(home: Path) -> None:
     write(home, {"time_out": 3})
     with pytest.warns(UserWarning, match="time_out") as caught:
         RunAgentClient("a", "k").with_options(timeout=3)
-    config._warned.clear()
+    config_file._warned.clear()
     with pytest.warns(UserWarning, match="time_out") as again:
         RunAgentClient("a", "k", LOCAL).with_options(timeout=3)
     assert [warning.filename for warning in (*caught, *again)] == [__file__] * 2
