@@ -1,16 +1,13 @@
-"""Many inputs: so many calls at a time, answers in order, progress."""
+"""Many inputs: a few calls at a time, answers in order, progress."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from runagent.locks import ForkSafeLock
-
-if TYPE_CHECKING:
-    from runagent.transport import Interruptible
+from runagent.interrupt import BlockingIO, IOGroup
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -19,55 +16,23 @@ Progress = Callable[[int, int], object]
 """Called with the number of finished calls and the number of all calls."""
 
 
-class Group:
-    """Calls that end together."""
-
-    def __init__(self) -> None:
-        """Start with no calls."""
-        self._lock = ForkSafeLock()
-        self._calls: set[Interruptible] = set()
-        self._ended = False
-
-    @property
-    def ended(self) -> bool:
-        """Whether `end` was called."""
-        return self._ended
-
-    def add(self, call: Interruptible) -> None:
-        """Take in a call."""
-        with self._lock:
-            self._calls.add(call)
-            if self._ended:
-                call.interrupt()
-
-    def discard(self, call: Interruptible) -> None:
-        """Let go of a call that has ended."""
-        with self._lock:
-            self._calls.discard(call)
-
-    def end(self) -> None:
-        """Interrupt all calls, those added later too."""
-        with self._lock:
-            self._ended = True
-            for call in self._calls:
-                call.interrupt()
-
-
 def run(
-    function: Callable[[In, Group], Out],
+    function: Callable[[In, IOGroup[BlockingIO]], Out],
     inputs: Sequence[In],
     *,
     max_concurrency: int,
     return_exceptions: bool,
     on_progress: Progress | None,
 ) -> list[Out | Exception]:
-    """Return what `function` makes of each input, in threads; `on_progress` is called in this one.
+    """Return the output of `function` for each input, in the order of the inputs.
+
+    The function is called in threads, and `on_progress` in this one.
 
     Raises:
-        Exception: The first one that `function` raises, unless they are to be returned; the calls
-            under way are ended.
+        Exception: The first exception of `function`, unless exceptions are to be returned. The
+            calls under way are ended.
     """
-    group = Group()
+    group: IOGroup[BlockingIO] = IOGroup()
     lock = threading.Lock()
     todo = iter(enumerate(inputs))
     finished: SimpleQueue[tuple[int, Out | BaseException]] = SimpleQueue()
@@ -119,11 +84,13 @@ async def run_async(
     return_exceptions: bool,
     on_progress: Progress | None,
 ) -> list[Out | Exception]:
-    """Return what `function` makes of each input, in tasks.
+    """Return the output of `function` for each input, in the order of the inputs.
+
+    The function is called in tasks.
 
     Raises:
-        Exception: The first one that `function` raises, unless they are to be returned; the other
-            tasks are cancelled.
+        Exception: The first exception of `function`, unless exceptions are to be returned. The
+            other tasks are cancelled.
     """
     import asyncio  # noqa: PLC0415 - importing the package stays cheap
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import httpx2
     from typing_extensions import Self
 
-    from runagent.session import AsyncSession, SyncSession
+    from runagent.pumps import AsyncPump, SyncPump
 
 DEFAULT_POOL_SIZE = 100
 DEFAULT_CONCURRENCY = 16
@@ -32,7 +32,7 @@ _CONFIDENTIAL = frozenset({"api_key", "headers", "proxy"})
 class _BaseClient:
     """What both clients share: their settings, and how they are copied and pickled."""
 
-    _session: SyncSession | AsyncSession
+    _pump: SyncPump | AsyncPump
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class _BaseClient:
     @property
     def closed(self) -> bool:
         """Whether the client was closed."""
-        return self._session.closed
+        return self._pump.closed
 
     def __repr__(self) -> str:
         settings = self.__dict__.get("_settings")  # a traceback may show a client half made
@@ -194,7 +194,7 @@ class _BaseClient:
         input_args: Sequence[Any] = (),
     ) -> tuple[Input, float, Mapping[str, str]]:
         """Check the arguments of a call; return what a session takes."""
-        self._session.check_open()
+        self._pump.flow.check_open()
         if not isinstance(input_data, Mapping):
             raise ValidationError(
                 f"{name} is of type {type(input_data).__name__}; an agent's input is a dictionary.",
@@ -273,16 +273,16 @@ class RunAgentClient(_BaseClient):
             print(chunk, end="")
     """
 
-    _session: SyncSession
+    _pump: SyncPump
 
     def _connect(self) -> None:
-        from runagent.session import SyncSession  # noqa: PLC0415 - loads httpx2
+        from runagent.pumps import SyncPump  # noqa: PLC0415 - loads httpx2
 
-        self._session = SyncSession(self._settings, self._arguments)
+        self._pump = SyncPump(self._settings, self._arguments)
 
     def _share(self, other: _BaseClient) -> None:
         assert isinstance(other, RunAgentClient)
-        self._session.share(other._session)  # noqa: SLF001 - its own class
+        self._pump.share(other._pump)  # noqa: SLF001 - its own class
 
     def run_generic(
         self,
@@ -326,7 +326,7 @@ class RunAgentClient(_BaseClient):
             The answer, token usage, execution time, agent version, request id, attempts, status
             and rate limits.
         """
-        return self._session.invoke(*self._prepare(input_data, timeout, headers))
+        return self._pump.invoke(*self._prepare(input_data, timeout, headers))
 
     def run_generic_stream(
         self,
@@ -352,7 +352,7 @@ class RunAgentClient(_BaseClient):
             StreamError: While iterating: the stream broke off, or the agent failed in it.
             RunAgentError: As for `run_generic`; errors of the server while iterating.
         """
-        return self._session.stream(*self._prepare(input_data, timeout, headers), _text)
+        return self._pump.stream(*self._prepare(input_data, timeout, headers), _text)
 
     def stream_events(
         self,
@@ -373,7 +373,7 @@ class RunAgentClient(_BaseClient):
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=True
         )
-        return self._session.stream(*prepared, _event)
+        return self._pump.stream(*prepared, _event)
 
     @overload
     def batch_run(
@@ -430,7 +430,7 @@ class RunAgentClient(_BaseClient):
             RunAgentError: As for `run_generic`.
         """
         return batch.run(
-            lambda prepared, group: self._session.invoke(*prepared, group).result,
+            lambda prepared, group: self._pump.invoke(*prepared, group).result,
             self._prepare_all(inputs, timeout, headers, max_concurrency),
             max_concurrency=max_concurrency,
             return_exceptions=return_exceptions,
@@ -466,7 +466,7 @@ class RunAgentClient(_BaseClient):
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=False
         )
-        return self._session.invoke(*prepared).value
+        return self._pump.invoke(*prepared).value
 
     def run_stream(
         self,
@@ -492,7 +492,7 @@ class RunAgentClient(_BaseClient):
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=True
         )
-        return self._session.stream(*prepared, _text)
+        return self._pump.stream(*prepared, _text)
 
     def entrypoints(
         self, timeout: float | None = None, headers: Mapping[str, str] | None = None
@@ -504,14 +504,14 @@ class RunAgentClient(_BaseClient):
             RunAgentError: As for `run_generic`.
         """
         _, seconds, checked = self._prepare({}, timeout, headers)
-        return self._session.entrypoints(seconds, checked)
+        return self._pump.entrypoints(seconds, checked)
 
     def close(self) -> None:
         """Close the connections. May be called again; the client cannot be used afterwards.
 
         What other threads wait for ends with a `RunAgentError`, `CLIENT_CLOSED`.
         """
-        self._session.close()
+        self._pump.close()
 
     def __enter__(self) -> Self:
         return self
@@ -536,16 +536,16 @@ class AsyncRunAgentClient(_BaseClient):
         answers = await asyncio.gather(*(client.run_generic({"query": q}) for q in questions))
     """
 
-    _session: AsyncSession
+    _pump: AsyncPump
 
     def _connect(self) -> None:
-        from runagent.session import AsyncSession  # noqa: PLC0415 - loads httpx2
+        from runagent.pumps import AsyncPump  # noqa: PLC0415 - loads httpx2
 
-        self._session = AsyncSession(self._settings, self._arguments)
+        self._pump = AsyncPump(self._settings, self._arguments)
 
     def _share(self, other: _BaseClient) -> None:
         assert isinstance(other, AsyncRunAgentClient)
-        self._session.share(other._session)  # noqa: SLF001 - its own class
+        self._pump.share(other._pump)  # noqa: SLF001 - its own class
 
     async def run_generic(
         self,
@@ -563,7 +563,7 @@ class AsyncRunAgentClient(_BaseClient):
         headers: Mapping[str, str] | None = None,
     ) -> RunResult:
         """Run the agent and return its answer with all that is known about it."""
-        return await self._session.invoke(*self._prepare(input_data, timeout, headers))
+        return await self._pump.invoke(*self._prepare(input_data, timeout, headers))
 
     def run_generic_stream(
         self,
@@ -576,7 +576,7 @@ class AsyncRunAgentClient(_BaseClient):
         Returns:
             An asynchronous iterator over the chunks of text; not to be awaited itself.
         """
-        return self._session.stream(*self._prepare(input_data, timeout, headers), _text)
+        return self._pump.stream(*self._prepare(input_data, timeout, headers), _text)
 
     def stream_events(
         self,
@@ -591,7 +591,7 @@ class AsyncRunAgentClient(_BaseClient):
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=True
         )
-        return self._session.stream(*prepared, _event)
+        return self._pump.stream(*prepared, _event)
 
     @overload
     async def batch_run(
@@ -630,7 +630,7 @@ class AsyncRunAgentClient(_BaseClient):
         """Run the agent on many inputs, several at a time, as `RunAgentClient.batch_run` does."""
 
         async def invoke(prepared: tuple[Input, float, Mapping[str, str]]) -> dict[str, Any]:
-            return (await self._session.invoke(*prepared)).result
+            return (await self._pump.invoke(*prepared)).result
 
         return await batch.run_async(
             invoke,
@@ -653,7 +653,7 @@ class AsyncRunAgentClient(_BaseClient):
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=False
         )
-        return (await self._session.invoke(*prepared)).value
+        return (await self._pump.invoke(*prepared)).value
 
     def run_stream(
         self,
@@ -668,18 +668,18 @@ class AsyncRunAgentClient(_BaseClient):
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=True
         )
-        return self._session.stream(*prepared, _text)
+        return self._pump.stream(*prepared, _text)
 
     async def entrypoints(
         self, timeout: float | None = None, headers: Mapping[str, str] | None = None
     ) -> list[Entrypoint]:
         """List the agent's entrypoints, as `RunAgentClient.entrypoints` does."""
         _, seconds, checked = self._prepare({}, timeout, headers)
-        return await self._session.entrypoints(seconds, checked)
+        return await self._pump.entrypoints(seconds, checked)
 
     async def aclose(self) -> None:
         """Close the connections. May be called again; the client cannot be used afterwards."""
-        await self._session.aclose()
+        await self._pump.aclose()
 
     async def __aenter__(self) -> Self:
         return self

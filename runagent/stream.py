@@ -1,4 +1,4 @@
-"""The iterators that calls return: chunks as they come, and afterwards what is known of them."""
+"""The iterators that streams are to their users: chunks as they come, and the facts about them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,25 @@ _TOGETHER = 1_000
 
 
 class StreamState:
-    """What is known of a stream so far."""
+    """The facts that a stream has told so far.
+
+    Attributes:
+        usage: Token counts by name.
+        execution_time: Seconds the agent took.
+        request_id: The server's id of the request.
+        done: Whether the server announced the end.
+        failed: The event by which the server announced a failure.
+    """
 
     def __init__(self) -> None:
-        """Know nothing yet."""
+        """Start with none."""
         # Replaced as one: another thread that reads the text meanwhile has all of it, and once.
         self._held: tuple[tuple[str, ...], list[str]] = ((), [])
         self.usage: dict[str, Any] = {}
         self.execution_time: float | None = None
         self.request_id: str | None = None
         self.done = False
+        self.failed: StreamEvent | None = None
 
     @property
     def text(self) -> str:
@@ -53,7 +62,7 @@ class StreamState:
 
 
 class _Facts:
-    """What both kinds of streams know of themselves."""
+    """The facts about a stream, which both kinds of streams show."""
 
     _state: StreamState
 
@@ -69,7 +78,7 @@ class _Facts:
 
     @property
     def execution_time(self) -> float | None:
-        """Seconds the agent took as the server measured them, once it has said so."""
+        """Seconds the agent took, as the server measured them, once it has sent them."""
         return self._state.execution_time
 
     @property
@@ -117,7 +126,7 @@ class Stream(_Facts, Generator[T, None, None], Generic[T]):
         return next(self._items)
 
     def send(self, value: None) -> T:
-        """Do what `next` does: a stream takes no values."""
+        """Do the same as `next`: a stream takes no values."""
         return self._items.send(value)
 
     def throw(self, *args: Any) -> T:
@@ -173,7 +182,7 @@ class AsyncStream(_Facts, AsyncGenerator[T, None], Generic[T]):
         return self._items.__anext__()
 
     def asend(self, value: None) -> Coroutine[Any, Any, T]:
-        """Do what `anext` does: a stream takes no values."""
+        """Do the same as `anext`: a stream takes no values."""
         return self._items.asend(value)
 
     def athrow(self, *args: Any) -> Coroutine[Any, Any, T]:

@@ -184,7 +184,7 @@ def test_nothing_is_kept_of_event_loops_that_have_ended(serve: Serve) -> None:
 
     for _ in range(30):
         asyncio.run(main())
-    assert len(client._session._connections._by_loop) == 0
+    assert len(client._pump._connections._by_loop) == 0
     gc.collect()
     assert len(loops) == 0
 
@@ -290,7 +290,7 @@ def test_a_lock_that_another_thread_holds_is_free_in_a_fork(kind: Any, serve: Se
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with client._session._connections._lock:  # as while the first call makes an httpx2 client
+        with client._pump._connections._lock:  # as while the first call makes an httpx2 client
             held.set()
             done.wait(60)
 

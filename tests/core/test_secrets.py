@@ -268,11 +268,11 @@ def test_no_repr_shows_the_key(serve: Serve) -> None:
         client,
         client._settings,
         client._arguments,
-        client._session,
+        client._pump,
         vars(client),
         client.with_options(timeout=3),
     ]
-    seen += [vars(client._session), client._session._options, client.run_generic_with_metadata({})]
+    seen += [vars(client._pump), client._pump._options, client.run_generic_with_metadata({})]
     seen += [client.run_generic_stream({}), client.stream_events({})]
     for thing in seen:
         assert KEY not in repr(thing), thing

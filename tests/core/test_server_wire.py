@@ -25,9 +25,11 @@ from runagent import (
     ValidationError,
 )
 from runagent.wire import Input
-from runagent.wire.server import ServerWire, WebSocketReader, decode, entrypoints, served_agent
+from runagent.wire.runagent_serve import RunAgentServeWire, entrypoints, served_agent
+from runagent.wire.runagent_serve_events import WebSocketReader
+from runagent.wire.runagent_serve_values import decode
 
-WIRE = ServerWire("http://127.0.0.1:8450", "agent%201")
+WIRE = RunAgentServeWire("http://127.0.0.1:8450", "agent%201")
 BIG = 1 << 26
 
 json_values = st.recursive(
@@ -66,7 +68,7 @@ def feed_all(read: WebSocketReader, data: list[bytes]) -> list[StreamEvent]:
 
 @pytest.mark.parametrize("base", ["http://h:1", "http://h:1/api"])
 def test_the_paths_are_those_of_the_server(base: str) -> None:
-    wire = ServerWire(base, "a")
+    wire = RunAgentServeWire(base, "a")
     assert wire.invoke(Input(b"{}")).url == "http://h:1/api/v1/agents/a/run"
     assert wire.stream(Input(b"{}")).url == "http://h:1/api/v1/agents/a/run-stream"
     assert wire.health().url == "http://h:1/api/v1/health"

@@ -51,7 +51,7 @@ def test_every_value_arrives_as_it_is(client: RunAgentClient, name: str) -> None
     assert (type(value), value) == (type(VALUES[name]), VALUES[name])
     chunks = [
         event.value
-        for event in client.with_options()._session.stream(
+        for event in client.with_options()._pump.stream(
             *client._prepare({"name": name}, None, None, "input_data", "value_stream"),
             lambda event: event,
         )

@@ -1,0 +1,349 @@
+"""The httpx2 clients and their pools of connections, for any thread, event loop and process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import ssl
+import weakref
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from http.cookiejar import CookieJar
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import httpx2
+
+from runagent.errors import ValidationError
+from runagent.locks import ForkSafeLock
+from runagent.network import use_own_backends
+
+KEEPALIVE_EXPIRY = 4.0
+"""Seconds an idle connection is kept: uvicorn, for one, closes it after 5."""
+
+POOL_SIZE = 5
+"""Connections of an event loop that share a pool: for each request, a pool looks at all it has."""
+
+C = TypeVar("C", httpx2.Client, httpx2.AsyncClient)
+
+
+def _unusable(problem: str) -> ValidationError:
+    return ValidationError(f"{problem.rstrip('.')}.", code="INVALID_SETTING")
+
+
+@dataclass(frozen=True)
+class ConnectionOptions:
+    """How connections are made.
+
+    Attributes:
+        verify: Whether certificates are checked: `True` against the system's trust store, a path
+            against the CA bundle or directory there, a context as it says.
+        pool_size: Connections at the same time.
+        proxy: URL of a proxy, `None` for what the environment names.
+        direct: Whether the environment's proxies are left out, as for a server on this machine.
+        tls: Whether connections are encrypted: if not, there is nothing to be trusted.
+        http_client: The user's own client, instead of one made from the rest.
+    """
+
+    verify: bool | str | os.PathLike[str] | ssl.SSLContext
+    pool_size: int
+    proxy: str | None = field(repr=False)
+    direct: bool
+    tls: bool
+    http_client: httpx2.Client | httpx2.AsyncClient | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments that make a client of httpx2.
+
+        Raises:
+            ValidationError: One of the options cannot be used.
+        """
+        proxy, problem = None, None
+        try:
+            proxy = None if self.proxy is None else httpx2.Proxy(self.proxy)
+            if proxy is not None and not proxy.url.host:
+                problem = f"{self.proxy!r} names no host"
+        except (ValueError, TypeError, AttributeError, httpx2.InvalidURL) as exc:
+            problem = str(exc)
+        if problem is not None:  # raised here: the exception above leads to the proxy's password
+            raise _unusable(f"proxy= is not the URL of a proxy: {problem}")
+        return {
+            "verify": self._trust,
+            "proxy": proxy,
+            "trust_env": not self.direct,  # as there is a `verify`, it means the proxies alone
+            "timeout": None,
+        }
+
+    @cached_property
+    def _trust(self) -> bool | ssl.SSLContext:
+        verify = self.verify
+        if verify is True and not self.tls:
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody
+        if verify is True:
+            file = os.environ.get("SSL_CERT_FILE")
+            try:
+                return _system_trust(file, os.environ.get("SSL_CERT_DIR"))
+            except OSError as exc:
+                raise _unusable(
+                    f"SSL_CERT_FILE={file!r}: the certificates to trust cannot be loaded: {exc}"
+                ) from None
+        if isinstance(verify, (bool, ssl.SSLContext)):
+            return verify
+        try:
+            if Path(verify).is_dir():
+                return ssl.create_default_context(capath=verify)
+            return ssl.create_default_context(cafile=verify)
+        except (OSError, TypeError, ValueError) as exc:
+            raise _unusable(f"verify_ssl={verify!r} is not a usable CA bundle: {exc}") from None
+
+    def new_client(self) -> httpx2.Client:
+        """Return a client whose reads and writes keep to the deadline of their call."""
+        return self._new(httpx2.Client, self.pool_size)
+
+    def new_async_client(self, pool_size: int, cookies: CookieJar) -> httpx2.AsyncClient:
+        """Return an asynchronous client that tells a call when it connects for it."""
+        return self._new(httpx2.AsyncClient, pool_size, cookies)
+
+    def _new(self, kind: type[C], pool_size: int, cookies: CookieJar | None = None) -> C:
+        limits = httpx2.Limits(
+            max_connections=pool_size,
+            max_keepalive_connections=pool_size,
+            keepalive_expiry=KEEPALIVE_EXPIRY,
+        )
+        try:
+            client = kind(**self.arguments(), limits=limits, cookies=cookies)
+        except ImportError:  # whose message names a package of another name
+            raise _unusable(
+                "A SOCKS proxy, as set or in the environment, needs another package: "
+                'pip install "httpx2[socks]"'
+            ) from None
+        except (ValueError, httpx2.InvalidURL) as exc:
+            raise _unusable(
+                f"The proxy, as set or in the environment, cannot be used: {exc}"
+            ) from None
+        use_own_backends(client)
+        return client
+
+
+@lru_cache(maxsize=16)
+def _system_trust(*_from_environment: str | None) -> ssl.SSLContext:
+    """Return the context of httpx2 that trusts what the system does, or what the environment names.
+
+    One for all clients: to make it takes longer than a call to an agent nearby.
+    """
+    return httpx2.create_ssl_context()
+
+
+class SyncConnections:
+    """One `httpx2.Client` for all threads, made when it is first used.
+
+    Attributes:
+        users: The pumps that share it, as long as they exist and are open.
+    """
+
+    def __init__(self, options: ConnectionOptions) -> None:
+        """Connect later, as `options` say."""
+        self.options = options
+        self.users: weakref.WeakSet[object] = weakref.WeakSet()
+        self._lock = ForkSafeLock()
+        self._client: httpx2.Client | None = None
+        self._pid = 0
+        self._inherited: list[httpx2.Client] = []
+        self._close: weakref.finalize[..., Any] | None = None
+
+    def client(self) -> httpx2.Client:
+        """Return the client of this process."""
+        own = self.options.http_client
+        if own is not None:
+            assert isinstance(own, httpx2.Client)
+            use_own_backends(own)
+            return own
+        if self._client is not None and self._pid == os.getpid():
+            return self._client
+        with self._lock:
+            if self._client is not None and self._pid != os.getpid():
+                # After a fork the sockets are the parent's as well: neither use nor close them.
+                self._inherited.append(self._client)
+                self._client = None
+            if self._client is None:
+                self._client = self.options.new_client()
+                self._pid = os.getpid()
+                self._close = weakref.finalize(self, self._client.close)
+            return self._client
+
+    def close(self) -> None:
+        """Close all connections; the user's own client is left alone."""
+        with self._lock:
+            if self._close is not None and self._pid == os.getpid():
+                self._close()
+            self._client = self._close = None
+
+
+@dataclass
+class Lease:
+    """A connection of the running loop that nobody else uses until it is given back.
+
+    Attributes:
+        http: The client that sends requests over it.
+        release: Gives it back.
+    """
+
+    http: httpx2.AsyncClient
+    release: Callable[[], None]
+
+
+def _nothing() -> None:
+    pass
+
+
+class AsyncConnections:
+    """A few `httpx2.AsyncClient` for each event loop that uses them.
+
+    Connections belong to the loop they were made on. They are closed when that loop shuts down
+    its asynchronous generators, as `asyncio.run` does at its end, or by `aclose`.
+
+    Attributes:
+        users: The pumps that share them, as long as they exist and are open.
+    """
+
+    def __init__(self, options: ConnectionOptions) -> None:
+        """Connect later, as `options` say."""
+        self.options = options
+        self.users: weakref.WeakSet[object] = weakref.WeakSet()
+        self._lock = ForkSafeLock()
+        self._detecting: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopConnections] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    async def lease(self, seconds: float) -> Lease:
+        """Wait for a free connection of the running loop, at most so many seconds; lease it."""
+        own = self.options.http_client
+        if own is not None:
+            assert isinstance(own, httpx2.AsyncClient)
+            use_own_backends(own)
+            return Lease(own, _nothing)  # it waits for a connection by itself
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            connections = self._by_loop.get(loop)
+            if connections is None or connections.is_closed:
+                connections = _LoopConnections(self.options, self._forget)
+                self._by_loop[loop] = connections
+        return await connections.lease(seconds)
+
+    def detecting(self) -> asyncio.Lock:
+        """Return the lock for tasks of the running loop that ask which protocol a server speaks."""
+        with self._lock:
+            return self._detecting.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+    def _forget(self, connections: _LoopConnections) -> None:
+        """Let go of connections of the running loop that are closed: they know the loop."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if self._by_loop.get(loop) is connections:
+                del self._by_loop[loop]
+            self._detecting.pop(loop, None)
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop, and have other running loops close theirs."""
+        with self._lock:
+            by_loop = dict(self._by_loop)
+            self._by_loop.clear()
+        own = by_loop.pop(asyncio.get_running_loop(), None)
+        for loop, connections in by_loop.items():
+            with contextlib.suppress(RuntimeError):  # closed meanwhile, and its connections too
+                loop.call_soon_threadsafe(connections.close_soon)
+        if own is not None:
+            await own.aclose()
+
+
+class _Pool:
+    """A few connections of an event loop.
+
+    Attributes:
+        http: Makes them and keeps them.
+        free: How many of them are not leased.
+    """
+
+    def __init__(self, http: httpx2.AsyncClient, size: int, slots: asyncio.Semaphore) -> None:
+        self.http = http
+        self.free = size
+        self._slots = slots
+
+    def release(self) -> None:
+        """Give a connection back."""
+        self.free += 1
+        self._slots.release()
+
+
+class _LoopConnections:
+    """The connections of one event loop."""
+
+    def __init__(
+        self, options: ConnectionOptions, forget: Callable[[_LoopConnections], None]
+    ) -> None:
+        self.is_closed = False
+        self._options = options
+        self._forget = forget
+        self._slots = asyncio.Semaphore(options.pool_size)
+        self._pools: list[_Pool] = []
+        self._cookies = CookieJar()
+        self._guard = self._until_shutdown()
+        self._started = False
+
+    async def lease(self, seconds: float) -> Lease:
+        """Wait for a free connection, at most so many seconds; lease it."""
+        if not self._started:
+            self._started = True
+            # From its first step on, the loop closes this generator when it shuts down.
+            await anext(self._guard)
+        # A pool's own queue costs time that grows with its length; a semaphore's does not.
+        if self._slots.locked():
+            with anyio.move_on_after(seconds) as waiting:
+                await self._slots.acquire()
+            if waiting.cancelled_caught:
+                raise httpx2.PoolTimeout("no free connection")
+        else:
+            await self._slots.acquire()
+        try:
+            pool = self._pool()
+        except BaseException:
+            self._slots.release()
+            raise
+        pool.free -= 1
+        return Lease(pool.http, pool.release)
+
+    def _pool(self) -> _Pool:
+        """Return the first pool with a free connection: it may have one that is open already."""
+        for pool in self._pools:
+            if pool.free:
+                return pool
+        size = min(POOL_SIZE, self._options.pool_size - POOL_SIZE * len(self._pools))
+        pool = _Pool(self._options.new_async_client(size, self._cookies), size, self._slots)
+        self._pools.append(pool)
+        return pool
+
+    async def _until_shutdown(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self.is_closed = True
+            self._forget(self)
+            for pool in self._pools:
+                await pool.http.aclose()
+
+    async def aclose(self) -> None:
+        await self._guard.aclose()
+
+    def close_soon(self) -> None:
+        closing = asyncio.ensure_future(self.aclose())
+        _closing.add(closing)
+        closing.add_done_callback(_closing.discard)
+
+
+_closing: set[asyncio.Future[None]] = set()

@@ -1,0 +1,238 @@
+"""Failures of the layers below, and answers that are no good ones, as this package's errors."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import httpx2
+
+from runagent import errors
+from runagent.config import Settings
+from runagent.secrecy import redact
+from runagent.wire import Outgoing, Wire
+
+E = TypeVar("E", bound=BaseException)
+
+FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError)
+"""The exceptions by which the layers below fail; any other is a bug, or the user's own."""
+
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+
+_UNTRUSTED_HINT = (
+    "This machine does not trust the server's certificate. If it was issued by your organisation, "
+    "pass verify_ssl= the path of its CA bundle."
+)
+
+_PROXY_HINT = (
+    "The proxy is that of proxy=, or of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the environment; a "
+    "user name and password for it are part of its URL."
+)
+
+_NOT_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
+
+_LOST = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
+
+
+@dataclass
+class Failure:
+    """A request that ended without an answer, or an answer that broke off.
+
+    Attributes:
+        exception: The exception of the layers below.
+        connected: Whether a connection was made for the request, or was to be.
+        connecting: Whether it was never finished.
+        interrupted: Whether this client ended it.
+    """
+
+    exception: Exception = field(repr=False)
+    connected: bool = True
+    connecting: bool = False
+    interrupted: bool = False
+
+    def is_undelivered(self) -> bool:
+        """Whether nobody read the request, and the same one may be delivered in a moment."""
+        if isinstance(self.exception, _NOT_CONNECTED):
+            return _UNTRUSTED not in str(self.exception)
+        # A connection kept from an earlier call, which had died meanwhile.
+        return isinstance(self.exception, _LOST) and not self.connected
+
+    def is_unsent(self) -> bool:
+        """Whether there was no connection to send the request over."""
+        return isinstance(self.exception, httpx2.PoolTimeout)
+
+
+def bare(exception: E) -> E:
+    """Strip an exception of everything that leads to frames of the layers below."""
+    exception.__cause__ = exception.__context__ = None
+    return exception.with_traceback(None)
+
+
+def presentable(error: errors.RunAgentError, secret: str | None) -> errors.RunAgentError:
+    """Return an error that may be shown to anybody.
+
+    It has no traceback yet, and the API key is taken out, as the server may have echoed it. Its
+    cause is a copy of the exception of the layers below, without the request it belongs to and
+    without its traceback, whose frames hold the request's headers.
+    """
+    cause = error.__cause__
+    bare(error)
+    if isinstance(cause, Exception):
+        error.__cause__ = type(cause)(redact(str(cause), secret))
+    for name, value in vars(error).items():
+        setattr(error, name, redact(value, secret))
+    error.args = (error.message,)
+    return error
+
+
+def from_failure(
+    failure: Failure, settings: Settings, timeout: float, *, streams: bool, answered: bool
+) -> errors.RunAgentError:
+    """Return the error for a failure of the layers below.
+
+    Args:
+        failure: The failure.
+        settings: The settings of the client, which say where the base URL comes from.
+        timeout: Seconds: the timeout of the call.
+        streams: Whether the answer is a stream.
+        answered: Whether the answer had begun.
+    """
+    exception = failure.exception
+    error = _timed_out(failure, settings, timeout, streams=streams)
+    if error is None:
+        error = _not_connected(exception, settings)
+    if error is None:
+        error = _lost(exception, settings, began=streams and answered)
+    error.__cause__ = exception
+    return error
+
+
+def _timed_out(
+    failure: Failure, settings: Settings, timeout: float, *, streams: bool
+) -> errors.RunAgentError | None:
+    exception = failure.exception
+    if isinstance(exception, httpx2.PoolTimeout):
+        return errors.TimeoutError(
+            f"No connection became free within {timeout:g} s.",
+            code="TIMEOUT",
+            hint="Make fewer calls at once, or pass a larger connection_pool_size=.",
+        )
+    late = isinstance(exception, (httpx2.TimeoutException, builtins.TimeoutError))
+    if isinstance(exception, httpx2.ConnectTimeout) or (late and failure.connecting):
+        return errors.TimeoutError(
+            f"Could not connect to {settings.base_url} in time.",
+            code="TIMEOUT",
+            hint=f"The base URL comes from {settings.base_url_source}.",
+        )
+    if late:
+        missing = "Nothing came" if streams else "No complete answer came"
+        return errors.TimeoutError(
+            f"{missing} from {settings.base_url} within {timeout:g} s.",
+            code="TIMEOUT",
+            hint="Pass a larger timeout= (in seconds) if the agent needs longer.",
+        )
+    return None
+
+
+def _not_connected(exception: Exception, settings: Settings) -> errors.RunAgentError | None:
+    reason = _reason(exception)
+    if isinstance(exception, httpx2.ProxyError):
+        return errors.NetworkError(
+            f"Could not connect to {settings.base_url} through the proxy{reason}.",
+            code="CONNECTION_FAILED",
+            hint=_PROXY_HINT,
+        )
+    if isinstance(exception, httpx2.ConnectError):
+        source = f"The base URL comes from {settings.base_url_source}."
+        return errors.NetworkError(
+            f"Could not connect to {settings.base_url}{reason}.",
+            code="CONNECTION_FAILED",
+            hint=_UNTRUSTED_HINT if _UNTRUSTED in reason else f"Is the server running? {source}",
+        )
+    return None
+
+
+def _lost(exception: Exception, settings: Settings, *, began: bool) -> errors.RunAgentError:
+    reason = _reason(exception)
+    if isinstance(exception, httpx2.DecodingError):
+        return errors.RunAgentError(
+            f"The answer from {settings.base_url} cannot be decompressed{reason}.",
+            code="INVALID_RESPONSE",
+        )
+    kind = errors.StreamError if began else errors.NetworkError
+    return kind(f"The connection to {settings.base_url} was lost{reason}.", code="CONNECTION_LOST")
+
+
+def _reason(exception: BaseException) -> str:
+    """Return an exception's text, or else that of its cause, after a colon; nothing without one.
+
+    Some exceptions have no text of their own, those of anyio for one.
+    """
+    current: BaseException | None = exception
+    while current is not None and not str(current):
+        hidden = current.__suppress_context__
+        current = current.__cause__ or (None if hidden else current.__context__)
+    return "" if current is None else f": {str(current).rstrip('.')}"
+
+
+def from_refusal(
+    wire: Wire,
+    settings: Settings,
+    sent: Outgoing,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+) -> errors.RunAgentError:
+    """Return the error for an answer that is not a good one."""
+    if 300 <= status < 400:  # noqa: PLR2004
+        return errors.RunAgentError(
+            f"{sent.url} answered with a redirect to {headers.get('location')!r}.",
+            code="REDIRECTED",
+            status_code=status,
+            hint="Redirects are not followed: they could carry the key and the input to "
+            "another server. If it is the right one, set base_url to it.",
+        )
+    error = wire.error(status, headers, body)
+    if status == httpx2.codes.PROXY_AUTHENTICATION_REQUIRED:
+        error.hint = _PROXY_HINT
+    elif isinstance(error, errors.AuthenticationError) and settings.api_key is not None:
+        error.hint = f"{error.hint} The key comes from {settings.api_key_source}."
+    return error
+
+
+def client_closed(agent_id: str) -> errors.RunAgentError:
+    """Return the error for a call of a client that was closed."""
+    return errors.RunAgentError(
+        f"This client of {agent_id!r} was closed.",
+        code="CLIENT_CLOSED",
+        hint="Make a new one; a client is meant to be kept and reused.",
+    )
+
+
+def stream_cut_off() -> errors.StreamError:
+    """Return the error for a stream whose end was not announced."""
+    return errors.StreamError(
+        "The stream was cut off: the connection closed before the end was announced.",
+        code="STREAM_CUT_OFF",
+    )
+
+
+def too_large(limit: int) -> errors.RunAgentError:
+    """Return the error for an answer of more bytes than allowed."""
+    return errors.RunAgentError(
+        f"The answer is larger than {limit:,} bytes.",
+        code="MESSAGE_TOO_LARGE",
+        hint="Pass a larger max_message_size= if that is right.",
+    )
+
+
+def no_entrypoints(base_url: str) -> errors.ValidationError:
+    """Return the error for a named entrypoint of a server whose agents have none."""
+    return errors.ValidationError(
+        f"The agents of {base_url} have no named entrypoints.",
+        code="NO_ENTRYPOINTS",
+        hint="Use run_generic or run_generic_stream: only the agents of `runagent serve` have "
+        "named entrypoints.",
+    )

@@ -1,0 +1,392 @@
+"""One call from its input to its answer: every decision of both clients, and no I/O.
+
+A flow is a generator. It yields the next step that is to be carried out, is sent what became of it,
+and returns the answer or raises. `pumps` carry out the steps, one for each client.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import httpx2
+
+from runagent import failures
+from runagent.call import Action, Call
+from runagent.config import Settings
+from runagent.detection import Detection
+from runagent.errors import RunAgentError, StreamError
+from runagent.failures import Failure
+from runagent.results import Entrypoint, RunResult, StreamEvent
+from runagent.retry import RetryPolicy
+from runagent.stream import StreamState
+from runagent.wire import Input, Outgoing, StreamReader, Wire
+
+T = TypeVar("T")
+
+MAX_ERROR_BODY = 1 << 20
+"""Bytes read at most of the body of an answer that is an error."""
+
+logger = logging.getLogger("runagent")
+
+
+@dataclass
+class Send:
+    """Step: send a request. Sent back is an `Answer` or a `Failure`.
+
+    Attributes:
+        call: The call it belongs to, whose headers go along.
+        outgoing: The request.
+        seconds: Seconds all of it may take, `math.inf` for no limit.
+        body_limit: Called with the answer once its headers are there. Returns the bytes to read of
+            the body, of which one more may be read to show that there are more; `None` to leave
+            it open, as a stream.
+    """
+
+    call: Call = field(repr=False)
+    outgoing: Outgoing
+    seconds: float
+    body_limit: Callable[[httpx2.Response], int | None] = field(repr=False)
+
+
+@dataclass
+class Answer:
+    """The answer to a request.
+
+    Attributes:
+        response: Its status and headers.
+        body: Its body, empty if it was left open.
+    """
+
+    response: httpx2.Response
+    body: bytes = field(repr=False)
+
+
+@dataclass
+class Wait:
+    """Step: sleep. Sent back is whether that was interrupted."""
+
+    seconds: float
+
+
+@dataclass
+class TakeTurn:
+    """Step: wait until no other call of the client detects the protocol of the server.
+
+    Sent back is the lock that is held then, to be released by the flow; `None` if it was not free
+    within the seconds.
+    """
+
+    seconds: float
+
+
+@dataclass
+class Receive:
+    """Step: receive events of a stream, and send the bytes that its reader wants to be sent.
+
+    Sent back is a list of events; `None` if the connection has ended, or a `Failure`.
+
+    Attributes:
+        response: The answer, which was left open.
+        reader: Reads the events.
+        silence: Seconds in which nothing may come, `None` for no limit.
+    """
+
+    response: httpx2.Response
+    reader: StreamReader
+    silence: float | None
+
+
+@dataclass
+class Deliver:
+    """Step: give items to the user. Nothing is sent back."""
+
+    items: Iterator[Any]
+
+
+class Lock(Protocol):
+    """A lock that is held."""
+
+    def release(self) -> object:
+        """Let go of it."""
+
+
+Step = Send | Wait | TakeTurn | Receive | Deliver
+Outcome = Answer | Failure | Lock | list[StreamEvent] | bool | None
+Steps = Generator[Step, Any, T]
+"""A flow: its steps are sent an `Outcome` of the kind they say, and lead to a `T`."""
+
+Select = Callable[[StreamEvent], T | None]
+"""Makes of an event the item that a stream yields; `None` for no item."""
+
+
+class Flow:
+    """The flows of the calls of one client.
+
+    Attributes:
+        closed: Whether nothing may be sent any more.
+        detection: The wires, and which of them the server speaks.
+    """
+
+    def __init__(self, settings: Settings, max_message_size: int) -> None:
+        """Decide as `settings` say."""
+        self.closed = False
+        self.detection = Detection(settings)
+        self._settings = settings
+        self._max_size = max_message_size
+        self._policy = RetryPolicy(
+            settings.max_retries, settings.retry_delay, settings.retry_backoff
+        )
+
+    def check_open(self) -> None:
+        """Refuse to send anything once the client is closed.
+
+        Raises:
+            RunAgentError: The client was closed.
+        """
+        if self.closed:
+            raise failures.client_closed(self._settings.agent_id)
+
+    def prepare(
+        self, action: Action, data: Input, timeout: float, headers: Mapping[str, str]
+    ) -> Call:
+        """Return a call that is still to be made.
+
+        Raises:
+            ValidationError: An entrypoint of a server that is known to have none.
+        """
+        wire: Wire | None = self.detection.wire
+        if action == "entrypoints" or not data.is_generic:
+            wire = self.detection.wire_with_entrypoints()
+        if wire is None:
+            raise failures.no_entrypoints(self._settings.base_url)
+        return Call(wire, data, action, timeout, headers)
+
+    # The flow of each kind of call
+
+    def invoke(self, call: Call) -> Steps[RunResult]:
+        """Run the agent once."""
+        return self._until_answered(call, self._result)
+
+    def entrypoints(self, call: Call) -> Steps[list[Entrypoint]]:
+        """Ask the server which entrypoints the agent has."""
+        return self._until_answered(call, self._entrypoints)
+
+    def stream(self, call: Call, select: Select[Any], state: StreamState) -> Steps[None]:
+        """Deliver a stream of the items that `select` makes of its events."""
+        answer = yield from self._until_answered(call, lambda _, answer: answer)
+        state.request_id = call.received.get("x-request-id")
+        reader = call.wire.reader(call.data, self._max_size)
+        receive = Receive(answer.response, reader, call.silence)
+        error: RunAgentError
+        while True:
+            events = yield receive
+            if events is None:
+                error = failures.stream_cut_off()
+                break
+            if isinstance(events, Failure):
+                error = self._from_failure(call, events)
+                break
+            yield Deliver(_items(events, select, state))
+            if state.done:
+                return
+            if state.failed is not None:
+                error = reader.failure(state.failed)
+                break
+        if self.closed:
+            closed = failures.client_closed(self._settings.agent_id)
+            error = StreamError(closed.message, closed.code, hint=closed.hint)
+        error = yield from self._explained(call, error)
+        raise _with_text(self._presentable(call, error), state)
+
+    # Attempts
+
+    def _until_answered(self, call: Call, read: Callable[[Call, Answer], T]) -> Steps[T]:
+        """Send the call's request until `read` has taken a good answer to it."""
+        call.start()
+        while True:
+            undelivered = interrupted = False
+            try:
+                if self.detection.is_needed_before(call.wire):
+                    yield from self._detect(call)
+                self.check_open()
+                call.begin_attempt()
+                outcome = yield Send(
+                    call, call.outgoing, call.remaining, partial(self._body_limit, call)
+                )
+                if isinstance(outcome, Failure):
+                    error = self._from_failure(call, outcome)
+                    undelivered = outcome.is_undelivered() and not call.answered
+                    interrupted = outcome.interrupted
+                elif call.accepted:
+                    return read(call, outcome)
+                else:
+                    error = self._refusal(call, outcome)
+                    if self.detection.is_needed_after(call.wire, error) and (
+                        yield from self._detect(call)
+                    ):
+                        continue
+            except RunAgentError as exc:
+                error = exc
+            delay = None
+            if not (interrupted or self.closed):
+                delay = self._policy.next_delay(
+                    error, call.attempts, call.remaining, undelivered=undelivered
+                )
+            if delay is not None:
+                self._log_retry(call, delay, error)
+                interrupted = yield Wait(delay)
+            if delay is None or interrupted:
+                raise (yield from self._conclusion(call, error))
+
+    def _body_limit(self, call: Call, response: httpx2.Response) -> int | None:
+        """Return the bytes to read of an answer; `None` for a stream that has begun."""
+        if not call.accepts(response, self._settings.api_key):
+            return MAX_ERROR_BODY
+        if call.action == "invoke":
+            return self._max_size
+        return None if call.streams else MAX_ERROR_BODY
+
+    def _log_retry(self, call: Call, delay: float, error: RunAgentError) -> None:
+        logger.info(
+            "%s %s: trying again in %.2f s after attempt %d: %s",
+            call.outgoing.method,
+            call.outgoing.url,
+            delay,
+            call.attempts,
+            self._presentable(call, error),
+        )
+
+    # Answers
+
+    def _result(self, call: Call, answer: Answer) -> RunResult:
+        if len(answer.body) > self._max_size:
+            raise failures.too_large(self._max_size)
+        result = call.wire.answer(answer.response.status_code, call.received, answer.body)
+        # Nobody else has it yet, and a copy of it would cost more than reading it.
+        object.__setattr__(result, "attempts", call.attempts)
+        object.__setattr__(result, "elapsed", call.elapsed)
+        return result
+
+    def _entrypoints(self, call: Call, answer: Answer) -> list[Entrypoint]:
+        try:
+            return call.wire.read_entrypoints(answer.body)
+        except ValueError as exc:
+            raise RunAgentError(
+                f"The server's answer cannot be read: {exc}.",
+                code="INVALID_RESPONSE",
+                status_code=answer.response.status_code,
+            ) from None
+
+    # Errors
+
+    def _refusal(self, call: Call, answer: Answer) -> RunAgentError:
+        return failures.from_refusal(
+            call.wire,
+            self._settings,
+            call.outgoing,
+            answer.response.status_code,
+            call.received,
+            answer.body,
+        )
+
+    def _from_failure(self, call: Call, failure: Failure) -> RunAgentError:
+        if failure.is_unsent():
+            call.attempts -= 1
+        return failures.from_failure(
+            failure, self._settings, call.timeout, streams=call.streams, answered=call.answered
+        )
+
+    def _conclusion(self, call: Call, error: RunAgentError) -> Steps[RunAgentError]:
+        """Return the error that a call ends with."""
+        if self.closed:
+            error = failures.client_closed(self._settings.agent_id)
+        error = yield from self._explained(call, error)
+        return self._presentable(call, error)
+
+    def _presentable(self, call: Call, error: RunAgentError) -> RunAgentError:
+        error.attempts = call.attempts or None
+        return failures.presentable(error, self._settings.api_key)
+
+    # Questions to the server about itself
+
+    def _detect(self, call: Call) -> Steps[bool]:
+        """Find out which protocol the server speaks; return whether `call` changed its wire.
+
+        Raises:
+            ValidationError: An entrypoint of a server whose protocol has none.
+        """
+        turn = yield TakeTurn(call.remaining)
+        if turn is not None:
+            try:
+                if not self.detection.is_certain:
+                    yield from self._ask_all(call)
+            finally:
+                turn.release()
+        wire = self.detection.wire
+        if not self.detection.is_certain or call.wire is wire:
+            return False
+        if call.needs_entrypoints and not wire.has_entrypoints:
+            raise failures.no_entrypoints(self._settings.base_url)
+        call.switch(wire)
+        return True
+
+    def _ask_all(self, call: Call) -> Steps[None]:
+        """Ask the server in every protocol that can tell whether it is spoken."""
+        found = self.detection.wires[0]
+        for wire in self.detection.wires:
+            identity = wire.identity()
+            if identity is None:
+                continue
+            answer = yield from self._ask(call, identity)
+            if answer is None:
+                return
+            if wire.is_spoken_by(answer):
+                found = wire
+                break
+        self.detection.settle(found)
+
+    def _explained(self, call: Call, error: RunAgentError) -> Steps[RunAgentError]:
+        """Return an error that says what the server says of itself, where that helps."""
+        question = None if self.closed else call.wire.question(error)
+        answer = None if question is None else (yield from self._ask(call, question))
+        return error if answer is None else call.wire.explain(error, answer)
+
+    def _ask(self, call: Call, outgoing: Outgoing) -> Steps[bytes | None]:
+        """Ask the server about itself within half the time `call` has left.
+
+        Returns:
+            The body of its answer, empty if it refuses; `None` if there was no answer.
+        """
+        if self.closed:
+            return None
+        outcome = yield Send(call, outgoing, call.remaining / 2, lambda _: MAX_ERROR_BODY)
+        if isinstance(outcome, Failure):
+            return None
+        return outcome.body if outcome.response.is_success else b""
+
+
+def _items(events: list[StreamEvent], select: Select[T], state: StreamState) -> Iterator[T]:
+    """Yield the items of a stream's next events, up to its end."""
+    for event in events:
+        if event.kind == "error":
+            state.failed = event
+            return
+        state.take(event)
+        item = select(event)
+        if item is not None:
+            yield item
+        if state.done:
+            return
+
+
+def _with_text(error: RunAgentError, state: StreamState) -> RunAgentError:
+    """Add to an error the text and the request id of the stream it ends."""
+    if isinstance(error, StreamError):
+        error.text = state.text
+    if error.request_id is None:
+        error.request_id = state.request_id
+    return error

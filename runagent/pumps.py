@@ -1,0 +1,406 @@
+"""The two pumps, one blocking and one asynchronous, that carry out the steps of `flow`."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import AsyncGenerator, Generator, Mapping
+from typing import Any, TypeVar, cast
+
+import anyio
+import httpx2
+
+from runagent.config import Settings
+from runagent.connections import AsyncConnections, ConnectionOptions, Lease, SyncConnections
+from runagent.errors import RunAgentError, ValidationError
+from runagent.failures import FAILURES, Failure, bare
+from runagent.flow import (
+    Answer,
+    Deliver,
+    Flow,
+    Outcome,
+    Receive,
+    Select,
+    Send,
+    Step,
+    Steps,
+    TakeTurn,
+    Wait,
+)
+from runagent.interrupt import AsyncIO, BlockingIO, IOGroup
+from runagent.locks import ForkSafeLock
+from runagent.receive import AsyncOpenStream, OpenStream, body, body_async, network_stream
+from runagent.request import build
+from runagent.results import Entrypoint, RunResult, StreamEvent
+from runagent.stream import AsyncStream, Stream, StreamState
+from runagent.urls import is_loopback
+from runagent.wire import Input
+
+T = TypeVar("T")
+
+
+class _Pump:
+    """The things both pumps have: the flows of a client, and how its connections are made."""
+
+    def __init__(
+        self, settings: Settings, arguments: Mapping[str, Any], http_kind: type[Any]
+    ) -> None:
+        own = arguments["http_client"]
+        if own is not None and not isinstance(own, http_kind):
+            raise ValidationError(
+                f"http_client= is of type {type(own).__module__}.{type(own).__name__}; "
+                f"this client takes an httpx2.{http_kind.__name__}.",
+                code="INVALID_SETTING",
+            )
+        self._settings = settings
+        self._options = ConnectionOptions(
+            verify=arguments["verify_ssl"],
+            pool_size=arguments["connection_pool_size"],
+            proxy=arguments["proxy"],
+            direct=is_loopback(settings.base_url),
+            tls=settings.base_url.startswith("https://"),
+            http_client=own,
+        )
+        self._options.arguments()  # refuses bad ones now, not at the first call
+        self.flow = Flow(settings, arguments["max_message_size"])
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client was closed."""
+        return self.flow.closed
+
+    def _request(
+        self, http: httpx2.Client | httpx2.AsyncClient, step: Send, read: float | None
+    ) -> httpx2.Request:
+        return build(
+            http,
+            self._settings,
+            step.outgoing,
+            step.call.headers,
+            idempotency_key=step.call.idempotency_key,
+            seconds=step.seconds,
+            read=read,
+        )
+
+
+class SyncPump(_Pump):
+    """Carries out the steps of a `RunAgentClient`, in the threads that call it."""
+
+    def __init__(self, settings: Settings, arguments: Mapping[str, Any]) -> None:
+        """Talk as `settings` say, connected as the client's `arguments` say."""
+        super().__init__(settings, arguments, httpx2.Client)
+        self._detecting = ForkSafeLock()
+        self._under_way: IOGroup[BlockingIO] = IOGroup()
+        self._connections = SyncConnections(self._options)
+        self._connections.users.add(self)
+
+    def share(self, other: SyncPump) -> None:
+        """Use the connections of another pump, if they are made in the same way."""
+        if self._options == other._options and not other.closed:
+            self._connections = other._connections
+            self._connections.users.add(self)
+        self.flow.detection.share(other.flow.detection)
+
+    def invoke(
+        self,
+        data: Input,
+        timeout: float,
+        headers: Mapping[str, str],
+        group: IOGroup[BlockingIO] | None = None,
+    ) -> RunResult:
+        """Run the agent once, as one of `group`."""
+        io = BlockingIO()
+        if group is not None:
+            group.add(io)
+        call = self.flow.prepare("invoke", data, timeout, headers)
+        return self._run(self.flow.invoke(call), io)
+
+    def entrypoints(self, timeout: float, headers: Mapping[str, str]) -> list[Entrypoint]:
+        """Ask the server which entrypoints the agent has."""
+        call = self.flow.prepare("entrypoints", Input(b"{}"), timeout, headers)
+        return self._run(self.flow.entrypoints(call), BlockingIO())
+
+    def stream(
+        self, data: Input, timeout: float, headers: Mapping[str, str], select: Select[T]
+    ) -> Stream[T]:
+        """Return a stream of the items that `select` makes of its events."""
+        call = self.flow.prepare("stream", data, timeout, headers)
+        state = StreamState()
+        io = BlockingIO()
+        items = self._items(self.flow.stream(call, select, state), io)
+        return Stream(items, state, io.abandon)
+
+    def close(self) -> None:
+        """Send nothing any more, and end what other threads wait for.
+
+        The connections are closed, unless another pump uses them too.
+        """
+        self.flow.closed = True
+        self._under_way.end()
+        self._connections.users.discard(self)
+        if not self._connections.users:
+            self._connections.close()
+
+    def _run(self, steps: Steps[T], io: BlockingIO) -> T:
+        """Carry out the steps of a flow; return its result."""
+        outcome: Any = None
+        self._under_way.add(io)
+        try:
+            while True:
+                try:
+                    step = steps.send(outcome)
+                except StopIteration as stop:
+                    return cast("T", stop.value)
+                outcome = self._carry_out(step, io)
+        finally:
+            self._under_way.discard(io)
+            steps.close()
+
+    def _items(self, steps: Steps[None], io: BlockingIO) -> Generator[Any, None, None]:
+        """Carry out the steps of a flow that streams; yield the items it delivers."""
+        outcome: Any = None
+        stream: OpenStream | None = None
+        self._under_way.add(io)
+        try:
+            while True:
+                try:
+                    step = steps.send(outcome)
+                except StopIteration:
+                    return
+                if isinstance(step, Deliver):
+                    yield from step.items
+                    outcome = None
+                elif isinstance(step, Receive):
+                    if stream is None:
+                        stream = OpenStream(step.response, step.reader, step.silence)
+                    outcome = _receive(stream, io)
+                else:
+                    if stream is not None:
+                        stream.close()
+                    outcome = self._carry_out(step, io)
+        except RunAgentError:
+            if not io.abandoned:
+                raise
+        except BaseException as exc:  # noqa: BLE001 - raised again
+            raise bare(exc)  # noqa: B904
+        finally:
+            steps.close()
+            if stream is not None:
+                stream.close()
+            self._under_way.discard(io)
+
+    def _carry_out(self, step: Step, io: BlockingIO) -> Outcome:
+        if isinstance(step, Send):
+            return self._send(step, io)
+        if isinstance(step, Wait):
+            io.wait(step.seconds)
+            return io.interrupted
+        assert isinstance(step, TakeTurn)
+        seconds = min(step.seconds, threading.TIMEOUT_MAX)
+        return self._detecting if self._detecting.acquire(seconds) else None
+
+    def _send(self, step: Send, io: BlockingIO) -> Answer | Failure:
+        io.begin_request()
+        seconds = None if step.seconds == math.inf else step.seconds
+        read = step.call.silence if step.call.streams else seconds
+        try:
+            http = self._connections.client()
+            with io.until(time.monotonic() + step.seconds):
+                response = http.send(
+                    self._request(http, step, read), stream=True, follow_redirects=False
+                )
+                try:
+                    limit = step.body_limit(response)
+                    return Answer(response, b"" if limit is None else body(response, limit))
+                except BaseException:
+                    response.close()
+                    raise
+        except FAILURES as exc:
+            return Failure(exc, io.connected, io.connecting, io.interrupted)
+        except BaseException as exc:  # noqa: BLE001 - raised again
+            raise bare(exc)  # noqa: B904
+
+
+def _receive(stream: OpenStream, io: BlockingIO) -> list[StreamEvent] | Failure | None:
+    try:
+        with io.until(math.inf):
+            return stream.receive()
+    except FAILURES as exc:
+        return Failure(exc, interrupted=io.interrupted)
+
+
+class _AsyncIO(AsyncIO):
+    """The I/O of one call, and the connection that its stream occupies."""
+
+    lease: Lease | None = None
+
+
+class AsyncPump(_Pump):
+    """Carries out the steps of an `AsyncRunAgentClient`, in the tasks that call it."""
+
+    def __init__(self, settings: Settings, arguments: Mapping[str, Any]) -> None:
+        """Talk as `settings` say, connected as the client's `arguments` say."""
+        super().__init__(settings, arguments, httpx2.AsyncClient)
+        self._under_way: IOGroup[_AsyncIO] = IOGroup()
+        self._connections = AsyncConnections(self._options)
+        self._connections.users.add(self)
+
+    def share(self, other: AsyncPump) -> None:
+        """Use the connections of another pump, if they are made in the same way."""
+        if self._options == other._options and not other.closed:
+            self._connections = other._connections
+            self._connections.users.add(self)
+        self.flow.detection.share(other.flow.detection)
+
+    async def invoke(self, data: Input, timeout: float, headers: Mapping[str, str]) -> RunResult:
+        """Run the agent once."""
+        call = self.flow.prepare("invoke", data, timeout, headers)
+        return await self._run(self.flow.invoke(call))
+
+    async def entrypoints(self, timeout: float, headers: Mapping[str, str]) -> list[Entrypoint]:
+        """Ask the server which entrypoints the agent has."""
+        call = self.flow.prepare("entrypoints", Input(b"{}"), timeout, headers)
+        return await self._run(self.flow.entrypoints(call))
+
+    def stream(
+        self, data: Input, timeout: float, headers: Mapping[str, str], select: Select[T]
+    ) -> AsyncStream[T]:
+        """Return a stream of the items that `select` makes of its events."""
+        call = self.flow.prepare("stream", data, timeout, headers)
+        state = StreamState()
+        return AsyncStream(self._items(self.flow.stream(call, select, state)), state)
+
+    async def aclose(self) -> None:
+        """Send nothing any more, and end what other tasks wait for.
+
+        The connections are closed, unless another pump uses them too.
+        """
+        self.flow.closed = True
+        here = asyncio.get_running_loop()
+        for io in self._under_way.end():
+            if io.loop is here:  # it lets go of its connection before that is closed
+                idle = asyncio.Event()
+                io.when_idle(idle.set)
+                await idle.wait()
+        self._connections.users.discard(self)
+        if not self._connections.users:
+            await self._connections.aclose()
+
+    async def _run(self, steps: Steps[T]) -> T:
+        """Carry out the steps of a flow; return its result."""
+        outcome: Any = None
+        io = _AsyncIO(asyncio.get_running_loop())
+        self._under_way.add(io)
+        try:
+            while True:
+                try:
+                    step = steps.send(outcome)
+                except StopIteration as stop:
+                    return cast("T", stop.value)
+                outcome = await self._carry_out(step, io)
+        finally:
+            self._under_way.discard(io)
+            steps.close()
+
+    async def _items(self, steps: Steps[None]) -> AsyncGenerator[Any, None]:
+        """Carry out the steps of a flow that streams; yield the items it delivers."""
+        outcome: Any = None
+        stream: AsyncOpenStream | None = None
+        io = _AsyncIO(asyncio.get_running_loop())
+        self._under_way.add(io)
+        try:
+            while True:
+                try:
+                    step = steps.send(outcome)
+                except StopIteration:
+                    return
+                if isinstance(step, Deliver):
+                    for item in step.items:
+                        yield item
+                    outcome = None
+                elif isinstance(step, Receive):
+                    if stream is None:
+                        stream = AsyncOpenStream(step.response, step.reader, step.silence)
+                    outcome = await _receive_async(stream, io)
+                else:
+                    if stream is not None:
+                        await self._end(stream, io)
+                    outcome = await self._carry_out(step, io)
+        except RunAgentError:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - raised again
+            raise bare(exc)  # noqa: B904
+        finally:
+            steps.close()
+            self._under_way.discard(io)
+            await self._end(stream, io)
+
+    async def _end(self, stream: AsyncOpenStream | None, io: _AsyncIO) -> None:
+        try:
+            if stream is not None:
+                await stream.aclose()
+        finally:
+            lease, io.lease = io.lease, None
+            if lease is not None:
+                lease.release()
+
+    async def _carry_out(self, step: Step, io: _AsyncIO) -> Outcome:
+        if isinstance(step, Send):
+            return await self._send(step, io)
+        if isinstance(step, Wait):
+            with anyio.CancelScope() as scope, io.cancelled_by(scope.cancel):
+                await anyio.sleep(step.seconds)
+            return io.interrupted
+        assert isinstance(step, TakeTurn)
+        lock = self._connections.detecting()
+        deadline = io.loop.time() + step.seconds
+        with anyio.CancelScope(deadline=deadline) as scope, io.cancelled_by(scope.cancel):
+            await lock.acquire()
+            return lock
+        return None
+
+    async def _send(self, step: Send, io: _AsyncIO) -> Answer | Failure:
+        io.begin_request()
+        # The end of all of it ends each read too, and at no cost.
+        read = step.call.silence if step.call.streams else None
+        deadline = io.loop.time() + step.seconds
+        lease: Lease | None = None
+        exception: Exception = TimeoutError()
+        try:
+            with anyio.CancelScope(deadline=deadline) as scope, io.cancelled_by(scope.cancel):
+                lease = await self._connections.lease(0.95 * step.seconds)
+                http = lease.http
+                response = await http.send(
+                    self._request(http, step, read), stream=True, follow_redirects=False
+                )
+                try:
+                    limit = step.body_limit(response)
+                    if limit is None:
+                        io.stream = network_stream(response)
+                        io.lease, lease = lease, None
+                        return Answer(response, b"")
+                    return Answer(response, await body_async(response, limit))
+                except BaseException:
+                    await response.aclose()
+                    raise
+        except FAILURES as exc:
+            exception = exc
+        except BaseException as exc:  # noqa: BLE001 - raised again
+            raise bare(exc)  # noqa: B904
+        finally:
+            if lease is not None:
+                lease.release()
+        return Failure(exception, io.connected, io.connecting, io.interrupted)
+
+
+async def _receive_async(
+    stream: AsyncOpenStream, io: _AsyncIO
+) -> list[StreamEvent] | Failure | None:
+    try:
+        if io.interrupted:
+            raise httpx2.ReadError("interrupted")
+        return await stream.receive()
+    except FAILURES as exc:
+        return Failure(exc, interrupted=io.interrupted)

@@ -1,0 +1,92 @@
+"""The HTTP request of one attempt: its headers, where the key goes, its timeouts."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import httpx2
+
+from runagent.config import Settings
+from runagent.version import USER_AGENT
+from runagent.wire import Outgoing
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds one attempt may take to connect, so that a lost packet does not use up the call."""
+
+
+def build(
+    http: httpx2.Client | httpx2.AsyncClient,
+    settings: Settings,
+    outgoing: Outgoing,
+    headers: Mapping[str, str],
+    *,
+    idempotency_key: str,
+    seconds: float,
+    read: float | None,
+) -> httpx2.Request:
+    """Return the request as `http` sends it.
+
+    Args:
+        http: The client that sends it; its own headers, cookies and parameters go along.
+        settings: The key, and the headers of all requests.
+        outgoing: The request as the wire wants it.
+        headers: The headers of this call, which take the place of those in `settings`.
+        idempotency_key: The key by which a server may tell that several attempts are one call.
+        seconds: Seconds until the call must be answered, `math.inf` for no limit.
+        read: Seconds between two pieces of the answer, `None` for no limit.
+    """
+    left = None if seconds == math.inf else seconds
+    timeouts = {
+        "connect": CONNECT_TIMEOUT if left is None else min(CONNECT_TIMEOUT, left),
+        "read": read,
+        "write": read,
+        # Before the call's own end, so that the error says that a connection was waited for.
+        "pool": None if left is None else 0.95 * left,
+    }
+    # The same as `http.build_request`, in a third of the time.
+    request = httpx2.Request(
+        outgoing.method,
+        _parsed(outgoing.url),
+        params=http.params or None,
+        headers=_headers(http, settings, outgoing, headers, idempotency_key),
+        cookies=http.cookies,
+        content=outgoing.content,
+        extensions={"timeout": timeouts},
+    )
+    if outgoing.key_in_query and settings.api_key is not None:
+        # Only in the bytes that are sent: the URL is logged.
+        query = b"?token=" + quote(settings.api_key, safe="").encode()
+        request.extensions["target"] = request.url.raw_path + query
+    return request
+
+
+def _headers(
+    http: httpx2.Client | httpx2.AsyncClient,
+    settings: Settings,
+    outgoing: Outgoing,
+    headers: Mapping[str, str],
+    idempotency_key: str,
+) -> list[tuple[bytes, bytes]]:
+    """Return the headers, of which later ones take the place of those of the same name."""
+    key = settings.api_key
+    found = {name.lower(): (name, value) for name, value in http.headers.raw}
+    for some in (
+        {"User-Agent": USER_AGENT},
+        outgoing.headers,
+        {"Idempotency-Key": idempotency_key},
+        {} if key is None else {"Authorization": f"Bearer {key}"},
+        settings.headers,
+        headers,
+    ):
+        for name, value in some.items():
+            encoded = name.encode()
+            found[encoded.lower()] = encoded, value.encode()
+    return list(found.values())
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(url: str) -> httpx2.URL:
+    return httpx2.URL(url)

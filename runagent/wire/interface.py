@@ -1,0 +1,162 @@
+"""The interface of a wire: the requests it makes, and the answers and streams it reads."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+from runagent.errors import RunAgentError
+from runagent.results import Entrypoint, RunResult, StreamEvent
+
+GENERIC = "generic"
+"""The tag of the usual entrypoint."""
+
+GENERIC_STREAM = "generic_stream"
+"""The tag of the usual entrypoint that streams."""
+
+STREAM_SUFFIX = "_stream"
+"""The ending of the tags of entrypoints that stream."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """The input of one call, as JSON.
+
+    Attributes:
+        content: The input, an object.
+        entrypoint: The entrypoint to call, `None` for the usual one.
+        args: Positional arguments for it, an array.
+    """
+
+    content: bytes = field(repr=False)
+    entrypoint: str | None = None
+    args: bytes = field(default=b"[]", repr=False)
+
+    @property
+    def is_generic(self) -> bool:
+        """Whether it is for the usual entrypoint, with no positional arguments."""
+        return self.entrypoint is None and self.args == b"[]"
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A request as a wire wants it sent, before keys and timeouts are added.
+
+    Attributes:
+        method: The HTTP method.
+        url: The absolute URL.
+        content: The body, `None` for none.
+        headers: Headers of this request.
+        key_in_query: Whether the API key is put into the query as `token` too.
+    """
+
+    method: str
+    url: str
+    content: bytes | None = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    key_in_query: bool = False
+
+
+class StreamReader(Protocol):
+    """Reads one stream from its bytes."""
+
+    def feed(self, data: bytes) -> list[StreamEvent]:
+        """Take the next bytes; return the events they complete.
+
+        The last event of a stream has the kind `"done"`, or `"error"` with a `value` that
+        `failure` understands; nothing after it counts.
+        """
+
+    def outgoing(self) -> bytes:
+        """Return bytes that must be sent to the server now, often none."""
+
+    def closing(self) -> bytes:
+        """Return bytes that end the stream, to be sent before the connection is closed."""
+
+    def failure(self, event: StreamEvent) -> RunAgentError:
+        """Return the exception for an `"error"` event."""
+
+
+@dataclass(frozen=True)
+class Wire(ABC):
+    """One protocol between a client and the server of one agent. Does no I/O.
+
+    The methods that are not abstract belong to abilities that a protocol may lack.
+
+    Attributes:
+        base_url: The server, without `/v1`.
+        agent: The agent's id, quoted for a path.
+        name: The value of `protocol=` that selects this wire.
+        has_entrypoints: Whether agents have named entrypoints besides the usual two.
+    """
+
+    base_url: str
+    agent: str
+    name: ClassVar[str]
+    has_entrypoints: ClassVar[bool] = False
+
+    @abstractmethod
+    def invoke(self, data: Input) -> Outgoing:
+        """Return the request that runs the agent with this input."""
+
+    @abstractmethod
+    def stream(self, data: Input) -> Outgoing:
+        """Return the request that starts a stream with this input."""
+
+    @abstractmethod
+    def accepts(
+        self, sent: Outgoing, status: int, headers: Mapping[str, str], *, streams: bool
+    ) -> bool:
+        """Whether a good answer to `stream`, or to any other request, begins like this."""
+
+    @abstractmethod
+    def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> RunResult:
+        """Read the answer to `invoke`.
+
+        Raises:
+            RunAgentError: An error, or an answer that this protocol does not know.
+        """
+
+    @abstractmethod
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> RunAgentError:
+        """Return the exception for an answer that is not accepted."""
+
+    @abstractmethod
+    def reader(self, data: Input, max_message_size: int) -> StreamReader:
+        """Return a reader for the stream that answers `stream`."""
+
+    # Entrypoints
+
+    def entrypoints(self) -> Outgoing:
+        """Return the request for the list of the agent's entrypoints."""
+        raise NotImplementedError
+
+    def read_entrypoints(self, body: bytes) -> list[Entrypoint]:
+        """Read the answer to `entrypoints`.
+
+        Raises:
+            ValueError: A body that is not such a list.
+        """
+        raise NotImplementedError
+
+    # Detection
+
+    def identity(self) -> Outgoing | None:
+        """Return the request whose answer shows whether a server speaks this protocol."""
+        return None
+
+    def is_spoken_by(self, identity: bytes) -> bool:  # noqa: ARG002
+        """Whether the answer to `identity` is one of a server that speaks this protocol."""
+        return False
+
+    # Explanation of errors
+
+    def question(self, error: RunAgentError) -> Outgoing | None:  # noqa: ARG002
+        """Return the request whose answer says more about an error, `None` if there is none."""
+        return None
+
+    def explain(self, error: RunAgentError, answer: bytes) -> RunAgentError:  # noqa: ARG002
+        """Return an error that says more, if the answer to its `question` allows that."""
+        return error
