@@ -6,18 +6,21 @@ import asyncio
 import contextlib
 import os
 import ssl
+import threading
 import weakref
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from http.cookiejar import CookieJar
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 import httpx2
 
 from runagent.errors import ValidationError
+from runagent.interrupt import BlockingIO
 from runagent.locks import ForkSafeLock
 from runagent.network import use_own_backends
 
@@ -137,6 +140,23 @@ def _system_trust(*_from_environment: str | None) -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
+@dataclass
+class Lease(Generic[C]):
+    """A connection that nobody else uses until it is given back.
+
+    Attributes:
+        http: The client that sends requests over it.
+        release: Gives it back.
+    """
+
+    http: C
+    release: Callable[[], None]
+
+
+def _nothing() -> None:
+    pass
+
+
 class SyncConnections:
     """One `httpx2.Client` for all threads, made when it is first used.
 
@@ -149,54 +169,91 @@ class SyncConnections:
         self.options = options
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
         self._lock = ForkSafeLock()
-        self._client: httpx2.Client | None = None
-        self._pid = 0
-        self._inherited: list[httpx2.Client] = []
+        self._of_process: _ProcessConnections | None = None
+        self._inherited: list[_ProcessConnections] = []
         self._close: weakref.finalize[..., Any] | None = None
 
-    def client(self) -> httpx2.Client:
-        """Return the client of this process."""
+    def lease(self, io: BlockingIO, seconds: float) -> Lease[httpx2.Client]:
+        """Wait for a free connection of this process, at most so many seconds; lease it."""
         own = self.options.http_client
         if own is not None:
             assert isinstance(own, httpx2.Client)
             use_own_backends(own)
-            return own
-        if self._client is not None and self._pid == os.getpid():
-            return self._client
+            return Lease(own, _nothing)  # it waits for a connection by itself
+        found = self._of_process
+        if found is None or found.pid != os.getpid():
+            found = self._begin()
+        return found.lease(io, seconds)
+
+    def _begin(self) -> _ProcessConnections:
         with self._lock:
-            if self._client is not None and self._pid != os.getpid():
+            found = self._of_process
+            if found is not None and found.pid != os.getpid():
                 # After a fork the sockets are the parent's as well: neither use nor close them.
-                self._inherited.append(self._client)
-                self._client = None
-            if self._client is None:
-                self._client = self.options.new_client()
-                self._pid = os.getpid()
-                self._close = weakref.finalize(self, self._client.close)
-            return self._client
+                self._inherited.append(found)
+                found = None
+            if found is None:
+                found = _ProcessConnections(self.options.new_client(), self.options.pool_size)
+                self._close = weakref.finalize(self, found.http.close)
+                self._of_process = found
+            return found
 
     def close(self) -> None:
         """Close all connections; the user's own client is left alone."""
         with self._lock:
-            if self._close is not None and self._pid == os.getpid():
+            found = self._of_process
+            if self._close is not None and found is not None and found.pid == os.getpid():
                 self._close()
-            self._client = self._close = None
+            self._of_process = self._close = None
 
 
-@dataclass
-class Lease:
-    """A connection of the running loop that nobody else uses until it is given back.
+class _ProcessConnections:
+    """The connections of one process, and the queue of the threads that wait for one.
 
     Attributes:
-        http: The client that sends requests over it.
-        release: Gives it back.
+        http: Makes them and keeps them.
+        pid: The id of the process.
     """
 
-    http: httpx2.AsyncClient
-    release: Callable[[], None]
+    def __init__(self, http: httpx2.Client, size: int) -> None:
+        self.http = http
+        self.pid = os.getpid()
+        self._lock = threading.Lock()
+        self._free = size
+        self._waiting: deque[threading.Event] = deque()
 
+    def lease(self, io: BlockingIO, seconds: float) -> Lease[httpx2.Client]:
+        """Wait for a free connection, at most so many seconds; lease it."""
+        with self._lock:
+            is_free = self._free > 0
+            if is_free:
+                self._free -= 1
+            else:
+                turn = threading.Event()
+                self._waiting.append(turn)
+        if not is_free:
+            self._wait(turn, io, seconds)
+        return Lease(self.http, self.release)
 
-def _nothing() -> None:
-    pass
+    def _wait(self, turn: threading.Event, io: BlockingIO, seconds: float) -> None:
+        try:
+            with io.woken_by(turn.set):
+                turn.wait(min(seconds, threading.TIMEOUT_MAX))
+        finally:
+            with self._lock:
+                came = turn not in self._waiting
+                if not came:
+                    self._waiting.remove(turn)
+        if not came:
+            raise httpx2.PoolTimeout("no free connection")
+
+    def release(self) -> None:
+        """Give a connection back, to the thread that has waited longest."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._free += 1
 
 
 class AsyncConnections:
@@ -221,7 +278,7 @@ class AsyncConnections:
             weakref.WeakKeyDictionary()
         )
 
-    async def lease(self, seconds: float) -> Lease:
+    async def lease(self, seconds: float) -> Lease[httpx2.AsyncClient]:
         """Wait for a free connection of the running loop, at most so many seconds; lease it."""
         own = self.options.http_client
         if own is not None:
@@ -296,7 +353,7 @@ class _LoopConnections:
         self._guard = self._until_shutdown()
         self._started = False
 
-    async def lease(self, seconds: float) -> Lease:
+    async def lease(self, seconds: float) -> Lease[httpx2.AsyncClient]:
         """Wait for a free connection, at most so many seconds; lease it."""
         if not self._started:
             self._started = True

@@ -168,12 +168,12 @@ def _lost(exception: Exception, settings: Settings, *, began: bool) -> errors.Ru
 def _reason(exception: BaseException) -> str:
     """Return an exception's text, or else that of its cause, after a colon; nothing without one.
 
-    Some exceptions have no text of their own, those of anyio for one.
+    Some exceptions have no text of their own, those of anyio for one. That of an empty queue, which
+    anyio finds when a connection ends, is no reason that a user understands.
     """
     current: BaseException | None = exception
-    while current is not None and not str(current):
-        hidden = current.__suppress_context__
-        current = current.__cause__ or (None if hidden else current.__context__)
+    while current is not None and (not str(current) or isinstance(current, LookupError)):
+        current = current.__cause__ or current.__context__
     return "" if current is None else f": {str(current).rstrip('.')}"
 
 

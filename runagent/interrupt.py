@@ -30,12 +30,14 @@ class Interruptible:
         connected: Whether a connection was made for the request under way, or was to be.
         connecting: Whether that is still under way.
         interrupted: Whether `interrupt` was called.
+        pid: The id of the process the call is made in.
         deadline: When operations that block must be over, on the monotonic clock.
     """
 
     def __init__(self) -> None:
         """Start with no I/O under way."""
         self.connected = self.connecting = self.interrupted = False
+        self.pid = os.getpid()
         self.deadline = math.inf
 
     def __enter__(self) -> Self:
@@ -209,7 +211,8 @@ class IOGroup(Generic[I]):
     def end(self) -> set[I]:
         """Interrupt all members, and those added later too; return those there are now."""
         self._ended = True
-        members = self._members.copy()
+        # A forked process has copies of its parent's, whose sockets are not its own.
+        members = {io for io in self._members.copy() if io.pid == os.getpid()}
         for io in members:
             io.interrupt()
         return members

@@ -92,7 +92,7 @@ class SyncPump(_Pump):
         """Talk as `settings` say, connected as the client's `arguments` say."""
         super().__init__(settings, arguments, httpx2.Client)
         self._detecting = ForkSafeLock()
-        self._under_way: IOGroup[BlockingIO] = IOGroup()
+        self._under_way: IOGroup[_SyncIO] = IOGroup()
         self._connections = SyncConnections(self._options)
         self._connections.users.add(self)
 
@@ -111,7 +111,7 @@ class SyncPump(_Pump):
         group: IOGroup[BlockingIO] | None = None,
     ) -> RunResult:
         """Run the agent once, as one of `group`."""
-        io = BlockingIO()
+        io = _SyncIO()
         if group is not None:
             group.add(io)
         call = self.flow.prepare("invoke", data, timeout, headers)
@@ -120,7 +120,7 @@ class SyncPump(_Pump):
     def entrypoints(self, timeout: float, headers: Mapping[str, str]) -> list[Entrypoint]:
         """Ask the server which entrypoints the agent has."""
         call = self.flow.prepare("entrypoints", Input(b"{}"), timeout, headers)
-        return self._run(self.flow.entrypoints(call), BlockingIO())
+        return self._run(self.flow.entrypoints(call), _SyncIO())
 
     def stream(
         self, data: Input, timeout: float, headers: Mapping[str, str], select: Select[T]
@@ -128,7 +128,7 @@ class SyncPump(_Pump):
         """Return a stream of the items that `select` makes of its events."""
         call = self.flow.prepare("stream", data, timeout, headers)
         state = StreamState()
-        io = BlockingIO()
+        io = _SyncIO()
         items = self._items(self.flow.stream(call, select, state), io)
         return Stream(items, state, io.abandon)
 
@@ -143,7 +143,7 @@ class SyncPump(_Pump):
         if not self._connections.users:
             self._connections.close()
 
-    def _run(self, steps: Steps[T], io: BlockingIO) -> T:
+    def _run(self, steps: Steps[T], io: _SyncIO) -> T:
         """Carry out the steps of a flow; return its result."""
         outcome: Any = None
         self._under_way.add(io)
@@ -158,7 +158,7 @@ class SyncPump(_Pump):
             self._under_way.discard(io)
             steps.close()
 
-    def _items(self, steps: Steps[None], io: BlockingIO) -> Generator[Any, None, None]:
+    def _items(self, steps: Steps[None], io: _SyncIO) -> Generator[Any, None, None]:
         """Carry out the steps of a flow that streams; yield the items it delivers."""
         outcome: Any = None
         stream: OpenStream | None = None
@@ -177,8 +177,7 @@ class SyncPump(_Pump):
                         stream = OpenStream(step.response, step.reader, step.silence)
                     outcome = _receive(stream, io)
                 else:
-                    if stream is not None:
-                        stream.close()
+                    _end(stream, io)
                     outcome = self._carry_out(step, io)
         except RunAgentError:
             if not io.abandoned:
@@ -187,11 +186,10 @@ class SyncPump(_Pump):
             raise bare(exc)  # noqa: B904
         finally:
             steps.close()
-            if stream is not None:
-                stream.close()
             self._under_way.discard(io)
+            _end(stream, io)
 
-    def _carry_out(self, step: Step, io: BlockingIO) -> Outcome:
+    def _carry_out(self, step: Step, io: _SyncIO) -> Outcome:
         if isinstance(step, Send):
             return self._send(step, io)
         if isinstance(step, Wait):
@@ -201,29 +199,44 @@ class SyncPump(_Pump):
         seconds = min(step.seconds, threading.TIMEOUT_MAX)
         return self._detecting if self._detecting.acquire(seconds) else None
 
-    def _send(self, step: Send, io: BlockingIO) -> Answer | Failure:
+    def _send(self, step: Send, io: _SyncIO) -> Answer | Failure:
         io.begin_request()
-        seconds = None if step.seconds == math.inf else step.seconds
-        read = step.call.silence if step.call.streams else seconds
+        left = None if step.seconds == math.inf else step.seconds
+        read = step.call.silence if step.call.streams else left
+        deadline = time.monotonic() + step.seconds
+        lease: Lease[httpx2.Client] | None = None
         try:
-            http = self._connections.client()
-            with io.until(time.monotonic() + step.seconds):
-                response = http.send(
-                    self._request(http, step, read), stream=True, follow_redirects=False
+            lease = self._connections.lease(io, 0.95 * step.seconds)
+            if io.interrupted:
+                raise httpx2.ReadError("interrupted")
+            with io.until(deadline):
+                response = lease.http.send(
+                    self._request(lease.http, step, read), stream=True, follow_redirects=False
                 )
                 try:
                     limit = step.body_limit(response)
-                    return Answer(response, b"" if limit is None else body(response, limit))
+                    if limit is None:
+                        io.response = response
+                        io.lease, lease = lease, None
+                        return Answer(response, b"")
+                    return Answer(response, body(response, limit))
                 except BaseException:
                     response.close()
                     raise
         except FAILURES as exc:
             return Failure(exc, io.connected, io.connecting, io.interrupted)
+        except RuntimeError as exc:  # of httpx2, whose client was closed meanwhile
+            if not self.closed:
+                raise
+            return Failure(exc, interrupted=True)
         except BaseException as exc:  # noqa: BLE001 - raised again
             raise bare(exc)  # noqa: B904
+        finally:
+            if lease is not None:
+                lease.release()
 
 
-def _receive(stream: OpenStream, io: BlockingIO) -> list[StreamEvent] | Failure | None:
+def _receive(stream: OpenStream, io: _SyncIO) -> list[StreamEvent] | Failure | None:
     try:
         with io.until(math.inf):
             return stream.receive()
@@ -231,10 +244,29 @@ def _receive(stream: OpenStream, io: BlockingIO) -> list[StreamEvent] | Failure 
         return Failure(exc, interrupted=io.interrupted)
 
 
-class _AsyncIO(AsyncIO):
-    """The I/O of one call, and the connection that its stream occupies."""
+def _end(stream: OpenStream | None, io: _SyncIO) -> None:
+    """Close a stream, or the answer it was to be read from, and give the connection back."""
+    try:
+        if stream is not None:
+            stream.close()
+        elif io.response is not None:
+            io.response.close()
+    finally:
+        if io.lease is not None:
+            io.lease.release()
+            io.lease = None
 
-    lease: Lease | None = None
+
+class _SyncIO(BlockingIO):
+    """The I/O of one call.
+
+    Attributes:
+        lease: The connection of the answer that was left open.
+        response: That answer.
+    """
+
+    lease: Lease[httpx2.Client] | None = None
+    response: httpx2.Response | None = None
 
 
 class AsyncPump(_Pump):
@@ -279,14 +311,16 @@ class AsyncPump(_Pump):
         """
         self.flow.closed = True
         here = asyncio.get_running_loop()
-        for io in self._under_way.end():
-            if io.loop is here:  # it lets go of its connection before that is closed
-                idle = asyncio.Event()
-                io.when_idle(idle.set)
-                await idle.wait()
         self._connections.users.discard(self)
-        if not self._connections.users:
-            await self._connections.aclose()
+        try:
+            for io in self._under_way.end():
+                if io.loop is here:  # it lets go of its connection before that is closed
+                    idle = asyncio.Event()
+                    io.when_idle(idle.set)
+                    await idle.wait()
+        finally:
+            if not self._connections.users:
+                await self._connections.aclose()
 
     async def _run(self, steps: Steps[T]) -> T:
         """Carry out the steps of a flow; return its result."""
@@ -325,8 +359,7 @@ class AsyncPump(_Pump):
                         stream = AsyncOpenStream(step.response, step.reader, step.silence)
                     outcome = await _receive_async(stream, io)
                 else:
-                    if stream is not None:
-                        await self._end(stream, io)
+                    await _end_async(stream, io)
                     outcome = await self._carry_out(step, io)
         except RunAgentError:
             raise
@@ -335,16 +368,7 @@ class AsyncPump(_Pump):
         finally:
             steps.close()
             self._under_way.discard(io)
-            await self._end(stream, io)
-
-    async def _end(self, stream: AsyncOpenStream | None, io: _AsyncIO) -> None:
-        try:
-            if stream is not None:
-                await stream.aclose()
-        finally:
-            lease, io.lease = io.lease, None
-            if lease is not None:
-                lease.release()
+            await _end_async(stream, io)
 
     async def _carry_out(self, step: Step, io: _AsyncIO) -> Outcome:
         if isinstance(step, Send):
@@ -366,7 +390,7 @@ class AsyncPump(_Pump):
         # The end of all of it ends each read too, and at no cost.
         read = step.call.silence if step.call.streams else None
         deadline = io.loop.time() + step.seconds
-        lease: Lease | None = None
+        lease: Lease[httpx2.AsyncClient] | None = None
         exception: Exception = TimeoutError()
         try:
             with anyio.CancelScope(deadline=deadline) as scope, io.cancelled_by(scope.cancel):
@@ -379,6 +403,7 @@ class AsyncPump(_Pump):
                     limit = step.body_limit(response)
                     if limit is None:
                         io.stream = network_stream(response)
+                        io.response = response
                         io.lease, lease = lease, None
                         return Answer(response, b"")
                     return Answer(response, await body_async(response, limit))
@@ -386,6 +411,10 @@ class AsyncPump(_Pump):
                     await response.aclose()
                     raise
         except FAILURES as exc:
+            exception = exc
+        except RuntimeError as exc:  # of httpx2, whose client was closed meanwhile
+            if not self.closed:
+                raise
             exception = exc
         except BaseException as exc:  # noqa: BLE001 - raised again
             raise bare(exc)  # noqa: B904
@@ -404,3 +433,28 @@ async def _receive_async(
         return await stream.receive()
     except FAILURES as exc:
         return Failure(exc, interrupted=io.interrupted)
+
+
+async def _end_async(stream: AsyncOpenStream | None, io: _AsyncIO) -> None:
+    """Close a stream, or the answer it was to be read from, and give the connection back."""
+    try:
+        if stream is not None:
+            await stream.aclose()
+        elif io.response is not None:
+            await io.response.aclose()
+    finally:
+        if io.lease is not None:
+            io.lease.release()
+            io.lease = None
+
+
+class _AsyncIO(AsyncIO):
+    """The I/O of one call.
+
+    Attributes:
+        lease: The connection of the answer that was left open.
+        response: That answer.
+    """
+
+    lease: Lease[httpx2.AsyncClient] | None = None
+    response: httpx2.Response | None = None

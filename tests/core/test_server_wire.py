@@ -71,8 +71,8 @@ def test_the_paths_are_those_of_the_server(base: str) -> None:
     wire = RunAgentServeWire(base, "a")
     assert wire.invoke(Input(b"{}")).url == "http://h:1/api/v1/agents/a/run"
     assert wire.stream(Input(b"{}")).url == "http://h:1/api/v1/agents/a/run-stream"
-    assert wire.health().url == "http://h:1/api/v1/health"
-    assert wire.architecture().url == "http://h:1/api/v1/agents/a/architecture"
+    assert wire.identity().url == "http://h:1/api/v1/health"
+    assert wire.entrypoints().url == "http://h:1/api/v1/agents/a/architecture"
 
 
 def test_a_request_carries_the_input_untouched() -> None:
