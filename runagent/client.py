@@ -1,4 +1,4 @@
-"""RunAgentClient and AsyncRunAgentClient."""
+"""The public clients, RunAgentClient and AsyncRunAgentClient."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CONFIDENTIAL = frozenset({"api_key", "headers", "proxy"})
 
 
 class _BaseClient:
-    """What both clients share: their settings, and how they are copied and pickled."""
+    """The things both clients share: their settings, and how they are copied and pickled."""
 
     _pump: SyncPump | AsyncPump
 
@@ -55,10 +55,10 @@ class _BaseClient:
     ) -> None:
         """Make a client for one agent. Nothing is sent yet.
 
-        What is not given is taken from the environment (`RUNAGENT_API_KEY`, `RUNAGENT_API_URL`,
-        `RUNAGENT_TIMEOUT`, `RUNAGENT_PROTOCOL`), then from `~/.runagent/config.json`. An agent
-        that this process serves itself (see `runagent.local`) is called there, unless `base_url`
-        says otherwise.
+        An argument that is not given is taken from the environment (`RUNAGENT_API_KEY`,
+        `RUNAGENT_API_URL`, `RUNAGENT_TIMEOUT`, `RUNAGENT_PROTOCOL`), then from
+        `~/.runagent/config.json`. An agent that this process serves itself (see `runagent.local`)
+        is called there, unless `base_url` says otherwise.
 
         Args:
             agent_id: The id of the deployed agent.
@@ -76,11 +76,11 @@ class _BaseClient:
             allow_http: Allow the key to travel unencrypted to another machine.
             proxy: URL of a proxy, instead of those in the environment.
             max_message_size: Bytes an answer, or one event of a stream, may have.
-            http_client: An httpx2 client of one's own to send requests with; it is not closed.
+            http_client: Your own httpx2 client to send requests with; it is not closed.
 
         Raises:
-            ValidationError: An argument or setting is not valid.
-            AuthenticationError: There is no API key for a server on another machine.
+            ValidationError: An invalid argument or setting.
+            AuthenticationError: No API key for a server on another machine.
         """
         api_key, headers, proxy = map(conceal, (api_key, headers, proxy))
         self._arguments: dict[str, Any] = {
@@ -163,8 +163,8 @@ class _BaseClient:
     def resolved_arguments(self) -> dict[str, Any]:
         """Return the arguments of the constructor that make this client anywhere.
 
-        What was taken from the environment or the configuration file is among them: the API key,
-        too. A client of the other kind takes them as well, unless there is an `http_client`.
+        Those taken from the environment or the configuration file are among them, and so is the
+        API key. A client of the other kind takes them as well, unless there is an `http_client`.
         """
         settings = self._settings
         return {
@@ -193,7 +193,7 @@ class _BaseClient:
         entrypoint: str | None = None,
         input_args: Sequence[Any] = (),
     ) -> tuple[Input, float, Mapping[str, str]]:
-        """Check the arguments of a call; return what a session takes."""
+        """Check the arguments of a call; return the arguments of a pump's methods."""
         self._pump.flow.check_open()
         if not isinstance(input_data, Mapping):
             raise ValidationError(
@@ -302,13 +302,13 @@ class RunAgentClient(_BaseClient):
             The agent's answer; one that is not an object comes as `{"result": answer}`.
 
         Raises:
-            ValidationError: The input is not valid, here or to the server.
-            AuthenticationError: The server refuses the API key.
-            AgentNotFoundError: The server knows no such agent.
+            ValidationError: An invalid input, here or to the server.
+            AuthenticationError: An API key that the server refuses.
+            AgentNotFoundError: An agent that the server does not know.
             RateLimitError: Too many requests, and no retry within the timeout.
-            TimeoutError: There was no answer in time.
-            NetworkError: The server could not be reached, or the connection was lost.
-            RunAgentError: The agent or the server failed in another way.
+            TimeoutError: No answer in time.
+            NetworkError: A server that could not be reached, or a lost connection.
+            RunAgentError: Any other failure of the agent or the server, and a closed client.
         """
         return self.run_generic_with_metadata(input_data, timeout, headers).result
 
@@ -318,7 +318,7 @@ class RunAgentClient(_BaseClient):
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> RunResult:
-        """Run the agent and return its answer with all that is known about it.
+        """Run the agent and return its answer with everything that is known about it.
 
         Arguments and exceptions are those of `run_generic`.
 
@@ -344,12 +344,12 @@ class RunAgentClient(_BaseClient):
             headers: Sent with this request, over the client's.
 
         Returns:
-            An iterator over the chunks of text, which is a context manager too. Chunks that are
-            not strings come as their text, if they have one under `content`, `delta` or `text`,
-            or as JSON; `stream_events` has them as they are.
+            An iterator over the chunks of text, which is a context manager too. A chunk that is
+            not a string comes as the string under its `content`, `delta` or `text`, or else as
+            JSON; `stream_events` yields chunks unchanged.
 
         Raises:
-            StreamError: While iterating: the stream broke off, or the agent failed in it.
+            StreamError: While iterating: a stream that broke off, or in which the agent failed.
             RunAgentError: As for `run_generic`; errors of the server while iterating.
         """
         return self._pump.stream(*self._prepare(input_data, timeout, headers), _text)
@@ -368,7 +368,8 @@ class RunAgentClient(_BaseClient):
         Arguments and exceptions are those of `run_stream`.
 
         Returns:
-            An iterator over every event of the stream, of kinds this version does not know too.
+            An iterator over all events of the stream, also over those of unknown kinds. It is a
+            context manager too.
         """
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=True
@@ -416,8 +417,8 @@ class RunAgentClient(_BaseClient):
         Args:
             inputs: The inputs, each as for `run_generic`.
             max_concurrency: Calls at the same time, each in a thread.
-            return_exceptions: Put what a call raises in the place of its answer, instead of
-                raising the first such exception and ending the calls under way.
+            return_exceptions: Put the exception of a call in the place of its answer, instead of
+                raising the first one and ending the calls under way.
             on_progress: Called in this thread after each call with the number of finished calls
                 and the number of all: `lambda done, total: print(done, "of", total)`.
             timeout: Seconds each call may take in all; `None` for the client's.
@@ -446,7 +447,7 @@ class RunAgentClient(_BaseClient):
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Run an entrypoint of the agent and return its answer as it is.
+        """Run an entrypoint of the agent and return its answer unchanged.
 
         Args:
             input_data: The input, or the entrypoint's keyword arguments.
@@ -460,7 +461,7 @@ class RunAgentClient(_BaseClient):
             The agent's answer, of any JSON type.
 
         Raises:
-            ValidationError: The agent has no such entrypoint, or it streams.
+            ValidationError: An entrypoint that the agent does not have, or that streams.
             RunAgentError: As for `run_generic`.
         """
         prepared = self._prepare_entrypoint(
@@ -483,10 +484,10 @@ class RunAgentClient(_BaseClient):
         closes a stream whose reader pauses for long: `runagent serve` does after 20 to 40 s.
 
         Returns:
-            As `run_generic_stream`; `stream_events` has chunks as they are.
+            The same as from `run_generic_stream`; `stream_events` yields chunks unchanged.
 
         Raises:
-            ValidationError: The agent has no such entrypoint, or it does not stream.
+            ValidationError: An entrypoint that the agent does not have, or that does not stream.
             RunAgentError: As for `run_generic_stream`.
         """
         prepared = self._prepare_entrypoint(
@@ -499,8 +500,15 @@ class RunAgentClient(_BaseClient):
     ) -> list[Entrypoint]:
         """List the agent's entrypoints, which only `runagent serve` has.
 
+        Args:
+            timeout: Seconds the call may take in all; `None` for the client's.
+            headers: Sent with this request, over the client's.
+
+        Returns:
+            The entrypoints, in the order of the server.
+
         Raises:
-            ValidationError: Agents of this server have no named entrypoints.
+            ValidationError: A server whose agents have no named entrypoints.
             RunAgentError: As for `run_generic`.
         """
         _, seconds, checked = self._prepare({}, timeout, headers)
@@ -509,7 +517,7 @@ class RunAgentClient(_BaseClient):
     def close(self) -> None:
         """Close the connections. May be called again; the client cannot be used afterwards.
 
-        What other threads wait for ends with a `RunAgentError`, `CLIENT_CLOSED`.
+        Calls that wait in other threads end with a `RunAgentError` of the code `CLIENT_CLOSED`.
         """
         self._pump.close()
 
@@ -553,7 +561,26 @@ class AsyncRunAgentClient(_BaseClient):
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Run the agent and return its answer, as `RunAgentClient.run_generic` does."""
+        """Run the agent and return its answer.
+
+        Args:
+            input_data: The input, an object of any JSON-like values; `runagent.encode.to_json`
+                says how dataclasses, DataFrames and others are sent.
+            timeout: Seconds the call may take in all, retries included; `None` for the client's.
+            headers: Sent with this request, over the client's.
+
+        Returns:
+            The agent's answer; one that is not an object comes as `{"result": answer}`.
+
+        Raises:
+            ValidationError: An invalid input, here or to the server.
+            AuthenticationError: An API key that the server refuses.
+            AgentNotFoundError: An agent that the server does not know.
+            RateLimitError: Too many requests, and no retry within the timeout.
+            TimeoutError: No answer in time.
+            NetworkError: A server that could not be reached, or a lost connection.
+            RunAgentError: Any other failure of the agent or the server, and a closed client.
+        """
         return (await self.run_generic_with_metadata(input_data, timeout, headers)).result
 
     async def run_generic_with_metadata(
@@ -562,7 +589,14 @@ class AsyncRunAgentClient(_BaseClient):
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> RunResult:
-        """Run the agent and return its answer with all that is known about it."""
+        """Run the agent and return its answer with everything that is known about it.
+
+        Arguments and exceptions are those of `run_generic`.
+
+        Returns:
+            The answer, token usage, execution time, agent version, request id, attempts, status
+            and rate limits.
+        """
         return await self._pump.invoke(*self._prepare(input_data, timeout, headers))
 
     def run_generic_stream(
@@ -571,10 +605,24 @@ class AsyncRunAgentClient(_BaseClient):
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncStream[str]:
-        """Stream the agent's answer, as `RunAgentClient.run_generic_stream` does.
+        """Stream the agent's answer. The stream itself is not awaited.
+
+        The input is checked at once; the request is sent when the first chunk is asked for.
+
+        Args:
+            input_data: The input, as for `run_generic`.
+            timeout: Seconds the server may be silent; `None` for the client's.
+            headers: Sent with this request, over the client's.
 
         Returns:
-            An asynchronous iterator over the chunks of text; not to be awaited itself.
+            An asynchronous iterator over the chunks of text, which is an asynchronous context
+            manager too. A chunk that is
+            not a string comes as the string under its `content`, `delta` or `text`, or else as
+            JSON; `stream_events` yields chunks unchanged.
+
+        Raises:
+            StreamError: While iterating: a stream that broke off, or in which the agent failed.
+            RunAgentError: As for `run_generic`; errors of the server while iterating.
         """
         return self._pump.stream(*self._prepare(input_data, timeout, headers), _text)
 
@@ -587,7 +635,14 @@ class AsyncRunAgentClient(_BaseClient):
         entrypoint: str | None = None,
         input_args: Sequence[Any] = (),
     ) -> AsyncStream[StreamEvent]:
-        """Stream the agent's answer as events, as `RunAgentClient.stream_events` does."""
+        """Stream the agent's answer as events, with the raw values the agent sent.
+
+        Arguments and exceptions are those of `run_stream`.
+
+        Returns:
+            An asynchronous iterator over all events of the stream, also over those of unknown
+            kinds. It is an asynchronous context manager too.
+        """
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=True
         )
@@ -627,7 +682,26 @@ class AsyncRunAgentClient(_BaseClient):
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Run the agent on many inputs, several at a time, as `RunAgentClient.batch_run` does."""
+        """Run the agent on many inputs, several at a time.
+
+        All inputs are checked before the first one is sent.
+
+        Args:
+            inputs: The inputs, each as for `run_generic`.
+            max_concurrency: Calls at the same time, each in a task.
+            return_exceptions: Put the exception of a call in the place of its answer, instead of
+                raising the first one and ending the calls under way.
+            on_progress: Called in this event loop after each call with the number of finished calls
+                and the number of all: `lambda done, total: print(done, "of", total)`.
+            timeout: Seconds each call may take in all; `None` for the client's.
+            headers: Sent with each request, over the client's.
+
+        Returns:
+            The answers, in the order of the inputs.
+
+        Raises:
+            RunAgentError: As for `run_generic`.
+        """
 
         async def invoke(prepared: tuple[Input, float, Mapping[str, str]]) -> dict[str, Any]:
             return (await self._pump.invoke(*prepared)).result
@@ -649,7 +723,23 @@ class AsyncRunAgentClient(_BaseClient):
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Run an entrypoint of the agent and return its answer, as `RunAgentClient.run` does."""
+        """Run an entrypoint of the agent and return its answer unchanged.
+
+        Args:
+            input_data: The input, or the entrypoint's keyword arguments.
+            entrypoint: The entrypoint's tag, `None` for the usual one. Only `runagent serve` has
+                others; `entrypoints` lists them.
+            input_args: Positional arguments for it.
+            timeout: Seconds the call may take in all; `None` for the client's.
+            headers: Sent with this request, over the client's.
+
+        Returns:
+            The agent's answer, of any JSON type.
+
+        Raises:
+            ValidationError: An entrypoint that the agent does not have, or that streams.
+            RunAgentError: As for `run_generic`.
+        """
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=False
         )
@@ -664,7 +754,18 @@ class AsyncRunAgentClient(_BaseClient):
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncStream[str]:
-        """Stream the answer of an entrypoint, as `RunAgentClient.run_stream` does."""
+        """Stream the answer of an entrypoint, whose tag ends in `_stream`.
+
+        Arguments are those of `run`, but `timeout` bounds the silence of the server. A server
+        closes a stream whose reader pauses for long: `runagent serve` does after 20 to 40 s.
+
+        Returns:
+            The same as from `run_generic_stream`; `stream_events` yields chunks unchanged.
+
+        Raises:
+            ValidationError: An entrypoint that the agent does not have, or that does not stream.
+            RunAgentError: As for `run_generic_stream`.
+        """
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=True
         )
@@ -673,12 +774,27 @@ class AsyncRunAgentClient(_BaseClient):
     async def entrypoints(
         self, timeout: float | None = None, headers: Mapping[str, str] | None = None
     ) -> list[Entrypoint]:
-        """List the agent's entrypoints, as `RunAgentClient.entrypoints` does."""
+        """List the agent's entrypoints, which only `runagent serve` has.
+
+        Args:
+            timeout: Seconds the call may take in all; `None` for the client's.
+            headers: Sent with this request, over the client's.
+
+        Returns:
+            The entrypoints, in the order of the server.
+
+        Raises:
+            ValidationError: A server whose agents have no named entrypoints.
+            RunAgentError: As for `run_generic`.
+        """
         _, seconds, checked = self._prepare({}, timeout, headers)
         return await self._pump.entrypoints(seconds, checked)
 
     async def aclose(self) -> None:
-        """Close the connections. May be called again; the client cannot be used afterwards."""
+        """Close the connections. May be called again; the client cannot be used afterwards.
+
+        Calls that wait in other tasks end with a `RunAgentError` of the code `CLIENT_CLOSED`.
+        """
         await self._pump.aclose()
 
     async def __aenter__(self) -> Self:

@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -93,7 +93,7 @@ class Waiting:
     """
 
     call: Callable[[Any], Any]
-    scripts: list[Script]
+    scripts: Sequence[Script]
     requests: int = 1
     options: dict[str, Any] = field(default_factory=dict)
     calls: int = 1
@@ -305,7 +305,8 @@ def test_closing_on_another_kind_of_event_loop(serve: Serve) -> None:
         await asyncio.sleep(0.2)
         await client.aclose()
         await asyncio.wait([task], timeout=60)
-        return task.exception()
+        problem: BaseException | None = task.exception()
+        return problem
 
     loop = uvloop.new_event_loop()
     try:
@@ -373,6 +374,11 @@ def test_calls_that_wait_for_their_next_attempt_occupy_no_connection(
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_process_that_closes_the_client_ends_nothing_of_its_parent(serve: Serve) -> None:
     release = threading.Event()
+
+    def closes() -> bool:
+        client.close()
+        return client.closed
+
     server = serve([SSE_HEAD, frame(chunk("a")), *_released(release)])
     with RunAgentClient("a", base_url=server.url, timeout=60) as client:
         chunks = client.run_generic_stream({})
@@ -381,7 +387,7 @@ def test_a_forked_process_that_closes_the_client_ends_nothing_of_its_parent(serv
         reader = threading.Thread(target=lambda: rest.extend(chunks))
         reader.start()
         time.sleep(0.2)
-        assert holds_in_fork(lambda: client.close() is None)
+        assert holds_in_fork(closes)
         release.set()
         reader.join(60)
     assert rest == ["b"]
