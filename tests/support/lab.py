@@ -28,6 +28,7 @@ from playwright.sync_api import (
     Dialog,
     Locator,
     Page,
+    ViewportSize,
     expect,
     sync_playwright,
 )
@@ -58,6 +59,14 @@ window.runagentTest = {
     if (kernel?.status !== "idle" || this.running) return false;
     return this.panel(path).content.widgets.every(
       (cell) => cell.model.type !== "code" || cell.model.executionState !== "running");
+  },
+  open(path) { this.start("docmanager:open", {path}); },
+  async clear() {
+    const {commands, shell} = window.jupyterapp;
+    for (const widget of [...shell.widgets("main")]) widget.dispose();  // asks nothing, saves nothing
+    if (document.body.dataset.jpThemeName !== "JupyterLab Light")
+      await commands.execute("apputils:change-theme", {theme: "JupyterLab Light"});
+    return !document.querySelector(".jp-Dialog");
   },
   start(command, args) {
     this.running = (this.running ?? 0) + 1;
@@ -208,6 +217,16 @@ class Watch:
     foreign: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
 
+    @property
+    def noticed(self) -> bool:
+        """Whether anything happened."""
+        return bool(self.console or self.foreign or self.dialogs)
+
+    def forget(self) -> None:
+        """Forget what happened."""
+        for events in (self.console, self.foreign, self.dialogs):
+            events.clear()
+
     def attach(self, context: BrowserContext) -> None:
         """Watch every page of a browser context, popups included."""
         context.on("request", lambda request: self._request(request.url))
@@ -239,6 +258,9 @@ class Watch:
 class Lab:
     """A JupyterLab server and a browser to look at it.
 
+    Loading JupyterLab takes seconds, so its page is kept from one test to the next, with all
+    notebooks closed, unless something went wrong in it.
+
     Attributes:
         server: The server.
         watch: What happened in the pages since the last `reset`.
@@ -249,6 +271,8 @@ class Lab:
         self.watch = Watch(urlsplit(server.url).netloc)
         self._browser = browser
         self._contexts: list[BrowserContext] = []
+        self._usual: BrowserContext | None = None  # with no options, so that other tests can use it
+        self._kept: Page | None = None
         self._count = 0
 
     def open(
@@ -260,7 +284,7 @@ class Lab:
         height: int = 1000,
         **context_options: Any,
     ) -> LabNotebook:
-        """Write a notebook and open it in a page of its own, with a fresh kernel.
+        """Write a notebook and open it alone in a page, with a fresh kernel.
 
         Args:
             cells: Sources of code cells (Markdown cells where they begin with `%%markdown`),
@@ -275,24 +299,46 @@ class Lab:
         path = name or f"notebook-{self._count}.ipynb"
         notebook = cells if isinstance(cells, nbformat.NotebookNode) else make_notebook(cells)
         nbformat.write(notebook, self.server.directory / path)
-        context = self._browser.new_context(
-            viewport={"width": width, "height": height}, **context_options
-        )
+        size: ViewportSize = {"width": width, "height": height}
+        page, self._kept = self._kept, None
+        if page is not None and not context_options:
+            page.set_viewport_size(size)
+            return LabNotebook(self, page, path).show()
+        context = self._browser.new_context(viewport=size, **context_options)
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=self.server.url)
         context.add_init_script(_JS)
         self._contexts.append(context)
         self.watch.attach(context)
-        page = context.new_page()
-        return LabNotebook(self, page, path).load()
+        if not context_options:
+            self._usual = context
+        return LabNotebook(self, context.new_page(), path).load()
 
-    def reset(self) -> None:
-        """Close all pages, shut down all kernels, forget settings and what was watched."""
+    def reset(self, *, keep_page: bool = True) -> None:
+        """Close all notebooks, shut down all kernels, forget settings and what was watched.
+
+        Args:
+            keep_page: Whether the page may be used again.
+        """
+        if keep_page and self._usual is not None and self._clear(self._usual):
+            (self._kept,) = self._usual.pages
+            self._contexts.remove(self._usual)
+        else:
+            self._usual = self._kept = None
         for context in self._contexts:
             context.close()
-        self._contexts.clear()
+        self._contexts = [] if self._usual is None else [self._usual]
         self.server.shut_kernels_down()
         self.server.forget_settings()
-        self.watch = Watch(self.watch.origin)
+        self.watch.forget()
+
+    def _clear(self, context: BrowserContext) -> bool:
+        """Close the notebooks in a context's page; return whether the page is then like new."""
+        if self.watch.noticed or len(context.pages) != 1:
+            return False
+        (page,) = context.pages
+        if not page.url.startswith(f"{self.server.url}lab/"):
+            return False
+        return bool(page.evaluate("window.runagentTest.clear()"))
 
 
 class LabNotebook:
@@ -314,6 +360,14 @@ class LabNotebook:
         server = self.lab.server
         # The notebook alone, without what an earlier page left in the workspace.
         self.page.goto(f"{server.url}lab/tree/{self.path}?reset&token={server.token}")
+        return self._wait_until_ready()
+
+    def show(self) -> Self:
+        """Open the notebook in a page that has JupyterLab, and wait until its kernel is idle."""
+        self.page.evaluate("(path) => window.runagentTest.open(path)", self.path)
+        return self._wait_until_ready()
+
+    def _wait_until_ready(self) -> Self:
         self.page.wait_for_function(
             "(path) => window.jupyterapp && window.runagentTest.ready(path)",
             arg=self.path,
