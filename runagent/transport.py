@@ -516,7 +516,11 @@ class _ScopedStream(httpcore2.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore2.NetworkStream:
-        limit = self._limit(timeout, httpcore2.ConnectTimeout)
+        try:
+            limit = self._limit(timeout, httpcore2.ConnectTimeout)
+        except BaseException:
+            self._stream.close()  # nobody else closes what was not handed on
+            raise
         return _ScopedStream(self._stream.start_tls(ssl_context, server_hostname, limit))
 
     def get_extra_info(self, info: str) -> Any:

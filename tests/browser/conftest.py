@@ -6,13 +6,16 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from support.beacon import Beacon
 from support.chromium import chromium_arguments, chromium_path
+from support.clock import PATIENCE, milliseconds
 from support.lab import Lab, LabServer
 
 _HERE = Path(__file__).parent
 _PASSED = pytest.StashKey[bool]()
+
+expect.set_options(timeout=milliseconds(PATIENCE))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

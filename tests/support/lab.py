@@ -35,11 +35,11 @@ from playwright.sync_api import (
 from typing_extensions import Self
 
 from support.chromium import chromium_arguments, chromium_path
+from support.clock import PATIENCE, TICK, milliseconds
 from support.isolation import isolated_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / ".cache" / "screenshots"
-_SECONDS = 1000  # Playwright counts milliseconds
 
 # Finds the notebook at `path` in the page's JupyterLab, and its kernel.
 _JS = """
@@ -90,7 +90,7 @@ class LabServer:
     """
 
     def __init__(
-        self, root: Path, *, environment: dict[str, str] | None = None, timeout: float = 120
+        self, root: Path, *, environment: dict[str, str] | None = None, timeout: float = PATIENCE
     ) -> None:
         """Prepare a server; entering the context starts it.
 
@@ -158,7 +158,7 @@ class LabServer:
         """Call the server's REST API, such as `request("GET", "api/kernels")`."""
         headers = {"Authorization": f"token {self.token}"}
         answer = httpx2.request(
-            method, self.url + path, headers=headers, trust_env=False, timeout=60, **options
+            method, self.url + path, headers=headers, trust_env=False, timeout=PATIENCE, **options
         )
         return answer.raise_for_status()
 
@@ -189,14 +189,14 @@ class LabServer:
                 self.url = json.loads(running.read_text())["url"]
                 self.request("GET", "api/status")
             except (OSError, ValueError, httpx2.HTTPError):
-                time.sleep(0.05)
+                time.sleep(TICK)
             else:
                 return
 
     def _stop(self) -> None:
         self._process.terminate()
         try:
-            self._process.wait(30)
+            self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -305,6 +305,7 @@ class Lab:
             page.set_viewport_size(size)
             return LabNotebook(self, page, path).show()
         context = self._browser.new_context(viewport=size, **context_options)
+        context.set_default_timeout(milliseconds(PATIENCE))
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=self.server.url)
         context.add_init_script(_JS)
         self._contexts.append(context)
@@ -371,7 +372,7 @@ class LabNotebook:
         self.page.wait_for_function(
             "(path) => window.jupyterapp && window.runagentTest.ready(path)",
             arg=self.path,
-            timeout=120 * _SECONDS,
+            timeout=milliseconds(PATIENCE),
         )
         return self
 
@@ -385,11 +386,11 @@ class LabNotebook:
             "([command, args]) => window.runagentTest.start(command, args)", [command, arguments]
         )
 
-    def command(self, command: str, *, timeout: float = 60, **arguments: Any) -> None:
+    def command(self, command: str, *, timeout: float = PATIENCE, **arguments: Any) -> None:
         """Execute a command of JupyterLab and wait until it is done."""
         self.start(command, **arguments)
         self.page.wait_for_function(
-            "() => !window.runagentTest.running", timeout=timeout * _SECONDS
+            "() => !window.runagentTest.running", timeout=milliseconds(timeout)
         )
 
     def start_cell(self, index: int) -> None:
@@ -401,22 +402,22 @@ class LabNotebook:
         """Run all cells, as Run -> Run All Cells does, and return at once."""
         self.start("notebook:run-all-cells")
 
-    def run(self, index: int, *, timeout: float = 60) -> Self:
+    def run(self, index: int, *, timeout: float = PATIENCE) -> Self:
         """Run a cell and wait until the kernel is idle."""
         self.start_cell(index)
         return self.wait_idle(timeout=timeout)
 
-    def run_all(self, *, timeout: float = 120) -> Self:
+    def run_all(self, *, timeout: float = PATIENCE) -> Self:
         """Run all cells and wait until the kernel is idle."""
         self.start_all()
         return self.wait_idle(timeout=timeout)
 
-    def wait_idle(self, *, timeout: float = 60) -> Self:
+    def wait_idle(self, *, timeout: float = PATIENCE) -> Self:
         """Wait until no cell runs or waits and the kernel is idle."""
         self.page.wait_for_function(
             "(path) => window.runagentTest.settled(path)",
             arg=self.path,
-            timeout=timeout * _SECONDS,
+            timeout=milliseconds(timeout),
         )
         return self
 
@@ -469,9 +470,11 @@ class LabNotebook:
         )
         return outputs
 
-    def wait_for_text(self, index: int, text: str | re.Pattern[str], timeout: float = 60) -> None:
+    def wait_for_text(
+        self, index: int, text: str | re.Pattern[str], timeout: float = PATIENCE
+    ) -> None:
         """Wait until the outputs of a cell show a text."""
-        expect(self.output(index)).to_contain_text(text, timeout=timeout * _SECONDS)
+        expect(self.output(index)).to_contain_text(text, timeout=milliseconds(timeout))
 
     def source(self, index: int, source: str) -> None:
         """Replace the source of a cell."""
@@ -505,7 +508,7 @@ class LabNotebook:
         }
         self.command("apputils:change-theme", theme=themes[name])
         expect(self.page.locator("body")).to_have_attribute(
-            "data-jp-theme-name", themes[name], timeout=30 * _SECONDS
+            "data-jp-theme-name", themes[name], timeout=milliseconds(PATIENCE)
         )
         expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)
 
