@@ -1,12 +1,16 @@
-# Sets everything up inside the checkout and runs it; only Python 3.10 or newer must be there.
+# Sets everything up inside the checkout and runs it, with any Python from 3.10 on.
 
 PYTHON ?= python3
 NOTEBOOK ?= notebooks/quickstart.ipynb
 
 CACHE := $(CURDIR)/.cache
 TOOLS := $(CACHE)/tools
-UV := $(TOOLS)/bin/uv
-NOX := $(TOOLS)/bin/nox
+
+# uv does not read pip's settings by itself.
+WITH_PIP_SETTINGS := $(PYTHON) .ci/with_pip_settings.py
+UV := $(WITH_PIP_SETTINGS) $(TOOLS)/bin/uv
+NOX := $(WITH_PIP_SETTINGS) $(TOOLS)/bin/nox
+INSTALL_CHROMIUM := .ci/install-chromium $(TOOLS)/bin/python
 
 # Everything that is downloaded or written stays in the checkout.
 export PIP_CACHE_DIR ?= $(CACHE)/pip
@@ -18,15 +22,6 @@ quickstart demo: export JUPYTER_RUNTIME_DIR = $(CACHE)/jupyter/runtime
 quickstart demo: export JUPYTERLAB_SETTINGS_DIR = $(CACHE)/jupyter/settings
 quickstart demo: export JUPYTERLAB_WORKSPACES_DIR = $(CACHE)/jupyter/workspaces
 test screenshots: export XDG_CACHE_HOME = $(CACHE)
-
-# uv does not read pip's settings; these two it has to know.
-PIP_INDEX_URL ?= $(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null)
-ifneq ($(strip $(PIP_INDEX_URL)),)
-export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
-endif
-ifneq ($(strip $(PIP_CERT)),)
-export SSL_CERT_FILE ?= $(PIP_CERT)
-endif
 
 .PHONY: help quickstart demo test screenshots clean
 
@@ -45,27 +40,26 @@ quickstart: .venv/installed
 demo: .venv/installed
 	.venv/bin/python notebooks/execute.py $(NOTEBOOK)
 
-test: $(NOX)
-	.ci/install-chromium
+# With ARGS, a browser is installed only if they name it.
+test: $(TOOLS)/bin/nox
+	@$(if $(ARGS),$(if $(findstring browser,$(ARGS)),$(INSTALL_CHROMIUM)),$(INSTALL_CHROMIUM))
 	$(NOX) $(ARGS)
 
-screenshots: $(NOX)
-	.ci/install-chromium
+screenshots: $(TOOLS)/bin/nox
+	@$(INSTALL_CHROMIUM)
 	$(NOX) -s screenshots
 
 clean:
 	rm -rf .venv .nox .cache
 
-$(UV):
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, and $(PYTHON) is %d.%d: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 10) else 0)'
+$(TOOLS)/bin/uv:
 	@echo 'Setting up ...'
-	@$(PYTHON) -m venv --clear $(TOOLS)
-	@$(TOOLS)/bin/python -m pip --disable-pip-version-check --quiet install uv
+	@.ci/install-uv $(PYTHON) $(TOOLS)
 
-$(NOX): | $(UV)
+$(TOOLS)/bin/nox: | $(TOOLS)/bin/uv
 	@$(UV) pip install --quiet --python $(TOOLS) 'nox>=2025.2.9'
 
-.venv/installed: pyproject.toml | $(UV)
+.venv/installed: pyproject.toml | $(TOOLS)/bin/uv
 	@test -x .venv/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv
 	@$(UV) pip install --quiet --python .venv --editable '.[jupyter,local]' 'jupyterlab>=4.4'
 	@touch $@

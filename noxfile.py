@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
@@ -14,7 +16,6 @@ PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 CI_PYTHONS = ["3.10", "3.13"]
 # The oldest Python has the oldest of what pyproject.toml allows, the others have the newest.
 OLDEST = {"3.10": ["--upgrade", "--resolution=lowest-direct", "ipykernel==6.31.*"]}
-TESTS = Path("tests")
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv"
@@ -35,13 +36,43 @@ present = [python for python in CI_PYTHONS if shutil.which(f"python{python}")]
 here = f"{sys.version_info[0]}.{sys.version_info[1]}"
 tested = CI_PYTHONS if present or here not in PYTHONS else [*CI_PYTHONS, here]
 
-nox.options.sessions = [
-    "lint",
-    "types",
-    *(f"tests-{python}" for python in tested),
+nox.options.sessions = ["checks"]
+
+# What CI runs, the longest first, so that none of them is left to run alone in the end.
+CHECKS = [
     "browser",
+    *(f"tests-{python}" for python in reversed(tested)),
+    "types",
     "package",
+    "lint",
 ]
+CORES = os.cpu_count() or 1
+
+
+@nox.session(python=False)
+def checks(session: nox.Session) -> None:
+    """Run all checks of CI, two at a time: where one waits, the other one computes."""
+
+    def check(name: str) -> bool:
+        started = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", "nox", "-s", name, "--", *session.posargs],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        ending = "passed" if done.returncode == 0 else "failed"
+        seconds = time.monotonic() - started
+        print(f"{done.stdout}{name} {ending} after {seconds:.0f} s\n", flush=True)
+        return done.returncode == 0
+
+    print(f"Running {', '.join(CHECKS)}; each one's output follows when it has ended.", flush=True)
+    with ThreadPoolExecutor(2) as pool:
+        failed = [name for name, ok in zip(CHECKS, pool.map(check, CHECKS), strict=True) if not ok]
+    if failed:
+        session.error(f"Failed: {', '.join(failed)}")
 
 
 def install(session: nox.Session) -> None:
@@ -61,14 +92,11 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check types, those of the packages as the oldest and the newest Python see them."""
     session.install("--editable", ".[dev]", "nox")
-    packages = ["runagent", "runagent_jupyter", "noxfile.py"]
-    # Each directory of tests is a world of its own, with its own `conftest`.
-    worlds = [[str(path)] for path in sorted(TESTS.iterdir()) if path.is_dir() and has_code(path)]
-    loose = [str(path) for path in sorted(TESTS.glob("*.py"))]
-    others = [[name] for name in ("benchmarks", "notebooks", ".ci") if has_code(Path(name))]
+    packages = ["runagent", "runagent_jupyter"]
+    others = ["noxfile.py", "tests", "benchmarks", "notebooks", ".ci"]
     oldest, newest = CI_PYTHONS
-    for paths in (packages, loose, *worlds, *others):
-        session.run("mypy", "--python-version", oldest, *paths)
+    # With a package's name before theirs, modules of the same name can be checked in one go.
+    session.run("mypy", "--python-version", oldest, "--explicit-package-bases", *packages, *others)
     session.run("mypy", "--python-version", newest, *packages)
 
 
@@ -76,18 +104,19 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Test all but what needs a browser; what needs no second Python, on the last one alone."""
     install(session)
-    paths = ["tests", "--ignore=tests/browser"]
-    parallel = parallel_with(2 * (os.cpu_count() or 1))  # many tests wait for a timeout
+    options = parallel_with(CORES + 1)  # many tests wait for a timeout
     if session.python != tested[-1]:
-        parallel += ["-m", "not exhaustive and not upstream"]
-    session.run("pytest", *(session.posargs or [*parallel, *paths]))
+        options += ["-m", "not exhaustive and not upstream"]
+    if session.python in OLDEST:
+        options += ["--rows=3"]
+    session.run("pytest", *(session.posargs or [*options, "tests", "--ignore=tests/browser"]))
 
 
 @nox.session
 def browser(session: nox.Session) -> None:
     """Test in a real JupyterLab in chromium."""
     install(session)
-    session.run("pytest", *(session.posargs or [*parallel_with(2), "tests/browser"]))
+    session.run("pytest", *(session.posargs or [*parallel_with(CORES), "tests/browser"]))
 
 
 @nox.session
@@ -123,7 +152,3 @@ def package(session: nox.Session) -> None:
 
 def parallel_with(workers: int) -> list[str]:
     return [f"--numprocesses={workers}", "--dist=worksteal"]
-
-
-def has_code(directory: Path) -> bool:
-    return any(directory.glob("*.py"))

@@ -84,9 +84,13 @@ class _BlockingStream(httpcore2.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore2.NetworkStream:
         io = current_io()
-        limit = (
-            timeout if io is None else _limit(io, self._stream, timeout, httpcore2.ConnectTimeout)
-        )
+        limit = timeout
+        try:
+            if io is not None:
+                limit = _limit(io, self._stream, timeout, httpcore2.ConnectTimeout)
+        except BaseException:
+            self._stream.close()  # nobody else closes a stream that was not handed on
+            raise
         return _BlockingStream(self._stream.start_tls(ssl_context, server_hostname, limit))
 
     def get_extra_info(self, info: str) -> Any:

@@ -57,7 +57,9 @@ class Call:
         self._show = show
         self._entrypoint = entrypoint
         self._streams = streams
-        self._stopping = threading.Event()
+        # Plain attributes: an interrupt may come at any bytecode, inside another interrupt too, and
+        # the lock of a `threading.Event` would then wait for itself.
+        self._is_stopping = False
         self._is_interrupted = False
 
     def run(self, at_end: Callable[[Reply], None]) -> bool:
@@ -79,11 +81,10 @@ class Call:
 
     def stop(self) -> None:
         """End the call from another thread; what came stays."""
-        self._stopping.set()
+        self._is_stopping = True
 
     def _interrupt(self) -> None:
-        self._is_interrupted = True
-        self.stop()
+        self._is_interrupted = self._is_stopping = True
 
     def _fill(self) -> None:
         reply = self._reply
@@ -113,7 +114,7 @@ class Call:
                 results.append(self._client.run_generic_with_metadata(reply.input_data))
 
         results: list[object] = []
-        self._wait_for(invoke, queue.SimpleQueue())
+        self._wait_for(invoke, queue.Queue())
         (result,) = results
         if isinstance(result, RunResult):
             reply.value = result.value
@@ -124,7 +125,7 @@ class Call:
 
     def _stream(self) -> None:
         reply = self._reply
-        inbox: queue.SimpleQueue[StreamEvent | BaseException | None] = queue.SimpleQueue()
+        inbox: queue.Queue[StreamEvent | BaseException | None] = queue.Queue()
 
         def read() -> None:
             last = time.monotonic()
@@ -147,11 +148,13 @@ class Call:
     def _wait_for(
         self,
         work: Callable[[], None],
-        inbox: queue.SimpleQueue[StreamEvent | BaseException | None],
+        inbox: queue.Queue[StreamEvent | BaseException | None],
     ) -> None:
         """Do the work in a thread; show events as they come, and keep the display alive.
 
-        Waiting for a queue can be interrupted at once and ended by a timeout; reading cannot.
+        Waiting for a queue can be interrupted at once and ended by a timeout; reading cannot. It is
+        not a `SimpleQueue`: before Python 3.13, a signal that comes at the end of its timeout makes
+        it wait for ever.
         """
 
         def run() -> None:
@@ -167,7 +170,7 @@ class Call:
             try:
                 item = inbox.get(timeout=TICK)
                 while True:
-                    if self._stopping.is_set():
+                    if self._is_stopping:
                         raise _Stopped
                     if item is None:
                         return
@@ -176,7 +179,7 @@ class Call:
                     self._take(item)
                     item = inbox.get_nowait()
             except queue.Empty:
-                if self._stopping.is_set():
+                if self._is_stopping:
                     raise _Stopped from None
 
     def _take(self, event: StreamEvent) -> None:

@@ -23,14 +23,41 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run browser tests last, as Playwright's event loop stays on the main thread.
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rows",
+        type=int,
+        metavar="N",
+        help="of each test with a table of parameters, run N rows, spread over the table",
+    )
 
-    Those against upstream's server come first: one of them waits for most of a minute.
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what `--rows` leaves out, and put the rest in order.
+
+    Browser tests come last, as Playwright's event loop stays on the main thread, and those against
+    upstream's server come first: one of them waits for most of a minute.
     """
+    rows = config.getoption("rows")
+    if rows is not None:
+        items[:] = _spread(items, rows, config)
     items.sort(
         key=lambda item: (
             item.get_closest_marker("browser") is not None,
             item.get_closest_marker("upstream") is None,
         )
     )
+
+
+def _spread(items: list[pytest.Item], rows: int, config: pytest.Config) -> list[pytest.Item]:
+    """Return the items with at most so many rows of each table: the first, the last, and between."""
+    tables: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept = []
+    for table in tables.values():
+        steps = min(rows, len(table))
+        kept += [table[i * (len(table) - 1) // max(steps - 1, 1)] for i in range(steps)]
+    chosen = set(kept)
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    return kept

@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from support.clock import PATIENCE
 from support.lab import ROOT
 
 QUICKSTART = ROOT / "notebooks" / "quickstart.ipynb"
@@ -24,7 +25,9 @@ def executed(committed: nbformat.NotebookNode, tmp_path: Path) -> nbformat.Noteb
     notebook = nbformat.from_dict(committed)
     work = tmp_path / "work"
     work.mkdir()
-    return NotebookClient(notebook, timeout=120, resources={"metadata": {"path": work}}).execute()
+    return NotebookClient(
+        notebook, timeout=PATIENCE, resources={"metadata": {"path": work}}
+    ).execute()
 
 
 def test_it_is_committed_clean(committed: nbformat.NotebookNode) -> None:

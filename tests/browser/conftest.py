@@ -1,17 +1,21 @@
-"""One JupyterLab and one chromium for all browser tests; a page and a kernel of its own for each."""
+"""One JupyterLab, in one page of one chromium, for all browser tests; a fresh kernel for each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from support.beacon import Beacon
 from support.chromium import chromium_arguments, chromium_path
+from support.clock import PATIENCE, milliseconds
 from support.lab import Lab, LabServer
 
 _HERE = Path(__file__).parent
+_PASSED = pytest.StashKey[bool]()
+
+expect.set_options(timeout=milliseconds(PATIENCE))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,12 +43,28 @@ def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def shared_lab(lab_server: LabServer, browser: Browser) -> Lab:
+    """Return the JupyterLab that all tests share."""
+    return Lab(lab_server, browser)
+
+
 @pytest.fixture
-def lab(lab_server: LabServer, browser: Browser) -> Iterator[Lab]:
-    """Return JupyterLab; pages and kernels of the test end with it."""
-    lab = Lab(lab_server, browser)
-    yield lab
-    lab.reset()
+def lab(shared_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """Return JupyterLab; notebooks and kernels of the test end with it."""
+    yield shared_lab
+    shared_lab.reset(keep_page=_PASSED in request.node.stash)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember which tests passed."""
+    report = yield
+    if report.when == "call" and report.passed:
+        item.stash[_PASSED] = True
+    return report
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from playwright.sync_api import Browser, Page, expect
 from support.beacon import Beacon, provoke
+from support.clock import PATIENCE, milliseconds
 from support.lab import Lab, Watch
 
 AGENTS = """%load_ext runagent_jupyter
@@ -111,7 +112,7 @@ def test_no_door_lets_an_attack_in(
     cells = sources(beacon.url)
     notebook = lab.open(cells).render_all()
     for index in range(len(cells)):
-        notebook.run(index, timeout=180)
+        notebook.run(index, timeout=PATIENCE)
     kinds = [{output["output_type"] for output in notebook.outputs(i)} for i in range(len(cells))]
     assert kinds[1:6] == [{"display_data"}] * 5
     assert kinds[6:8] == [{"display_data", "stream"}] * 2
@@ -122,7 +123,9 @@ def test_no_door_lets_an_attack_in(
     saved = notebook.save()
     assert_harmless(notebook.page, lab.watch, beacon)
     notebook.reload().render_all()
-    expect(notebook.page.locator(".runagent-markdown")).to_have_count(count, timeout=30_000)
+    expect(notebook.page.locator(".runagent-markdown")).to_have_count(
+        count, timeout=milliseconds(PATIENCE)
+    )
     assert_harmless(notebook.page, lab.watch, beacon)
     assert_export_harmless(saved, ".runagent-markdown", count, browser, tmp_path, beacon)
 
@@ -133,7 +136,7 @@ def test_no_door_of_the_chat_lets_an_attack_in(
     cells = [sources(beacon.url)[0] + CHATS, *ALL_CHATS]
     notebook = lab.open(cells).render_all()
     for index in range(len(cells)):
-        notebook.run(index, timeout=180)
+        notebook.run(index, timeout=PATIENCE)
     page = notebook.page
     chats = page.locator(".runagent-chat")
     expect(chats).to_have_count(len(ALL_CHATS))
@@ -143,7 +146,7 @@ def test_no_door_of_the_chat_lets_an_attack_in(
     saved = notebook.save()
     assert_harmless(page, lab.watch, beacon)
     notebook.reload().render_all()
-    expect(page.locator(".runagent-agent")).to_have_count(answers, timeout=60_000)
+    expect(page.locator(".runagent-agent")).to_have_count(answers, timeout=milliseconds(PATIENCE))
     assert_harmless(page, lab.watch, beacon)
     lab.server.shut_kernels_down()
     notebook.reload().render_all()

@@ -8,6 +8,7 @@ import pytest
 from attacks import ATTACKS
 from playwright.sync_api import Browser, Page, expect
 from support.beacon import Beacon, provoke
+from support.clock import MOMENT, milliseconds
 from support.lab import Lab
 
 from runagent_jupyter.markdown import MarkdownStream, code, escape, json_tree, plain, render, wrap
@@ -151,7 +152,7 @@ def test_jupyterlab_typesets_formulas_and_nothing_else(lab: Lab) -> None:
     notebook.run_all()
     typeset = "mjx-container"
     expect(notebook.output(0).locator(typeset)).to_have_count(len(formulas))
-    notebook.page.wait_for_timeout(1_000)
+    notebook.page.wait_for_timeout(milliseconds(3 * MOMENT))
     assert notebook.output(1).locator(typeset).count() == 0
     expect(notebook.output(1)).to_contain_text("costs $5 and $6")
     assert lab.watch.console == []

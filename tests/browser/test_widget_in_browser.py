@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
+from pathlib import Path
 
 import pytest
 from nbconvert import HTMLExporter
 from playwright.sync_api import Locator, expect
+from support.clock import MOMENT, PATIENCE, TICK, milliseconds, until
 from support.lab import SCREENSHOTS, Lab, LabNotebook
 
 AGENTS = """
@@ -75,8 +78,10 @@ def ask(chat: Locator, text: str) -> None:
 
 
 def finished(chat: Locator, turns: int = 2) -> None:
-    expect(chat.locator(".runagent-turn")).to_have_count(turns, timeout=30_000)
-    expect(chat.get_by_role("button", name="Retry").last).to_be_visible(timeout=30_000)
+    expect(chat.locator(".runagent-turn")).to_have_count(turns, timeout=milliseconds(PATIENCE))
+    expect(chat.get_by_role("button", name="Retry").last).to_be_visible(
+        timeout=milliseconds(PATIENCE)
+    )
 
 
 def answer(chat: Locator) -> Locator:
@@ -101,7 +106,7 @@ def counted(chat: Locator) -> list[int]:
 def goes_on(chat: Locator) -> None:
     """Wait until a chat counts on."""
     last = counted(chat)[-1]
-    expect(answer(chat)).to_contain_text(f" {last + 1} {last + 2} ", timeout=30_000)
+    expect(answer(chat)).to_contain_text(f" {last + 1} {last + 2} ", timeout=milliseconds(PATIENCE))
 
 
 def test_ask_by_keyboard_stop_and_retry(lab: Lab) -> None:
@@ -239,8 +244,10 @@ def test_two_views_show_one_chat(lab: Lab) -> None:
         expect(chat.locator(".runagent-empty")).to_be_visible()
 
 
-def test_cells_run_meanwhile_and_stop_works_while_one_does(lab: Lab) -> None:
-    notebook, chat = counting(lab, "time.sleep(8)", "print('on')")
+def test_cells_run_meanwhile_and_stop_works_while_one_does(lab: Lab, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    busy = f"while not os.path.exists({str(seen)!r}): time.sleep(0.05)"
+    notebook, chat = counting(lab, f"import os\n{busy}", "print('on')")
     assert notebook.run(3).text(3).strip() == "on"
     notebook.start_cell(2)
     expect(notebook.cell(2).locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\*\]"))
@@ -248,6 +255,7 @@ def test_cells_run_meanwhile_and_stop_works_while_one_does(lab: Lab) -> None:
     chat.get_by_label("Question").press("Escape")
     expect(chat.locator(".runagent-is-stopped")).to_be_visible()
     expect(notebook.cell(2).locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\*\]"))
+    seen.touch()
     notebook.wait_idle()
 
 
@@ -322,7 +330,7 @@ def test_the_reader_decides_where_to_look(lab: Lab) -> None:
     log.hover()
     for _ in range(10):
         notebook.page.mouse.wheel(0, -6)
-        notebook.page.wait_for_timeout(50)
+        notebook.page.wait_for_timeout(milliseconds(5 * TICK))
     top = log.evaluate("log => log.scrollTop")
     count = answer(chat).locator("p").count()
     expect(answer(chat).locator("p").nth(count + 20)).to_be_attached()
@@ -444,7 +452,9 @@ def test_a_revoked_key_and_a_dead_server_and_how_to_go_on(lab: Lab) -> None:
     expect(answer(chat)).to_contain_text("You said two")
     notebook.run(4)
     ask(chat, "three")
-    expect(failure).to_contain_text("NetworkError: Could not connect", timeout=30_000)
+    expect(failure).to_contain_text(
+        "NetworkError: Could not connect", timeout=milliseconds(PATIENCE)
+    )
     expect(chat.get_by_label("Question")).to_be_editable()
 
 
@@ -470,16 +480,20 @@ def test_what_a_saved_notebook_shows_without_a_kernel(lab: Lab) -> None:
     assert "Error displaying widget" not in exported
 
 
-def test_lost_messages_are_healed(lab: Lab) -> None:
-    flood = """
-end = time.monotonic() + 8
-while time.monotonic() < end:
+def test_lost_messages_are_healed(lab: Lab, tmp_path: Path) -> None:
+    lost = tmp_path / "lost"
+    flood = f"""
+import os
+while not os.path.exists({str(lost)!r}):
     print(200_000 * "x", end="\\r", flush=True)
     time.sleep(0.05)
 """
     notebook, chat = counting(lab, flood)
-    notebook.run(2)
-    assert "IOPub data rate exceeded" in lab.server.log
+    notebook.start_cell(2)
+    until(lambda: "IOPub data rate exceeded" in lab.server.log)
+    time.sleep(10 * MOMENT)  # in which messages of the chat are lost too
+    lost.touch()
+    notebook.wait_idle()
     chat.get_by_role("button", name="Stop").click()
     finished(chat)
     numbers = counted(chat)
@@ -578,10 +592,10 @@ def test_in_notebook_7(lab: Lab) -> None:
     server = lab.server
     page = notebook.page.context.new_page()
     page.goto(f"{server.url}notebooks/{notebook.path}?token={server.token}")
-    page.locator(".jp-Cell .cm-content").first.click(timeout=60_000)
+    page.locator(".jp-Cell .cm-content").first.click(timeout=milliseconds(PATIENCE))
     page.keyboard.press("Shift+Enter")
     chat = page.locator(".runagent-chat")
-    expect(chat.locator(".runagent-empty")).to_be_visible(timeout=30_000)
+    expect(chat.locator(".runagent-empty")).to_be_visible(timeout=milliseconds(PATIENCE))
     ask(chat, "hello")
     finished(chat)
     page.screenshot(path=SCREENSHOTS / "widget-notebook-7.png")

@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from support.clock import PATIENCE
 from support.faults import FaultServer
 
-from runagent import config_file
+from runagent import config_file, connections
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +20,12 @@ def home(isolated: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = Path.home()
     home.mkdir(exist_ok=True)
     return home
+
+
+@pytest.fixture(autouse=True)
+def _idle_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep idle connections for as long as a test may take, so that no pause decides on reuse."""
+    monkeypatch.setattr(connections, "KEEPALIVE_EXPIRY", PATIENCE)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.calls import MODES, call
+from support.clock import FOR_EVER, PATIENCE
 from support.example import EXAMPLE
 from support.faults import (
     LAST_FRAME,
@@ -114,7 +115,7 @@ def test_everything_that_is_known_of_an_answer(mode: str, serve: Serve) -> None:
     assert result.rate_limit == RateLimit(100, 99, 1700000000, 1.5)
     assert result.metadata == METADATA
     assert result.raw == body
-    assert 0 < result.elapsed < 20
+    assert 0 < result.elapsed < PATIENCE
 
 
 @given(
@@ -249,7 +250,7 @@ def test_the_text_may_be_read_while_another_thread_iterates(serve: Serve) -> Non
             assert list(facts) == texts
         finally:
             ended.set()
-        assert reading.result(60)
+        assert reading.result(PATIENCE)
         assert facts.text == whole
 
 
@@ -281,11 +282,15 @@ def test_an_error_in_a_stream_keeps_its_facts(mode: str, serve: Serve) -> None:
 
 @by_mode
 def test_an_error_has_all_the_server_said(mode: str, serve: Serve) -> None:
-    fields = {"details": {"limit": 100}, "request_id": "req_1", "retry_after": 60}
+    fields = {"details": {"limit": 100}, "request_id": "req_1", "retry_after": FOR_EVER}
     problem = call(serve(error(429, "RATE_LIMITED", **fields)).url, "invoke", mode).error
     assert isinstance(problem, RateLimitError)
     assert (problem.code, problem.status_code, problem.request_id) == ("RATE_LIMITED", 429, "req_1")
-    assert (problem.retry_after, problem.details, problem.attempts) == (60, {"limit": 100}, 1)
+    assert (problem.retry_after, problem.details, problem.attempts) == (
+        FOR_EVER,
+        {"limit": 100},
+        1,
+    )
     assert str(problem) == "It failed with 429 [RATE_LIMITED, HTTP 429, request req_1]"
 
 
@@ -412,7 +417,7 @@ def test_100_mb_without_a_newline_take_little_memory(kind: str, serve: Serve) ->
         [sys.executable, "-c", HUNGRY, server.url, kind],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     code, megabytes = done.stdout.split()
@@ -447,7 +452,7 @@ def test_the_references_complete_example_runs_unchanged(
         [sys.executable, "-W", "error", "-c", EXAMPLE],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     assert done.stdout == "Response: {'answer': 'ok'}\nokok"

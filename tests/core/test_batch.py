@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.calls import MODES
+from support.clock import MOMENT, PATIENCE, SOON, TICK, TIMEOUT
 from support.faults import STALL, FaultServer, Pause, answer, error
 
 from runagent import (
@@ -30,7 +31,7 @@ by_mode = pytest.mark.parametrize("mode", MODES)
 
 
 def batch(url: str, mode: str, inputs: Any, options: Any = None, **arguments: Any) -> Any:
-    options = {"base_url": url, "retry_delay": 0.01, "timeout": 20, **(options or {})}
+    options = {"base_url": url, "retry_delay": TICK, "timeout": PATIENCE, **(options or {})}
 
     async def main() -> Any:
         async with AsyncRunAgentClient("a", **options) as client:
@@ -61,7 +62,7 @@ def test_answers_come_in_the_order_of_the_inputs(mode: str, serve: Serve) -> Non
 
 @by_mode
 def test_no_more_than_so_many_calls_at_a_time(mode: str, serve: Serve) -> None:
-    server = serve([Pause(0.05), *answer()])
+    server = serve([Pause(MOMENT / 6), *answer()])
     assert len(batch(server.url, mode, [{}] * 12, max_concurrency=3)) == 12
     assert server.connections == 3
     assert batch(server.url, mode, ({"i": i} for i in range(2)), max_concurrency=99)
@@ -82,9 +83,9 @@ def test_the_first_error_ends_the_others(mode: str, serve: Serve) -> None:
     with pytest.raises(ValidationError) as caught:
         batch(server.url, mode, [{"i": i} for i in range(20)], max_concurrency=3)
     assert caught.value.code == "BAD"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < SOON
     for exchange in server.exchanges[:2]:
-        assert exchange.wait_closed(5)
+        assert exchange.wait_closed()
     assert len(server.exchanges) == 3
 
 
@@ -106,7 +107,7 @@ def test_errors_may_be_returned_in_place(mode: str, serve: Serve) -> None:
 def test_retries_and_timeouts_are_those_of_each_call(mode: str, serve: Serve) -> None:
     server = serve(error(503), answer(), [STALL])
     results = batch(
-        server.url, mode, [{}] * 2, max_concurrency=1, timeout=0.5, return_exceptions=True
+        server.url, mode, [{}] * 2, max_concurrency=1, timeout=2 * TIMEOUT, return_exceptions=True
     )
     assert results[0] == {"answer": "ok"}
     assert isinstance(results[1], RunAgentTimeoutError)
@@ -152,7 +153,7 @@ def test_an_exception_of_the_progress_function_ends_the_batch(mode: str, serve: 
 
     with pytest.raises(KeyError):
         batch(server.url, mode, [{}] * 9, max_concurrency=2, on_progress=refuse)
-    assert all(exchange.wait_closed(5) for exchange in server.exchanges[1:])
+    assert all(exchange.wait_closed() for exchange in server.exchanges[1:])
 
 
 def test_a_cancelled_batch_closes_its_connections(serve: Serve) -> None:
@@ -165,7 +166,7 @@ def test_a_cancelled_batch_closes_its_connections(serve: Serve) -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert all(exchange.wait_closed(5) for exchange in server.exchanges)
+            assert all(exchange.wait_closed() for exchange in server.exchanges)
             server.scripts[:] = [answer()]
             assert await client.run_generic({})
 
@@ -187,8 +188,8 @@ def test_ctrl_c_ends_a_batch(serve: Serve) -> None:
     with pytest.raises(KeyboardInterrupt):
         batch(server.url, "sync", [{}] * 9, max_concurrency=3)
     killer.join()
-    assert time.monotonic() - began < 10
-    assert all(exchange.wait_closed(5) for exchange in server.exchanges)
+    assert time.monotonic() - began < SOON
+    assert all(exchange.wait_closed() for exchange in server.exchanges)
     assert not [t for t in threading.enumerate() if t.name == "runagent-batch"]
 
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 
 import pytest
 from support.calls import KINDS, arun, run
+from support.clock import MOMENT, PATIENCE, SOON, TICK, until
 from support.faults import (
     SSE_HEAD,
     STALL,
@@ -38,7 +39,7 @@ STALLS: dict[str, Script] = {
     "in the headers": [b"HTTP/1.1 200 OK\r\nX-", STALL],
     "after the headers": [SSE_HEAD, STALL],
     "in the body": [SSE_HEAD, frame(chunk("a")), STALL],
-    "in a retry's wait": error(503, "BUSY", "Retry-After: 9"),
+    "in a retry's wait": error(503, "BUSY", retry_after=PATIENCE * 0.9),
     "in an error's body": [head(400, "application/json", "Content-Length: 99"), STALL],
 }
 
@@ -57,12 +58,12 @@ by_phase = pytest.mark.parametrize(
     ("kind", "phase", "script"), PHASES, ids=[f"{kind}-{phase}" for kind, phase, _ in PHASES]
 )
 
-STREAMING: Script = [SSE_HEAD, Repeat(frame(chunk("a")), pause=0.01)]
+STREAMING: Script = [SSE_HEAD, Repeat(frame(chunk("a")), pause=TICK)]
 
 
 def assert_closed(server: FaultServer, phase: str = "") -> None:
     if phase != "in a retry's wait":  # there, no connection is in use
-        assert server.exchanges[0].wait_closed(5)
+        assert server.exchanges[0].wait_closed()
 
 
 @by_phase
@@ -73,12 +74,12 @@ def test_cancellation_closes_the_connection(
     server = serve(script, good(kind))
 
     async def main() -> None:
-        async with AsyncRunAgentClient("a", base_url=server.url, timeout=20) as client:
+        async with AsyncRunAgentClient("a", base_url=server.url, timeout=PATIENCE) as client:
             began = time.monotonic()
             if how == "cancel":
                 task = asyncio.ensure_future(arun(client, kind))
                 await asyncio.to_thread(server.wait_for, 1)
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(MOMENT)
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
@@ -86,9 +87,9 @@ def test_cancellation_closes_the_connection(
                 task = asyncio.ensure_future(arun(client, kind))
                 await asyncio.to_thread(server.wait_for, 1)
                 with pytest.raises(asyncio.TimeoutError):
-                    await asyncio.wait_for(task, 0.1)
+                    await asyncio.wait_for(task, MOMENT)
             assert_closed(server, phase)
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < SOON
             assert await arun(client, kind)
 
     asyncio.run(main())
@@ -99,7 +100,7 @@ def test_a_sibling_is_not_disturbed(kind: str, serve: Serve) -> None:
     server = serve([STALL], good(kind))
 
     async def main() -> None:
-        async with AsyncRunAgentClient("a", base_url=server.url, timeout=20) as client:
+        async with AsyncRunAgentClient("a", base_url=server.url, timeout=PATIENCE) as client:
             hanging = asyncio.ensure_future(arun(client, kind))
             await asyncio.to_thread(server.wait_for, 1)
             others = [asyncio.ensure_future(arun(client, kind)) for _ in range(20)]
@@ -117,12 +118,12 @@ def test_cancelling_while_waiting_for_a_connection_leaks_none(serve: Serve) -> N
 
     async def main() -> None:
         async with AsyncRunAgentClient(
-            "a", base_url=server.url, timeout=20, connection_pool_size=1
+            "a", base_url=server.url, timeout=PATIENCE, connection_pool_size=1
         ) as client:
             first = asyncio.ensure_future(client.run_generic({}))
             await asyncio.to_thread(server.wait_for, 1)
             queue = [asyncio.ensure_future(client.run_generic({})) for _ in range(50)]
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(TICK)
             for task in [*queue[::2], first, *queue[1::4]]:
                 task.cancel()
             done = await asyncio.gather(first, *queue, return_exceptions=True)
@@ -167,7 +168,7 @@ def test_an_exception_in_the_loop_closes_the_connection(serve: Serve) -> None:
         next(stream)
         with pytest.raises(KeyError):
             stream.throw(KeyError("x"))
-        assert server.last.wait_closed(5)
+        assert server.last.wait_closed()
         assert run(client, "stream") == "ok"
 
 
@@ -180,7 +181,7 @@ def test_an_exception_in_the_async_loop_closes_the_connection(serve: Serve) -> N
                 async with client.run_generic_stream({}) as chunks:
                     async for _ in chunks:
                         1 / 0  # noqa: B018
-            assert server.last.wait_closed(5)
+            assert server.last.wait_closed()
             stream = client.run_generic_stream({})
             await anext(stream)
             with pytest.raises(KeyError):
@@ -224,13 +225,13 @@ def test_a_stream_that_is_never_started_sends_nothing(serve: Serve) -> None:
 
 
 def test_an_async_stream_may_be_read_by_several_tasks_in_turn(serve: Serve) -> None:
-    server = serve([SSE_HEAD, Repeat(frame(chunk("a")), 3, 0.05), *good("stream")[1:]])
+    server = serve([SSE_HEAD, Repeat(frame(chunk("a")), 3, TICK), *good("stream")[1:]])
 
     async def main() -> None:
-        async with AsyncRunAgentClient("a", base_url=server.url, timeout=5) as client:
+        async with AsyncRunAgentClient("a", base_url=server.url, timeout=PATIENCE) as client:
             stream = client.run_generic_stream({})
             first = await asyncio.ensure_future(anext(stream))
-            second = await asyncio.create_task(asyncio.wait_for(anext(stream), 5))
+            second = await asyncio.create_task(asyncio.wait_for(anext(stream), PATIENCE))
             rest = [text async for text in stream]
             assert first + second + "".join(rest) == "aaaok"
 
@@ -240,18 +241,20 @@ def test_an_async_stream_may_be_read_by_several_tasks_in_turn(serve: Serve) -> N
 @pytest.mark.parametrize("phase", [phase for phase in STALLS if phase != "in an error's body"])
 def test_closing_a_stream_from_another_thread_ends_it(phase: str, serve: Serve) -> None:
     server = serve(STALLS[phase], good("stream"))
-    with RunAgentClient("a", base_url=server.url, timeout=20) as client:
+    with RunAgentClient("a", base_url=server.url, timeout=PATIENCE) as client:
         stream = client.run_generic_stream({})
         texts: list[str] = []
         reader = threading.Thread(target=lambda: texts.extend(stream))
         began = time.monotonic()
         reader.start()
         server.wait_for(1)
-        time.sleep(0.1)
+        if phase == "in the body":
+            until(lambda: texts)
+        time.sleep(MOMENT)
         stream.close()
-        reader.join(10)
+        reader.join(PATIENCE)
         assert not reader.is_alive()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < SOON
         assert_closed(server, phase)
         assert texts == (["a"] if phase == "in the body" else [])
         assert run(client, "stream") == "ok"
@@ -262,10 +265,10 @@ def test_closing_the_client_under_a_call_ends_it(kind: str, serve: Serve) -> Non
     server = serve([SSE_HEAD, frame(chunk("a")), STALL] if kind == "stream" else [STALL])
 
     async def main() -> None:
-        client = AsyncRunAgentClient("a", base_url=server.url, timeout=3)
+        client = AsyncRunAgentClient("a", base_url=server.url, timeout=PATIENCE)
         task = asyncio.ensure_future(arun(client, kind))
         await asyncio.to_thread(server.wait_for, 1)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(MOMENT)
         await client.aclose()
         with pytest.raises(StreamError if kind == "stream" else RunAgentError) as caught:
             await task
@@ -280,8 +283,12 @@ def test_closing_the_client_ends_what_other_threads_wait_for(
     phase: str, sibling: bool, serve: Serve
 ) -> None:
     server = serve(INVOKE_STALLS[phase], good("invoke"))
-    with RunAgentClient("a", base_url=server.url, timeout=20) as other:
-        client = other.with_options() if sibling else RunAgentClient("a", base_url=server.url)
+    with RunAgentClient("a", base_url=server.url, timeout=PATIENCE) as other:
+        client = (
+            other.with_options()
+            if sibling
+            else RunAgentClient("a", base_url=server.url, timeout=PATIENCE)
+        )
         failures: list[RunAgentError] = []
 
         def ask() -> None:
@@ -292,9 +299,9 @@ def test_closing_the_client_ends_what_other_threads_wait_for(
         asking = threading.Thread(target=ask)
         asking.start()
         server.wait_for(1)
-        time.sleep(0.1)
+        time.sleep(MOMENT)
         client.close()
-        asking.join(10)
+        asking.join(SOON)
         assert [error.code for error in failures] == ["CLIENT_CLOSED"]
         assert_closed(server, phase)
         if sibling:
@@ -306,10 +313,11 @@ INTERRUPTED = """
     from runagent import AsyncRunAgentClient, RunAgentClient
     import asyncio
 
-    url, kind, mode = sys.argv[1:]
+    url, kind, mode = sys.argv[1:4]
+    timeout = float(sys.argv[4])
 
     async def main():
-        async with AsyncRunAgentClient("a", base_url=url) as client:
+        async with AsyncRunAgentClient("a", base_url=url, timeout=timeout) as client:
             if kind == "invoke":
                 await client.run_generic({})
             else:
@@ -318,7 +326,7 @@ INTERRUPTED = """
 
     try:
         if mode == "sync":
-            client = RunAgentClient("a", base_url=url)
+            client = RunAgentClient("a", base_url=url, timeout=timeout)
             print(client.run_generic({}) if kind == "invoke" else list(client.run_generic_stream({})))
         else:
             asyncio.run(main())
@@ -343,16 +351,16 @@ def test_ctrl_c_closes_the_connection(kind: str, phase: str, mode: str, serve: S
     server = serve(script, good("stream"))
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(INTERRUPTED)]
     process = subprocess.Popen(
-        [*command, server.url, kind, mode],
+        [*command, server.url, kind, mode, str(PATIENCE)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        server.wait_for(1, 30)
-        time.sleep(0.3)
+        server.wait_for(1, PATIENCE)
+        time.sleep(MOMENT)
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=10)
+        output, errors = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert errors == ""

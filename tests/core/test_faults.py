@@ -1,17 +1,21 @@
-"""Fault x (invoke, stream) x (sync, async): the exception, the seconds at most, the attempts made."""
+"""Fault x (invoke, stream) x (sync, async): the exception, and the attempts made."""
 
 from __future__ import annotations
 
 import gzip
+import logging
+import re
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support.calls import KINDS, MODES, call
+from support.clock import MOMENT, PATIENCE, SOON, TIMEOUT
 from support.faults import (
     DONE,
     KEEP,
@@ -19,8 +23,10 @@ from support.faults import (
     RESET,
     SSE_HEAD,
     STALL,
+    Do,
     Drip,
     FaultServer,
+    Late,
     Pause,
     Repeat,
     Script,
@@ -47,7 +53,7 @@ from runagent import (
 
 Serve = Callable[..., FaultServer]
 
-SHORT = {"timeout": 0.6}
+SHORT = {"timeout": TIMEOUT}
 """For faults that only the timeout ends."""
 
 OK = None
@@ -73,8 +79,7 @@ class Fault:
         invoke: How `run_generic` ends.
         stream: How `run_generic_stream` ends, `None` for the same.
         options: Of the client.
-        seconds: The call takes no longer.
-        at_least: Nor less.
+        at_least: Seconds that the call takes, or more.
     """
 
     name: str
@@ -82,9 +87,13 @@ class Fault:
     invoke: Expected
     stream: Expected | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 6
     at_least: float = 0.0
     server: dict[str, Any] = field(default_factory=dict)
+
+
+def http_date(seconds: float) -> str:
+    """Return the time in so many seconds, without its fraction."""
+    return formatdate(time.time() + seconds, usegmt=True)
 
 
 def both(*scripts: Script) -> Callable[[str], list[Script]]:
@@ -147,7 +156,7 @@ TABLE = [
         "greets before the request",
         both([]),
         LOST,
-        server={"on_accept": [b"220 smtp.example\r\n", Pause(0.5)]},
+        server={"on_accept": [b"220 smtp.example\r\n", Pause(MOMENT)]},
     ),
     # silence
     Fault("stalls on accept", both([]), LATE, options=SHORT, server={"on_accept": [STALL]}),
@@ -180,13 +189,13 @@ TABLE = [
             [Drip(sized(BODY))],
             [
                 sse_sized(b"", 8 + len(chunk("a") + DONE)),
-                Drip(b": drip\n\n" + chunk("a") + DONE, 0.01),
+                Drip(b": drip\n\n" + chunk("a") + DONE, TIMEOUT / 80),
             ],
         ),
         LATE,
         GOOD,
         options=SHORT,
-        seconds=10,
+        at_least=TIMEOUT,
     ),
     Fault(
         "drips an error's body",
@@ -196,7 +205,7 @@ TABLE = [
     ),
     Fault(
         "endless 100 Continue",
-        both([Repeat(b"HTTP/1.1 100 Continue\r\n\r\n", pause=0.1)]),
+        both([Repeat(b"HTTP/1.1 100 Continue\r\n\r\n", pause=TIMEOUT / 10)]),
         LATE,
         options=SHORT,
     ),
@@ -208,10 +217,9 @@ TABLE = [
     ),
     Fault(
         "503 for ever, and the timeout comes first",
-        both(error(503, "BUSY", retry_after=0.2)),
-        Expected(RunAgentError, "BUSY", None),
-        options={"timeout": 0.5, "max_retries": 99},
-        seconds=3,
+        both(*[error(503, "BUSY", retry_after=0)] * 2, error(503, "BUSY", retry_after=PATIENCE)),
+        Expected(RunAgentError, "BUSY", 3),
+        options={"max_retries": 99},
     ),
     # keep-alive comments are life
     Fault(
@@ -220,7 +228,7 @@ TABLE = [
             answer(),
             [
                 SSE_HEAD,
-                Repeat(frame(b": keep-alive\n\n"), 6, 0.1),
+                Repeat(frame(b": keep-alive\n\n"), 30, TIMEOUT / 20),
                 frame(chunk("a") + DONE),
                 LAST_FRAME,
             ],
@@ -330,7 +338,7 @@ TABLE = [
         both(
             [
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
-                Pause(0.5),
+                Pause(MOMENT),
             ]
         ),
         LOST,
@@ -499,30 +507,27 @@ TABLE = [
     ),
     Fault(
         "Retry-After as a date",
-        lambda kind: [
-            error(429, "BUSY", f"Retry-After: {formatdate(time.time() + 2, usegmt=True)}"),
-            good(kind),
-        ],
+        then_good([Late(lambda: error(429, "BUSY", f"Retry-After: {http_date(2)}"))]),
         Expected(OK, attempts=2),
         at_least=0.9,
     ),
     Fault(
         "body's retry_after",
-        then_good(error(429, "BUSY", retry_after=0.7)),
+        then_good(error(429, "BUSY", retry_after=0.3)),
         Expected(OK, attempts=2),
-        at_least=0.7,
+        at_least=0.3,
     ),
     Fault(
         "body's details.retry_after",
-        then_good(error(429, "BUSY", details={"retry_after": 0.7})),
+        then_good(error(429, "BUSY", details={"retry_after": 0.3})),
         Expected(OK, attempts=2),
-        at_least=0.7,
+        at_least=0.3,
     ),
     Fault(
         "X-RateLimit-Reset-After",
-        then_good(error(429, "BUSY", "X-RateLimit-Reset-After: 0.7")),
+        then_good(error(429, "BUSY", "X-RateLimit-Reset-After: 0.3")),
         Expected(OK, attempts=2),
-        at_least=0.7,
+        at_least=0.3,
     ),
     Fault(
         "Retry-After counts before the others",
@@ -541,15 +546,13 @@ TABLE = [
     retry_row("rate-limit headers without a rate limit", "X-RateLimit-Reset-After: 99"),
     Fault(
         "Retry-After longer than the timeout",
-        both(error(429, "BUSY", "Retry-After: 3600")),
+        both(error(429, "BUSY", f"Retry-After: {10 * PATIENCE:.0f}")),
         Expected(RateLimitError, "BUSY"),
-        seconds=3,
     ),
     Fault(
         "Retry-After longer than anything",
         both(error(429, "BUSY", "Retry-After: 99999999999999999999")),
         Expected(RateLimitError, "BUSY"),
-        seconds=3,
     ),
     # answers that are none
     Fault(
@@ -756,6 +759,15 @@ TABLE = [
 ]
 
 
+def waits(caplog: pytest.LogCaptureFixture) -> list[float]:
+    """Return the seconds that the client waited between attempts, as it says itself."""
+    return [
+        float(seconds)
+        for message in caplog.messages
+        for seconds in re.findall(r"trying again in ([0-9.]+) s", message)
+    ]
+
+
 def test_names_are_unique() -> None:
     assert len({row.name for row in TABLE}) == len(TABLE)
 
@@ -763,7 +775,10 @@ def test_names_are_unique() -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
-def test_table(row: Fault, kind: str, mode: str, serve: Serve) -> None:
+def test_table(
+    row: Fault, kind: str, mode: str, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "runagent")
     server = serve(*row.scripts(kind), **row.server)
     outcome = call(server.url, kind, mode, **row.options)
     expected = row.invoke if kind == "invoke" or row.stream is None else row.stream
@@ -778,7 +793,9 @@ def test_table(row: Fault, kind: str, mode: str, serve: Serve) -> None:
             assert outcome.error.code == expected.code, str(outcome.error)
         assert expected.says in str(outcome.error)
         assert outcome.error.attempts == (expected.attempts or outcome.error.attempts)
-    assert row.at_least <= outcome.seconds <= row.seconds
+    assert row.at_least <= outcome.seconds < SOON
+    # Between attempts there is nothing but what the server asked for and some hundredths.
+    assert sum(waits(caplog)) <= row.at_least + 1.1
     attempts = outcome.error.attempts if outcome.error is not None else expected.attempts
     if attempts is not None and "on_accept" not in row.server:
         server.wait_for(attempts)  # a busy server may read the last one after its client left
@@ -803,13 +820,52 @@ def test_nobody_listens(kind: str, mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_server_that_comes_up_is_found_by_a_retry(kind: str, mode: str) -> None:
+def test_nobody_listens_until_the_timeout(kind: str, mode: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    began = time.monotonic()
-    outcome = call(
-        f"http://127.0.0.1:{port}", kind, mode, timeout=1, max_retries=9, retry_delay=0.1
-    )
-    # Which of them ends the last attempt depends on when the second is over.
+    options = {"timeout": TIMEOUT, "max_retries": 9, "retry_delay": TIMEOUT / 10}
+    outcome = call(f"http://127.0.0.1:{port}", kind, mode, **options)
+    # Which of them ends the last attempt depends on when the time is over.
     assert type(outcome.error) in (NetworkError, TimeoutError)
-    assert time.monotonic() - began < 6
+    assert outcome.seconds < SOON
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_comes_up_is_found_by_a_retry(
+    kind: str, mode: str, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    def come_up(record: logging.LogRecord) -> bool:
+        if "trying again" in record.msg and not servers:
+            servers.append(serve(good(kind), port=port))
+        return True
+
+    servers: list[FaultServer] = []
+    caplog.set_level(logging.INFO, "runagent")
+    caplog.handler.addFilter(come_up)
+    try:
+        assert call(f"http://127.0.0.1:{port}", kind, mode).value
+    finally:
+        caplog.handler.removeFilter(come_up)
+    assert len(servers[0].exchanges) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_time_that_an_attempt_took_is_not_there_for_a_wait(
+    kind: str, mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0])
+    monkeypatch.setattr("runagent.call.time", clock)
+    busy = error(503, "BUSY", retry_after=PATIENCE / 2)
+    server = serve(
+        error(503, "BUSY", retry_after=0),
+        [Do(lambda: passed.append(passed.pop() + PATIENCE * 0.9)), *busy],
+    )
+    outcome = call(server.url, kind, mode, max_retries=99)
+    assert type(outcome.error) is RunAgentError
+    assert (outcome.error.code, outcome.error.attempts) == ("BUSY", 2)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from support.calls import KINDS, MODES, arun, call, run
+from support.clock import MOMENT, PATIENCE, TICK, TIMEOUT
 from support.faults import (
     SSE_HEAD,
     STALL,
@@ -125,18 +126,18 @@ FAILING = {
 def test_no_failure_shows_the_key(name: str, kind: str, mode: str, serve: Serve) -> None:
     server = serve(FAILING[name])
     input_data = {"query": "planted-input"}
-    timeout = 2 if "silence" in name else 10
+    timeout = TIMEOUT if "silence" in name else PATIENCE
     options: dict[str, Any] = {"base_url": server.url, "timeout": timeout, "max_retries": 1}
 
     def make() -> None:
         if mode == "sync":
-            with RunAgentClient("a", KEY, retry_delay=0.01, **options) as client:
+            with RunAgentClient("a", KEY, retry_delay=TICK, **options) as client:
                 run(client, kind, input_data)
         else:
             asyncio.run(main())
 
     async def main() -> None:
-        async with AsyncRunAgentClient("a", KEY, retry_delay=0.01, **options) as client:
+        async with AsyncRunAgentClient("a", KEY, retry_delay=TICK, **options) as client:
             await arun(client, kind, input_data)
 
     exc, text = shown_with_locals(make)
@@ -248,7 +249,7 @@ def test_cancellation_and_interrupts_do_not_show_the_key(kind: str, serve: Serve
         client = AsyncRunAgentClient("a", KEY, base_url=server.url)
         task = asyncio.ensure_future(arun(client, kind))
         await asyncio.to_thread(server.wait_for, 1)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(MOMENT)
         task.cancel()
         exc: BaseException | None = None
         try:
@@ -270,7 +271,7 @@ def test_no_repr_shows_the_key(serve: Serve) -> None:
         client._arguments,
         client._pump,
         vars(client),
-        client.with_options(timeout=3),
+        client.with_options(timeout=PATIENCE),
     ]
     seen += [vars(client._pump), client._pump._options, client.run_generic_with_metadata({})]
     seen += [client.run_generic_stream({}), client.stream_events({})]
@@ -287,7 +288,7 @@ def test_no_repr_shows_the_key(serve: Serve) -> None:
 def test_another_origin_sees_nothing(status: int, kind: str, mode: str, serve: Serve) -> None:
     other = serve(good(kind))
     server = serve(answer("", status, f"Location: {other.url}/v1/agents/a/{kind}"))
-    options: dict[str, Any] = {"base_url": server.url, "timeout": 5}
+    options: dict[str, Any] = {"base_url": server.url, "timeout": PATIENCE}
     with pytest.raises(RunAgentError, match="redirect"):  # noqa: PT012
         if mode == "sync":
             with RunAgentClient("a", KEY, **options) as client:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from support.calls import MODES, call
-from support.faults import RESET, STALL, Drip, Pause, Script, Step, answer
+from support.clock import PATIENCE, SOON, TICK, TIMEOUT
+from support.faults import RESET, STALL, Drip, Script, Step, answer
 from support.websockets import (
     COMPLETED,
+    PONGED,
     STARTED,
     UPGRADE,
     WebSocketServer,
@@ -57,24 +59,25 @@ def http(status: str, body: bytes, kind: str = "application/json") -> list[bytes
     return [head.encode() + body]
 
 
-READ = Pause(0.3)
-"""Time for both sides to read: what is unread when a socket is closed is lost to the other."""
+READ = (ping(b"read?"), PONGED)
+"""Both sides have read: what is unread when a socket is closed is lost to the other."""
 
+WITHIN = f"within {TIMEOUT:g} s"
 BEGUN = UPGRADE + STARTED + chunk("one ")
 PLAIN_500 = http("500 Internal Server Error", b"Internal Server Error", "text/plain")
 
 STREAMS = {
     "a good stream": Row([[UPGRADE + stream("one ", "two"), STALL]], None, "one two"),
-    "a stream byte by byte": Row([[UPGRADE, Drip(stream("one ", "two"), 0.001), STALL]], None),
+    "a stream byte by byte": Row([[UPGRADE, Drip(stream("one ", "two"), TICK / 10), STALL]], None),
     "pings in between": Row(
         [[BEGUN + ping(b"a") + ping(b"b") + chunk("two") + COMPLETED, STALL]], None, "one two"
     ),
-    "no word after the upgrade": Row([[UPGRADE, READ]], StreamError, "cut off"),
-    "silence after the upgrade": Row([[UPGRADE, STALL]], TimeoutError, "within 1 s"),
-    "silence in the middle": Row([[BEGUN, STALL]], TimeoutError, "within 1 s", text="one "),
-    "an end without an announcement": Row([[BEGUN, READ]], StreamError, "cut off", text="one "),
-    "a reset": Row([[BEGUN, READ, RESET]], StreamError, "lost", text="one "),
-    "half a frame": Row([[BEGUN + chunk("two")[:9], READ]], StreamError, "cut off", text="one "),
+    "no word after the upgrade": Row([[UPGRADE, *READ]], StreamError, "cut off"),
+    "silence after the upgrade": Row([[UPGRADE, STALL]], TimeoutError, WITHIN),
+    "silence in the middle": Row([[BEGUN, STALL]], TimeoutError, WITHIN, text="one "),
+    "an end without an announcement": Row([[BEGUN, *READ]], StreamError, "cut off", text="one "),
+    "a reset": Row([[BEGUN, *READ, RESET]], StreamError, "lost", text="one "),
+    "half a frame": Row([[BEGUN, *READ, chunk("two")[:9]]], StreamError, "cut off", text="one "),
     "closed with 1000": Row([[BEGUN + close(1000)]], StreamError, "1000", text="one "),
     "closed with 1001": Row([[BEGUN + close(1001)]], StreamError, "1001", text="one "),
     "closed with 1011": Row(
@@ -154,15 +157,20 @@ INVOKES = {
     "a plain text failure": Row([PLAIN_500], RunAgentError, "Internal Server Error"),
     "an empty answer": Row([http("200 OK", b"")], RunAgentError, "empty body"),
     "truncated JSON": Row([http("200 OK", b'{"success": tr')], RunAgentError, "JSON"),
-    "silence": Row([[STALL]], TimeoutError, "within 1 s"),
-    "an answer byte by byte": Row([[Drip(http("200 OK", b"{}")[0], 0.3)]], TimeoutError, "1 s"),
+    "silence": Row([[STALL]], TimeoutError, WITHIN),
+    "an answer byte by byte": Row(
+        [[Drip(http("200 OK", b"{}")[0], TIMEOUT / 5)]], TimeoutError, WITHIN
+    ),
 }
 
 
 def check(row: Row, kind: str, mode: str) -> None:
     scripts: list[list[Step]] = [list(script) for script in row.scripts]
     with WebSocketServer(*scripts) as server:
-        outcome = call(server.url, kind, mode, protocol="server", timeout=1, max_message_size=4000)
+        timeout = TIMEOUT if row.error is TimeoutError else PATIENCE
+        outcome = call(
+            server.url, kind, mode, protocol="server", timeout=timeout, max_message_size=4000
+        )
         if row.error is None:
             assert outcome.error is None
             assert row.says in str(outcome.value)
@@ -172,7 +180,7 @@ def check(row: Row, kind: str, mode: str) -> None:
             assert outcome.error.attempts == row.attempts
             if isinstance(outcome.error, StreamError):
                 assert outcome.error.text == row.text
-        assert outcome.seconds < 15
+        assert outcome.seconds < SOON
         assert server.exchanges[0].headers.get("authorization") is None
 
 

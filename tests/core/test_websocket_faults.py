@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from support import websockets as ws
 from support.calls import MODES, Outcome, call
+from support.clock import MOMENT, PATIENCE, SOON, TICK, TIMEOUT
 from support.faults import KEEP, RESET, STALL, Drip, Pause, Repeat, answer, error, head
 from support.websockets import UPGRADE, WebSocketServer
 from wsproto import events
@@ -61,19 +62,19 @@ def test_what_comes_with_the_head_is_not_lost(serve: Serve, mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_byte_at_a_time(serve: Serve, mode: str) -> None:
-    server = serve([UPGRADE, Drip(ws.stream("o", "k"), 0.001), STALL])
+    server = serve([UPGRADE, Drip(ws.stream("o", "k"), TICK / 10), STALL])
     assert stream(server, mode).value == "ok"
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_pings_are_answered_and_are_life(serve: Serve, mode: str) -> None:
     """The silence between two pings is shorter than the timeout, that between two chunks is not."""
-    pause = [ws.ping(b"p"), Pause(0.4)]
-    server = serve([UPGRADE, ws.STARTED, *pause * 5, ws.chunk("ok"), ws.COMPLETED, STALL])
-    assert stream(server, mode, timeout=1.5).value == "ok"
+    pause = [ws.ping(b"p"), Pause(TIMEOUT / 20)]
+    server = serve([UPGRADE, ws.STARTED, *pause * 30, ws.chunk("ok"), ws.COMPLETED, STALL])
+    assert stream(server, mode, timeout=TIMEOUT).value == "ok"
     assert server.last.wait_closed()
     pongs = [event for event in server.messages() if isinstance(event, events.Pong)]
-    assert [pong.payload for pong in pongs] == [b"p"] * 5
+    assert [pong.payload for pong in pongs] == [b"p"] * 30
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -83,11 +84,11 @@ def test_a_ping_is_answered_before_the_chunks_beside_it_are_consumed(
     server = serve([UPGRADE, ws.STARTED + ws.chunk("a") + ws.chunk("b") + ws.ping(b"p"), STALL])
 
     def has_ponged() -> bool:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if any(isinstance(event, events.Pong) for event in server.messages()):
                 return True
-            time.sleep(0.01)
+            time.sleep(TICK)
         return False
 
     if mode == "sync":
@@ -107,10 +108,13 @@ def test_a_ping_is_answered_before_the_chunks_beside_it_are_consumed(
         asyncio.run(main())
 
 
+READ = [ws.ping(b"read?"), ws.PONGED]
+"""Both sides have read: what is unread when a socket is closed is lost to the other."""
+
 CUT_OFF = [
-    ("the connection ends", [UPGRADE, ws.STARTED, ws.chunk("part"), Pause(0.3)]),
-    ("the connection is reset", [UPGRADE, ws.STARTED, ws.chunk("part"), Pause(0.3), RESET]),
-    ("it ends within a frame", [UPGRADE, ws.STARTED, ws.chunk("part"), ws.chunk("x")[:-3], Pause(0.3)]),
+    ("the connection ends", [UPGRADE, ws.STARTED, ws.chunk("part"), *READ]),
+    ("the connection is reset", [UPGRADE, ws.STARTED, ws.chunk("part"), *READ, RESET]),
+    ("it ends within a frame", [UPGRADE, ws.STARTED, ws.chunk("part"), *READ, ws.chunk("x")[:-3]]),
     ("close 1000", [UPGRADE, ws.STARTED, ws.chunk("part"), ws.close(1000), STALL]),
     ("close 1011", [UPGRADE, ws.STARTED, ws.chunk("part"), ws.close(1011, "why"), STALL]),
     ("an error", [UPGRADE, ws.STARTED, ws.chunk("part"), ws.message({"type": "error", "error": "why"}), STALL]),
@@ -170,9 +174,9 @@ def test_an_upgrade_is_tried_again_where_that_is_safe(serve: Serve, mode: str) -
 )
 def test_silence_is_bounded(serve: Serve, script: Any, mode: str) -> None:
     server = serve(script)
-    outcome = stream(server, mode, timeout=0.5)
+    outcome = stream(server, mode, timeout=TIMEOUT)
     assert type(outcome.error) is TimeoutError
-    assert outcome.seconds < 10
+    assert outcome.seconds < SOON
     assert server.last.wait_closed()
 
 
@@ -186,10 +190,10 @@ def test_a_message_that_never_ends_is_not_held(serve: Serve, mode: str) -> None:
 
 def test_closing_from_another_thread_ends_a_waiting_stream(serve: Serve) -> None:
     server = serve([UPGRADE, ws.STARTED, ws.chunk("a"), STALL])
-    with RunAgentClient("a", base_url=server.url, protocol="server", timeout=60) as client:
+    with RunAgentClient("a", base_url=server.url, protocol="server", timeout=PATIENCE) as client:
         chunks = client.run_generic_stream({})
         assert next(chunks) == "a"
-        timer = threading.Timer(0.3, chunks.close)
+        timer = threading.Timer(MOMENT, chunks.close)
         timer.start()
         assert list(chunks) == []
         timer.join()
@@ -200,7 +204,7 @@ def test_cancellation_closes_the_socket(serve: Serve) -> None:
     server = serve([UPGRADE, ws.STARTED, ws.chunk("a"), STALL])
 
     async def main() -> None:
-        client = AsyncRunAgentClient("a", base_url=server.url, protocol="server", timeout=60)
+        client = AsyncRunAgentClient("a", base_url=server.url, protocol="server", timeout=PATIENCE)
 
         async def consume() -> None:
             async for _ in client.run_generic_stream({}):
@@ -208,7 +212,7 @@ def test_cancellation_closes_the_socket(serve: Serve) -> None:
 
         task = asyncio.create_task(consume())
         while not server.received:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(TICK)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.clock import MOMENT
 from support.terminal import TerminalIPython, plain
 
 
@@ -56,7 +57,7 @@ def test_it_ends(terminal: TerminalIPython) -> None:
 def test_what_does_not_come_is_reported(terminal: TerminalIPython) -> None:
     terminal.start("print('some' + 'thing')")
     with pytest.raises(AssertionError, match="something"):
-        terminal.wait_for("nothing like it", timeout=1)
+        terminal.wait_for("nothing like it", timeout=MOMENT)
 
 
 def test_the_screen_is_plain_text() -> None:

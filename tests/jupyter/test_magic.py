@@ -34,7 +34,7 @@ async def slow(query: str):
 
 @agent("mute")
 async def mute(query: str):
-    await asyncio.sleep(60)
+    await asyncio.sleep(36_000)
 
 @agent("breaks")
 def breaks(query: str):
@@ -211,7 +211,7 @@ def test_what_an_agent_writes_cannot_run(kernel: Kernel) -> None:
         ("%%runagent nobody\nhi", ["AuthenticationError", "no API key", "RUNAGENT_API_KEY"]),
         ("%%runagent dem\nhi", ["Did you mean demo"]),
         (
-            "%%runagent echo --base-url http://127.0.0.1:9 --timeout 2\nhi",
+            "%%runagent echo --base-url http://127.0.0.1:9 --timeout 600\nhi",
             ["NetworkError", "127.0.0.1:9", "Is the server running?"],
         ),
         ('%%runagent echo\n{"a": 1,\n "b" 2}', ["not JSON", "line 2", "column 6", "--text"]),
@@ -262,16 +262,14 @@ def test_an_interrupt_stops_the_answer_and_keeps_what_came(kernel: Kernel, query
     cell = kernel.submit(f"%%runagent slow --out partial\n{query}")
     cell.wait_for_output("first words")
     kernel.interrupt()
-    cell.wait(10)
+    cell.wait()
     assert "KeyboardInterrupt" in failure(cell)
     html = cell.outputs[0]["data"]["text/html"]
     assert "first words" in html
     assert "stopped" in html
     out = kernel.execute(
         "import time\n"
-        "for _i in range(100):\n"
-        "    if closed: break\n"
-        "    time.sleep(0.05)\n"
+        "while not closed: time.sleep(0.05)\n"
         "print(partial.stopped, partial.text[:11], closed)"
     )
     assert out.stdout == "True first words True\n"
@@ -281,7 +279,7 @@ def test_an_interrupt_before_the_first_word(kernel: Kernel) -> None:
     cell = kernel.submit("%%runagent mute\nhi")
     cell.wait_for_output("waiting")
     kernel.interrupt()
-    cell.wait(10)
+    cell.wait()
     assert "KeyboardInterrupt" in failure(cell)
     kernel.execute("%%runagent echo\nand on").ok()
 

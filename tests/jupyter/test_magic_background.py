@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.clock import PATIENCE
 from support.kernel import Kernel
 from support.terminal import TerminalIPython
 
@@ -39,7 +40,7 @@ def test_it_streams_into_its_own_cell_while_others_run(kernel: Kernel) -> None:
     cell = kernel.execute("%%runagent slow --bg --proc job --out reply\n20").ok()
     assert kernel.value("job.done") is False
     other = kernel.execute("print('meanwhile')").ok()
-    waiting = kernel.execute("job.wait(60).text[-7:]").ok()
+    waiting = kernel.execute("job.wait().text[-7:]").ok()
     assert "part 19" in waiting.outputs[0]["data"]["text/plain"]
     (output,) = cell.outputs
     assert "part 19" in output["data"]["text/html"]
@@ -62,7 +63,7 @@ def test_the_handle_stops_it(kernel: Kernel) -> None:
         "<Job 'slow': stopped>",
     ]
     assert "stopped after" in cell.outputs[0]["data"]["text/html"]
-    kernel.execute("import time\nwhile not closed: time.sleep(0.01)", timeout=20).ok()
+    kernel.execute("import time\nwhile not closed: time.sleep(0.01)", timeout=PATIENCE).ok()
 
 
 def test_an_interrupt_ends_the_wait_alone(kernel: Kernel) -> None:
@@ -70,13 +71,13 @@ def test_an_interrupt_ends_the_wait_alone(kernel: Kernel) -> None:
     waiting = kernel.submit("print('waiting', flush=True); job.wait()")
     waiting.wait_for_output("waiting")
     kernel.interrupt()
-    assert waiting.wait(20).status == "error"
-    assert kernel.execute("job.wait(60).stopped").ok().outputs[0]["data"]["text/plain"] == "False"
+    assert waiting.wait().status == "error"
+    assert kernel.execute("job.wait().stopped").ok().outputs[0]["data"]["text/plain"] == "False"
 
 
 def test_a_failure_is_shown_and_raised_by_wait(kernel: Kernel) -> None:
     cell = kernel.execute("%%runagent breaks --bg --proc job\nx").ok()
-    waiting = kernel.execute("job.wait(60)")
+    waiting = kernel.execute("job.wait()")
     assert (waiting.error or {})["ename"] == "StreamError"
     assert "it broke" in (waiting.error or {})["evalue"]
     assert "broken off" in cell.outputs[0]["data"]["text/html"]
@@ -92,4 +93,4 @@ def test_waiting_has_a_limit(kernel: Kernel) -> None:
 def test_in_a_terminal_it_writes_nothing_of_itself(terminal: TerminalIPython) -> None:
     terminal.run("%load_ext runagent_jupyter")
     terminal.run("%runagent --bg --proc job --set delay=0 demo hello")
-    assert "# Hello" in terminal.run("print(job.wait(60).text)")
+    assert "# Hello" in terminal.run("print(job.wait().text)")

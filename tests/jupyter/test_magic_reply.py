@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from support.clock import PATIENCE
 from support.kernel import Kernel
 
 AGENTS = """
@@ -55,7 +55,7 @@ def test_a_reply_is_shown_in_the_cells_after_its_own(kernel: Kernel) -> None:
     kernel.execute("reply = %runagent echo hello").ok()
     assert shown(kernel, "reply") == shown(kernel, "reply") == "hello"
     kernel.execute("%%runagent echo --bg --proc job\nlater").ok()
-    assert "later" in shown(kernel, "job.wait(60)")
+    assert "later" in shown(kernel, "job.wait()")
     kernel.execute("%%runagent fails --out failed\nx")
     assert "broken" in shown(kernel, "failed")
 
@@ -115,8 +115,8 @@ runagent_jupyter.display.update_display = slow
 """
     ).ok()
     cell = kernel.execute("%%runagent words\n80").ok()
-    times = [m.received for m in cell.messages if "display" in m.type]
-    assert max(b - a for a, b in pairwise(times)) < 3
+    # After a rest of ten times what the slow one took there would be the last one alone.
+    assert len([m for m in cell.messages if "display" in m.type]) >= 6
 
 
 def test_quotes_hold_a_value_together(kernel: Kernel) -> None:
@@ -162,7 +162,7 @@ def test_an_unwritable_cache_costs_no_answer(kernel: Kernel) -> None:
 def test_a_cached_reply_has_a_job_too(kernel: Kernel) -> None:
     for _ in range(2):
         kernel.execute("%%runagent echo --cache --bg --proc job --out reply\nx").ok()
-        assert "x" in shown(kernel, "job.wait(60)")
+        assert "x" in shown(kernel, "job.wait()")
         assert kernel.value("[job.done, reply.text]") == [True, "x"]
         kernel.execute("del job, reply").ok()
 
@@ -201,9 +201,9 @@ def test_loaded_by_a_configuration_file(start_kernel: Callable[..., Kernel]) -> 
 
 def test_nothing_of_a_job_is_lost_in_nbclient() -> None:
     cells = ["%load_ext runagent_jupyter" + AGENTS, "%%runagent words --bg --proc job\n10"]
-    cells += ["job.wait(60) and None", "reply = %runagent echo hello", "reply"]
+    cells += ["job.wait() and None", "reply = %runagent echo hello", "reply"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+    NotebookClient(notebook, kernel_name="python3", timeout=PATIENCE).execute()
     assert "word 9" in notebook.cells[1].outputs[0]["data"]["text/plain"]
     assert notebook.cells[4].outputs[0]["data"]["text/plain"] == "hello"
 

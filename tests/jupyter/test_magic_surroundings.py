@@ -11,6 +11,7 @@ import pytest
 from markdown_it import MarkdownIt
 from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
+from support.clock import PATIENCE
 from support.faults import STALL, FaultServer
 from support.kernel import IPYKERNEL_VERSION, Kernel
 
@@ -62,7 +63,7 @@ def kernel(shared_kernel: Kernel) -> Kernel:
 def executed(*cells: str) -> Any:
     cells = ("%load_ext runagent_jupyter" + AGENTS, *cells)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+    NotebookClient(notebook, kernel_name="python3", timeout=PATIENCE).execute()
     return notebook
 
 
@@ -93,7 +94,7 @@ def test_in_an_output_widget_nothing_is_updated(kernel: Kernel) -> None:
     cell = kernel.execute("with out:\n    %runagent echo --set n=1 hello").ok()
     assert json.loads(cell.outputs[0]["data"]["text/plain"]) == {"said": "hello", "n": 1}
     cell = kernel.execute(
-        "with out:\n    %runagent echo --bg --proc job hello\njob.wait(60) and None"
+        "with out:\n    %runagent echo --bg --proc job hello\njob.wait() and None"
     )
     assert cell.ok().data("text/plain") == ["hello"]
 
@@ -120,8 +121,8 @@ def test_a_plain_call_that_is_stopped_closes_its_connection(kernel: Kernel, way:
             kernel.interrupt()
         else:
             kernel.execute(way).ok()
-        cell.wait(20)
-        assert server.exchanges[0].wait_closed(5)
+        cell.wait()
+        assert server.exchanges[0].wait_closed()
     assert "stopped after" in str(cell.outputs)
 
 
@@ -162,7 +163,7 @@ def test_what_could_be_misread_is_refused(kernel: Kernel, line: str) -> None:
 
 def test_a_line_hands_its_job_over(kernel: Kernel) -> None:
     kernel.execute("job = %runagent echo --bg hi").ok()
-    assert kernel.value("job.wait(60).text") == "hi"
+    assert kernel.value("job.wait().text") == "hi"
 
 
 def test_as_markdown_an_answer_is_still_no_markdown() -> None:

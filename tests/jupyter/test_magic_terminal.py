@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyte
 import pytest
+from support.clock import PATIENCE
 from support.isolation import isolated_environment
 from support.terminal import TerminalIPython
 
@@ -23,7 +24,7 @@ def steers(query: str):
 @agent("slow")
 async def slow(query: str):
     yield "first words"
-    await asyncio.sleep(60)
+    await asyncio.sleep(36_000)
 
 @agent("breaks")
 def breaks(query: str):
@@ -129,7 +130,7 @@ def test_ctrl_c_stops_the_answer(terminal: TerminalIPython) -> None:
     terminal.start("%%runagent slow --out partial\nhi")
     terminal.wait_for("first words")
     terminal.interrupt()
-    assert "KeyboardInterrupt" in terminal.finish(timeout=20)
+    assert "KeyboardInterrupt" in terminal.finish(timeout=PATIENCE)
     assert "True first words" in terminal.run("print(partial.stopped, partial.text)")
 
 

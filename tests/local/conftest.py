@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from support.clock import PATIENCE
 
 from runagent.local import Server, serve
 
@@ -78,7 +79,7 @@ def start(stack: ExitStack) -> Callable[..., Caller]:
         if not isinstance(agents, Mapping):
             agents = {"a": agents}
         server = stack.enter_context(serve(agents, **options))
-        http = httpx2.Client(base_url=server.url, trust_env=False, verify=False, timeout=30)
+        http = httpx2.Client(base_url=server.url, trust_env=False, verify=False, timeout=PATIENCE)
         return Caller(server, stack.enter_context(http))
 
     return start

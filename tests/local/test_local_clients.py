@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from conftest import Caller
+from support.clock import PATIENCE, TICK
 
 import runagent
 from runagent import registry
@@ -98,7 +99,7 @@ def test_leaving_a_stream_ends_the_agent(start: Start) -> None:
         try:
             while True:
                 yield "x"
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(TICK)
         finally:
             ended.set()
 
@@ -106,7 +107,7 @@ def test_leaving_a_stream_ends_the_agent(start: Start) -> None:
     with runagent.RunAgentClient("a", base_url=server.url) as client:
         for _ in client.run_generic_stream({}):
             break
-        assert ended.wait(30)
+        assert ended.wait(PATIENCE)
 
 
 def test_a_decorated_function_is_reached_by_its_id_alone() -> None:

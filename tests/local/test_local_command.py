@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from support.clock import PATIENCE
 
 AGENTS = """
     from runagent.local import agent
@@ -92,11 +93,11 @@ class Command:
 
     def end(self, with_signal: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
         self.process.send_signal(with_signal)
-        out, err = self.process.communicate(timeout=30)
+        out, err = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, out, err
 
     def refused(self) -> str:
-        out, err = self.process.communicate(timeout=30)
+        out, err = self.process.communicate(timeout=PATIENCE)
         assert self.process.returncode == 2, err
         assert out == ""
         return err

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import Caller
+from support.clock import FOR_EVER
 
 from runagent.local.demo import demo
 
@@ -52,7 +53,7 @@ def test_it_ends_soon_whatever_the_delay(monkeypatch: pytest.MonkeyPatch, start:
         pauses.append(seconds)
 
     monkeypatch.setattr("runagent.local.demo.asyncio", SimpleNamespace(sleep=count))
-    start({"demo": demo}).chunks("demo", delay=1e9)
+    start({"demo": demo}).chunks("demo", delay=FOR_EVER)
     assert 2.9 < sum(pauses) <= 3.1
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from support.clock import PATIENCE
 from support.kernel import running_kernel
 from support.scripts import run_script
 
@@ -40,7 +41,7 @@ def ask(agent_id: str, **input_data: Any) -> Any:
         json=input_data,
         headers={"Authorization": f"Bearer {endpoint.api_key}"},
         trust_env=False,
-        timeout=30,
+        timeout=PATIENCE,
     )
     return answer.json().get("result", answer.json())
 
@@ -158,7 +159,7 @@ from runagent.local import agent
 def ask(agent_id, call="invoke"):
     endpoint = registry.lookup(agent_id)
     return httpx2.post(
-        f"{endpoint.base_url}/v1/agents/{agent_id}/{call}", json={}, trust_env=False, timeout=30,
+        f"{endpoint.base_url}/v1/agents/{agent_id}/{call}", json={}, trust_env=False, timeout=None,
         headers={"Authorization": f"Bearer {endpoint.api_key}"},
     ).json()["result"]
 """
@@ -180,7 +181,7 @@ def test_the_process_ends_while_an_agent_works(run: Run) -> None:
         @agent("a")
         def works():
             begun.set()
-            time.sleep(600)
+            time.sleep(36_000)
 
         def call():
             try:
@@ -257,19 +258,19 @@ begun = threading.Event()
 @agent
 def works():
     begun.set()
-    time.sleep(600)
+    time.sleep(36_000)
 
 def call():
     runagent.RunAgentClient("works", timeout=600).run_generic({})
 
 threading.Thread(target=call, daemon=True).start()
-print(begun.wait(30))
+print(begun.wait())
 """
     with running_kernel(tmp_path) as kernel:
         assert kernel.execute(answer.format(method="upper")).ok().stdout == "['HI', 'YOU']\n"
         assert kernel.execute(answer.format(method="lower")).ok().stdout == "['hi', 'you']\n"
         assert kernel.execute(working).ok().stdout == "True\n"
-        kernel.shutdown(timeout=30)
+        kernel.shutdown(timeout=PATIENCE)
 
 
 def test_without_the_server_packages_the_error_says_what_to_install(run: Run) -> None:

@@ -17,14 +17,13 @@ from pathlib import Path
 import httpx2
 import pytest
 from conftest import Caller, read_events
+from support.clock import FOR_EVER, MOMENT, PATIENCE, TICK
 from support.scripts import run_script
 
 from runagent.local import Server, serve
 from runagent.local import server as server_module
 
 Start = Callable[..., Caller]
-LONG = 60
-"""Seconds that no test takes: what ends sooner was ended."""
 
 
 def answer(query: str = "") -> str:
@@ -132,18 +131,18 @@ def test_an_agent_may_close_its_own_server() -> None:
 
     async def agent() -> None:
         servers[0].close()
-        await asyncio.sleep(LONG)
+        await asyncio.sleep(FOR_EVER)
 
     with serve(agent) as server:
         servers.append(server)
         answer = httpx2.post(
-            f"{server.url}/v1/agents/agent/invoke", json={}, trust_env=False, timeout=30
+            f"{server.url}/v1/agents/agent/invoke", json={}, trust_env=False, timeout=PATIENCE
         )
         assert answer.json()["error"]["code"] == "SERVER_SHUTDOWN"
 
 
 def test_many_synchronous_calls_run_at_the_same_time(start: Start) -> None:
-    together = threading.Barrier(64, timeout=30)
+    together = threading.Barrier(64, timeout=PATIENCE)
 
     def agent() -> Iterator[int]:
         yield together.wait()
@@ -156,7 +155,7 @@ def test_many_synchronous_calls_run_at_the_same_time(start: Start) -> None:
 
 
 def test_two_hundred_streams_at_the_same_time(start: Start) -> None:
-    together = threading.Barrier(100, timeout=60)
+    together = threading.Barrier(100, timeout=PATIENCE)
 
     def sync() -> Iterator[str]:
         together.wait()
@@ -165,7 +164,7 @@ def test_two_hundred_streams_at_the_same_time(start: Start) -> None:
 
     async def asynchronous() -> AsyncIterator[str]:
         for i in range(20):
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(TICK)
             yield f"{i} "
 
     caller = start({"s": sync, "a": asynchronous})
@@ -173,7 +172,7 @@ def test_two_hundred_streams_at_the_same_time(start: Start) -> None:
     async def main() -> list[str]:
         limits = httpx2.Limits(max_connections=None)
         async with httpx2.AsyncClient(
-            base_url=caller.server.url, trust_env=False, timeout=60, limits=limits
+            base_url=caller.server.url, trust_env=False, timeout=PATIENCE, limits=limits
         ) as http:
             paths = [f"/v1/agents/{name}/stream" for name in "sa" * 100]
             answers = await asyncio.gather(*(http.post(path, json={}) for path in paths))
@@ -189,7 +188,7 @@ def test_a_blocking_agent_does_not_keep_others_waiting(start: Start) -> None:
     release = threading.Event()
 
     def slow() -> bool:
-        return release.wait(LONG)
+        return release.wait(PATIENCE)
 
     caller = start({"slow": slow, "quick": answer})
     with ThreadPoolExecutor(1) as pool:
@@ -219,7 +218,7 @@ def test_an_asynchronous_generator_that_never_waits_does_not_either(start: Start
         reader.start()
         assert caller.result("quick", query="x") == "<x>"
         reader.join()
-    assert closed.wait(30)
+    assert closed.wait(PATIENCE)
 
 
 def test_silence_is_filled_with_comments(start: Start) -> None:
@@ -228,10 +227,10 @@ def test_silence_is_filled_with_comments(start: Start) -> None:
     def agent() -> Iterator[str]:
         yield "a"
         for _ in range(3):
-            assert comments.acquire(timeout=LONG)
+            assert comments.acquire(timeout=PATIENCE)
         yield "b"
 
-    caller = start(agent, keep_alive=0.05)
+    caller = start(agent, keep_alive=5 * TICK)
     text = ""
     with caller.http.stream("POST", "/v1/agents/a/stream", json={}) as stream:
         for piece in stream.iter_text():
@@ -247,10 +246,10 @@ def test_silence_is_filled_with_comments(start: Start) -> None:
 def test_no_comment_comes_between_chunks_that_keep_coming(start: Start) -> None:
     async def agent() -> AsyncIterator[str]:
         for _ in range(40):
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(TICK)
             yield "x"
 
-    kinds = [kind for kind, _ in start(agent, keep_alive=10).events()]
+    kinds = [kind for kind, _ in start(agent, keep_alive=PATIENCE).events()]
     assert kinds == ["start", *["chunk"] * 40, "done"]
 
 
@@ -266,7 +265,7 @@ def test_a_client_that_leaves_closes_the_generator(start: Start) -> None:
         try:
             while True:
                 yield "x"
-                time.sleep(0.01)
+                time.sleep(TICK)
         finally:
             ended["s"].set()
 
@@ -274,7 +273,7 @@ def test_a_client_that_leaves_closes_the_generator(start: Start) -> None:
         try:
             while True:
                 yield "x"
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(TICK)
         finally:
             await asyncio.sleep(0)  # a cancelled agent may still wait for its own cleaning up
             ended["a"].set()
@@ -282,7 +281,7 @@ def test_a_client_that_leaves_closes_the_generator(start: Start) -> None:
     async def waiting() -> AsyncIterator[str]:
         yield "x"
         try:
-            await asyncio.sleep(LONG)
+            await asyncio.sleep(FOR_EVER)
         finally:
             ended["w"].set()
 
@@ -298,7 +297,7 @@ def test_a_client_that_leaves_closes_the_generator(start: Start) -> None:
         try:
             while True:
                 yield "x"
-                time.sleep(0.01)
+                time.sleep(TICK)
         finally:
             ended["r"].set()
 
@@ -311,7 +310,7 @@ def test_a_client_that_leaves_closes_the_generator(start: Start) -> None:
     caller = start({"s": sync, "a": asynchronous_returned, "w": waiting, "r": async_returned})
     for agent_id, event in ended.items():
         leave_after_first_chunk(caller, agent_id)
-        assert event.wait(30), agent_id
+        assert event.wait(PATIENCE), agent_id
 
 
 def test_a_client_that_leaves_before_the_first_chunk_cancels_too(start: Start) -> None:
@@ -320,7 +319,7 @@ def test_a_client_that_leaves_before_the_first_chunk_cancels_too(start: Start) -
     async def agent() -> None:
         begun.set()
         try:
-            await asyncio.sleep(LONG)
+            await asyncio.sleep(FOR_EVER)
         except asyncio.CancelledError:
             cancelled.set()
             raise
@@ -334,8 +333,8 @@ def test_a_client_that_leaves_before_the_first_chunk_cancels_too(start: Start) -
                 f"POST /v1/agents/a/{path} HTTP/1.1\r\nHost: localhost\r\n"
                 "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}".encode()
             )
-            assert begun.wait(30)
-        assert cancelled.wait(30)
+            assert begun.wait(PATIENCE)
+        assert cancelled.wait(PATIENCE)
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_body_is_forgotten(start: Start) -> None:
@@ -366,9 +365,9 @@ def test_a_client_that_does_not_read_holds_the_agent_back(start: Start) -> None:
         before = -1
         while before != taken:
             before = taken
-            time.sleep(0.3)
+            time.sleep(MOMENT)
         assert taken < 50
-    assert closed.wait(30)
+    assert closed.wait(PATIENCE)
 
 
 def test_closing_the_server_ends_calls_truthfully() -> None:
@@ -376,24 +375,26 @@ def test_closing_the_server_ends_calls_truthfully() -> None:
 
     async def waits() -> str:
         begun.release()
-        await asyncio.sleep(LONG)
+        await asyncio.sleep(FOR_EVER)
         return "never"
 
     def sleeps() -> Iterator[str]:
         yield "x"
         begun.release()
-        time.sleep(LONG)
+        time.sleep(FOR_EVER)
 
     server = serve({"waits": waits, "sleeps": sleeps})
 
     def call(path: str) -> httpx2.Response:
-        return httpx2.post(f"{server.url}/v1/agents/{path}", json={}, trust_env=False, timeout=LONG)
+        return httpx2.post(
+            f"{server.url}/v1/agents/{path}", json={}, trust_env=False, timeout=PATIENCE
+        )
 
     with ThreadPoolExecutor(2) as pool:
         invoked = pool.submit(call, "waits/invoke")
         streamed = pool.submit(call, "sleeps/stream")
-        assert begun.acquire(timeout=30)
-        assert begun.acquire(timeout=30)
+        assert begun.acquire(timeout=PATIENCE)
+        assert begun.acquire(timeout=PATIENCE)
         server.close()
         assert invoked.result().status_code == 503
         assert invoked.result().json()["error"]["code"] == "SERVER_SHUTDOWN"
@@ -406,7 +407,7 @@ def test_closing_the_server_ends_calls_truthfully() -> None:
 def test_a_client_that_does_not_read_does_not_keep_a_server_from_closing(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "_GRACE", 0.5)
+    monkeypatch.setattr(server_module, "_GRACE", MOMENT)
 
     def agent() -> Iterator[str]:
         while True:
@@ -415,7 +416,7 @@ def test_a_client_that_does_not_read_does_not_keep_a_server_from_closing(
     caller = start(agent)
     with caller.http.stream("POST", "/v1/agents/a/stream", json={}) as stream:
         next(stream.iter_raw())
-        time.sleep(0.3)
+        time.sleep(MOMENT)
         caller.server.close()
         assert caller.server._thread not in threading.enumerate()
 
@@ -423,22 +424,22 @@ def test_a_client_that_does_not_read_does_not_keep_a_server_from_closing(
 def test_an_agent_that_ignores_its_end_does_not_keep_a_server_from_closing(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "_GRACE", 1.0)
-    monkeypatch.setattr("runagent.local.app._PATIENCE", 0.2)
+    monkeypatch.setattr(server_module, "_GRACE", 3 * MOMENT)
+    monkeypatch.setattr("runagent.local.app._PATIENCE", MOMENT / 2)
     begun = threading.Event()
 
     async def stubborn() -> None:
         for _ in range(3):
             try:
                 begun.set()
-                await asyncio.sleep(LONG)
+                await asyncio.sleep(FOR_EVER)
             except asyncio.CancelledError:
                 continue
 
     caller = start(stubborn)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(caller.invoke)
-        assert begun.wait(30)
+        assert begun.wait(PATIENCE)
         caller.server.close()
         with pytest.raises(httpx2.TransportError):
             waiting.result()
@@ -453,14 +454,14 @@ def test_what_fails_in_cleaning_up_is_logged(
     async def agent() -> AsyncIterator[str]:
         try:
             yield "x"
-            await asyncio.sleep(LONG)
+            await asyncio.sleep(FOR_EVER)
         finally:
             cleaned.set()
             raise ValueError("the broom broke")
 
     caller = start(agent)
     leave_after_first_chunk(caller, "a")
-    assert cleaned.wait(30)
+    assert cleaned.wait(PATIENCE)
     caller.server.close()
     gc.collect()
     assert [record.getMessage() for record in caplog.records] == ["Agent 'a' failed"]
@@ -491,21 +492,23 @@ def test_the_logging_of_the_process_is_left_alone() -> None:
 def test_nothing_is_printed_and_no_request_logged(tmp_path: Path) -> None:
     done = run_script(
         """
-        import asyncio, gc, logging, socket, sys, time
+        import asyncio, gc, logging, socket, sys, threading
         import httpx2
         from runagent.local import serve
         from runagent.local import app
 
         app._PATIENCE = 0.05
+        ended = threading.Event()
 
         def fails():
             raise ValueError("boom")
 
         async def late():
             try:
-                await asyncio.sleep(60)
+                await asyncio.sleep(3600)
             finally:
                 await asyncio.sleep(0.3)  # longer than anybody waits
+                ended.set()
                 raise ValueError("late")
 
         def use(server):
@@ -514,9 +517,10 @@ def test_nothing_is_printed_and_no_request_logged(tmp_path: Path) -> None:
                     http.post(f"/v1/agents/{path}", json={})
                 http.get("/", headers={"connection": "upgrade", "upgrade": "websocket"})
                 try:
-                    http.post("/v1/agents/late/invoke", json={}, timeout=0.3)
+                    timeout = httpx2.Timeout(None, read=0.3)
+                    http.post("/v1/agents/late/invoke", json={}, timeout=timeout)
                 except httpx2.ReadTimeout:
-                    time.sleep(0.6)
+                    ended.wait()
             with socket.create_connection((server.host, server.port)) as raw:
                 raw.sendall(b"nonsense\\r\\n\\r\\n")
                 assert b"400" in raw.recv(100)
@@ -543,7 +547,7 @@ def test_a_program_that_ends_says_so_to_its_clients(tmp_path: Path) -> None:
         "from runagent.local import serve\n"
         "async def agent():\n"
         "    yield 'x'\n"
-        "    await asyncio.sleep(600)\n"
+        "    await asyncio.sleep(36_000)\n"
         "print(serve(agent).url, flush=True)\n"
         "input()\n"
     )
@@ -554,12 +558,12 @@ def test_a_program_that_ends_says_so_to_its_clients(tmp_path: Path) -> None:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         with (
-            httpx2.Client(base_url=url, trust_env=False, timeout=LONG) as http,
+            httpx2.Client(base_url=url, trust_env=False, timeout=PATIENCE) as http,
             http.stream("POST", "/v1/agents/agent/stream", json={}) as stream,
         ):
             lines = stream.iter_lines()
             assert "event: chunk" in lines
-            process.communicate("\n", timeout=LONG)
+            process.communicate("\n", timeout=PATIENCE)
             assert "SERVER_SHUTDOWN" in "".join(lines)
         assert process.returncode == 0
     finally:
@@ -581,11 +585,11 @@ def test_a_program_ends_while_agents_are_working(tmp_path: Path) -> None:
 
         def blocked():
             yield "x"
-            time.sleep(600)
+            time.sleep(36_000)
 
         async def asynchronous():
             yield "x"
-            await asyncio.sleep(600)
+            await asyncio.sleep(36_000)
 
         server = serve({"s": sync, "b": blocked, "a": asynchronous})
         clients = []

@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from playwright.sync_api import Page
 
+from support.clock import MOMENT, milliseconds
+
 
 class Beacon:
     """A server that remembers what is asked of it."""
@@ -48,4 +50,4 @@ def provoke(page: Page) -> None:
             }
         }"""
     )
-    page.wait_for_timeout(200)
+    page.wait_for_timeout(milliseconds(MOMENT))

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError
+from support.clock import PATIENCE, TICK
 
 KINDS = ("invoke", "stream")
 MODES = ("sync", "async")
 
-FAST = {"retry_delay": 0.01, "timeout": 20.0}
+FAST = {"retry_delay": TICK, "timeout": PATIENCE}
 """Options under which nothing but the server decides how long a call takes."""
 
 

@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from support.clock import MOMENT, PATIENCE, TICK
+
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-PATIENCE = 30.0
-"""Seconds the server waits for anything, so that no test hangs for ever."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Drip:
     """Send `data` byte by byte, with a pause after each."""
 
     data: bytes
-    pause: float = 0.2
+    pause: float = MOMENT
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,9 @@ class Do:
     action: Callable[[], object]
 
 
-class _Mark:
+class Mark:
+    """A step that is told by its name."""
+
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -61,11 +62,18 @@ class _Mark:
         return self.name
 
 
-STALL = _Mark("STALL")  # be silent until the client closes the connection
-RESET = _Mark("RESET")  # close with a TCP reset
-KEEP = _Mark("KEEP")  # take the next request on the same connection
+@dataclass(frozen=True)
+class Late:
+    """Play the script that a function returns, made when its turn comes."""
 
-Step = bytes | Drip | Repeat | Pause | Do | _Mark
+    make: Callable[[], Sequence[Any]]
+
+
+STALL = Mark("STALL")  # be silent until the client closes the connection
+RESET = Mark("RESET")  # close with a TCP reset
+KEEP = Mark("KEEP")  # take the next request on the same connection
+
+Step = bytes | Drip | Repeat | Pause | Do | Late | Mark
 Script = Sequence[Step]
 
 
@@ -108,7 +116,7 @@ class Exchange:
         """The body, decoded."""
         return json.loads(self.body)
 
-    def wait_closed(self, seconds: float = 10) -> bool:
+    def wait_closed(self, seconds: float = PATIENCE) -> bool:
         """Wait until the client closes the connection."""
         return self.closed_by_client.wait(seconds)
 
@@ -122,6 +130,7 @@ class FaultServer:
     Attributes:
         exchanges: What was asked, in order.
         connections: Connections accepted.
+        closed: How many of them the server has closed.
     """
 
     def __init__(
@@ -130,10 +139,11 @@ class FaultServer:
         tls: ssl.SSLContext | None = None,
         on_accept: Script | None = None,
         host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.scripts = list(scripts)
         self.exchanges: list[Exchange] = []
-        self.connections = 0
+        self.connections = self.closed = 0
         self._tls = tls
         self._on_accept = on_accept
         self._lock = threading.Lock()
@@ -141,7 +151,7 @@ class FaultServer:
         self._open: set[socket.socket] = set()
         self._arrived = threading.Condition(self._lock)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, 0), family=family, backlog=256)
+        self._listener = socket.create_server((host, port), family=family, backlog=256)
         self.host = host
         self.port: int = self._listener.getsockname()[1]
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -158,7 +168,7 @@ class FaultServer:
         """The last request."""
         return self.exchanges[-1]
 
-    def wait_for(self, requests: int, seconds: float = 10) -> Exchange:
+    def wait_for(self, requests: int, seconds: float = PATIENCE) -> Exchange:
         """Wait until that many requests came; return the last of them."""
         with self._arrived:
             assert self._arrived.wait_for(lambda: len(self.exchanges) >= requests, seconds), (
@@ -170,15 +180,15 @@ class FaultServer:
         """Close everything."""
         self._stopping.set()
         with contextlib.suppress(OSError):  # wakes `accept`
-            socket.create_connection((self.host, self.port), 1).close()
-        self._threads[0].join(10)
+            socket.create_connection((self.host, self.port), PATIENCE).close()
+        self._threads[0].join(PATIENCE)
         self._listener.close()
         with self._lock:
             for sock in self._open:
                 with contextlib.suppress(OSError):
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE)
 
     def __enter__(self) -> Self:
         return self
@@ -204,6 +214,7 @@ class FaultServer:
 
     def _serve(self, sock: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            stack.callback(self._count_closed)
             stack.callback(sock.close)
             sock.settimeout(PATIENCE)
             if self._on_accept is not None:
@@ -224,6 +235,10 @@ class FaultServer:
                     if not self._play(sock, script, exchange):
                         return
 
+    def _count_closed(self) -> None:
+        with self._lock:
+            self.closed += 1
+
     def _forget(self, sock: socket.socket) -> None:
         with self._lock:
             self._open.discard(sock)
@@ -232,6 +247,8 @@ class FaultServer:
         """Do the steps; return whether the connection stays open."""
         try:
             for step in script:
+                if isinstance(step, Late):
+                    return self._play(sock, step.make(), exchange)
                 if step is KEEP:
                     return True
                 if step is RESET:
@@ -275,12 +292,12 @@ class FaultServer:
         while not self._stopping.is_set() and (left := deadline - time.monotonic()) > 0:
             if isinstance(sock, ssl.SSLSocket) and sock.pending():
                 return True
-            if select.select([sock], [], [], min(left, 0.2))[0]:
+            if select.select([sock], [], [], min(left, MOMENT))[0]:
                 if isinstance(sock, ssl.SSLSocket):
                     return bool(sock.recv(1))
                 if not sock.recv(1, socket.MSG_PEEK):
                     return False
-                time.sleep(min(left, 0.01))  # bytes of a pipelined request
+                time.sleep(min(left, TICK))  # bytes of a pipelined request
         return True
 
 

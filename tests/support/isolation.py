@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from support.clock import STRETCH_VARIABLE
+
 _PREFIXES = ("RUNAGENT_", "JUPYTER", "IPYTHON", "XDG_")
 _NAMES = {
     "http_proxy",
@@ -52,6 +54,7 @@ def isolated_environment(
     kept = {
         name: value
         for name, value in (os.environ if environment is None else environment).items()
-        if not name.startswith(_PREFIXES) and name.lower() not in _NAMES
+        if name == STRETCH_VARIABLE
+        or (not name.startswith(_PREFIXES) and name.lower() not in _NAMES)
     }
     return kept | {name: str(place) for name, place in places.items()}

@@ -28,6 +28,7 @@ from jupyter_client.session import Session
 from nbformat.v4 import output_from_msg
 from typing_extensions import Self
 
+from support.clock import PATIENCE, TICK, stretched
 from support.isolation import isolated_environment
 
 IPYKERNEL_VERSION = tuple(int(part) for part in version("ipykernel").split(".")[:2])
@@ -126,7 +127,7 @@ class Execution:
         """Return the messages of these types, in order."""
         return [message for message in self.messages if message.type in types]
 
-    def wait(self, timeout: float = 60) -> Self:
+    def wait(self, timeout: float = PATIENCE) -> Self:
         """Wait until the cell is done.
 
         Args:
@@ -138,7 +139,7 @@ class Execution:
         self.kernel.wait_for(lambda: self.done, timeout, f"the end of {self!r}")
         return self
 
-    def wait_for_output(self, text: str, timeout: float = 60) -> Self:
+    def wait_for_output(self, text: str, timeout: float = PATIENCE) -> Self:
         """Wait until `text` stands in the cell's outputs, in whatever mime type."""
         self.kernel.wait_for(
             lambda: text in json.dumps(self.outputs, ensure_ascii=False),
@@ -281,7 +282,7 @@ class Kernel:
         self,
         code: str,
         *,
-        timeout: float = 60,
+        timeout: float = PATIENCE,
         stdin: Sequence[str] = (),
         stop_on_error: bool = True,
     ) -> Execution:
@@ -314,14 +315,14 @@ class Kernel:
         self._session.send(self._shell, message)
         return execution
 
-    def run_all(self, *cells: str, timeout: float = 120) -> list[Execution]:
+    def run_all(self, *cells: str, timeout: float = PATIENCE) -> list[Execution]:
         """Queue cells at once, as "Run All" does, and wait until all are done."""
         executions = [self.submit(cell) for cell in cells]
         for execution in executions:
             execution.wait(timeout)
         return executions
 
-    def value(self, expression: str, *, timeout: float = 60) -> Any:
+    def value(self, expression: str, *, timeout: float = PATIENCE) -> Any:
         """Evaluate an expression in the kernel and return its value, sent as JSON.
 
         `_`, `In` and `Out` stay as they are.
@@ -366,7 +367,7 @@ class Kernel:
         """Interrupt the kernel as Kernel -> Interrupt does: SIGINT to its process group."""
         os.killpg(self.pid, signal.SIGINT)
 
-    def shutdown(self, timeout: float = 30) -> None:
+    def shutdown(self, timeout: float = PATIENCE) -> None:
         """Ask the kernel to shut down, as Kernel -> Shut Down does, and wait until it has.
 
         Raises:
@@ -414,7 +415,7 @@ class Kernel:
                     return
                 if time.monotonic() > deadline or not self.alive:
                     break
-                self._changed.wait(0.02)
+                self._changed.wait(TICK)
         state = "is running" if self.alive else "died"
         shown = json.dumps([e.outputs for e in self.executions[-3:]], ensure_ascii=False)[-3000:]
         raise KernelTimeoutError(
@@ -432,12 +433,12 @@ class Kernel:
         self._reader = threading.Thread(target=self._read_iopub, name="iopub", daemon=True)
         self._reader.start()
         # iopub is connected when the first cell's messages have come: earlier ones may be lost.
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while True:
             execution = self.submit("")
             self.executions.clear()
             with contextlib.suppress(KernelTimeoutError):
-                execution.wait(5 if execution.reply is None else 1)
+                execution.wait(stretched(5 if execution.reply is None else 1))
                 break
             if time.monotonic() > deadline or not self.alive:
                 raise KernelTimeoutError(f"The kernel did not start. Its log:\n{self.log}")
@@ -502,7 +503,7 @@ class Kernel:
     def _close(self) -> None:
         self._stopping.set()
         if hasattr(self, "_reader"):
-            self._reader.join(5)
+            self._reader.join(PATIENCE)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()

@@ -28,17 +28,18 @@ from playwright.sync_api import (
     Dialog,
     Locator,
     Page,
+    ViewportSize,
     expect,
     sync_playwright,
 )
 from typing_extensions import Self
 
 from support.chromium import chromium_arguments, chromium_path
+from support.clock import PATIENCE, TICK, milliseconds
 from support.isolation import isolated_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / ".cache" / "screenshots"
-_SECONDS = 1000  # Playwright counts milliseconds
 
 # Finds the notebook at `path` in the page's JupyterLab, and its kernel.
 _JS = """
@@ -58,6 +59,14 @@ window.runagentTest = {
     if (kernel?.status !== "idle" || this.running) return false;
     return this.panel(path).content.widgets.every(
       (cell) => cell.model.type !== "code" || cell.model.executionState !== "running");
+  },
+  open(path) { this.start("docmanager:open", {path}); },
+  async clear() {
+    const {commands, shell} = window.jupyterapp;
+    for (const widget of [...shell.widgets("main")]) widget.dispose();  // asks nothing, saves nothing
+    if (document.body.dataset.jpThemeName !== "JupyterLab Light")
+      await commands.execute("apputils:change-theme", {theme: "JupyterLab Light"});
+    return !document.querySelector(".jp-Dialog");
   },
   start(command, args) {
     this.running = (this.running ?? 0) + 1;
@@ -81,7 +90,7 @@ class LabServer:
     """
 
     def __init__(
-        self, root: Path, *, environment: dict[str, str] | None = None, timeout: float = 120
+        self, root: Path, *, environment: dict[str, str] | None = None, timeout: float = PATIENCE
     ) -> None:
         """Prepare a server; entering the context starts it.
 
@@ -149,7 +158,7 @@ class LabServer:
         """Call the server's REST API, such as `request("GET", "api/kernels")`."""
         headers = {"Authorization": f"token {self.token}"}
         answer = httpx2.request(
-            method, self.url + path, headers=headers, trust_env=False, timeout=60, **options
+            method, self.url + path, headers=headers, trust_env=False, timeout=PATIENCE, **options
         )
         return answer.raise_for_status()
 
@@ -180,14 +189,14 @@ class LabServer:
                 self.url = json.loads(running.read_text())["url"]
                 self.request("GET", "api/status")
             except (OSError, ValueError, httpx2.HTTPError):
-                time.sleep(0.05)
+                time.sleep(TICK)
             else:
                 return
 
     def _stop(self) -> None:
         self._process.terminate()
         try:
-            self._process.wait(30)
+            self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -207,6 +216,16 @@ class Watch:
     console: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
+
+    @property
+    def noticed(self) -> bool:
+        """Whether anything happened."""
+        return bool(self.console or self.foreign or self.dialogs)
+
+    def forget(self) -> None:
+        """Forget what happened."""
+        for events in (self.console, self.foreign, self.dialogs):
+            events.clear()
 
     def attach(self, context: BrowserContext) -> None:
         """Watch every page of a browser context, popups included."""
@@ -239,6 +258,9 @@ class Watch:
 class Lab:
     """A JupyterLab server and a browser to look at it.
 
+    Loading JupyterLab takes seconds, so its page is kept from one test to the next, with all
+    notebooks closed, unless something went wrong in it.
+
     Attributes:
         server: The server.
         watch: What happened in the pages since the last `reset`.
@@ -249,6 +271,8 @@ class Lab:
         self.watch = Watch(urlsplit(server.url).netloc)
         self._browser = browser
         self._contexts: list[BrowserContext] = []
+        self._usual: BrowserContext | None = None  # with no options, so that other tests can use it
+        self._kept: Page | None = None
         self._count = 0
 
     def open(
@@ -260,7 +284,7 @@ class Lab:
         height: int = 1000,
         **context_options: Any,
     ) -> LabNotebook:
-        """Write a notebook and open it in a page of its own, with a fresh kernel.
+        """Write a notebook and open it alone in a page, with a fresh kernel.
 
         Args:
             cells: Sources of code cells (Markdown cells where they begin with `%%markdown`),
@@ -275,24 +299,47 @@ class Lab:
         path = name or f"notebook-{self._count}.ipynb"
         notebook = cells if isinstance(cells, nbformat.NotebookNode) else make_notebook(cells)
         nbformat.write(notebook, self.server.directory / path)
-        context = self._browser.new_context(
-            viewport={"width": width, "height": height}, **context_options
-        )
+        size: ViewportSize = {"width": width, "height": height}
+        page, self._kept = self._kept, None
+        if page is not None and not context_options:
+            page.set_viewport_size(size)
+            return LabNotebook(self, page, path).show()
+        context = self._browser.new_context(viewport=size, **context_options)
+        context.set_default_timeout(milliseconds(PATIENCE))
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=self.server.url)
         context.add_init_script(_JS)
         self._contexts.append(context)
         self.watch.attach(context)
-        page = context.new_page()
-        return LabNotebook(self, page, path).load()
+        if not context_options:
+            self._usual = context
+        return LabNotebook(self, context.new_page(), path).load()
 
-    def reset(self) -> None:
-        """Close all pages, shut down all kernels, forget settings and what was watched."""
+    def reset(self, *, keep_page: bool = True) -> None:
+        """Close all notebooks, shut down all kernels, forget settings and what was watched.
+
+        Args:
+            keep_page: Whether the page may be used again.
+        """
+        if keep_page and self._usual is not None and self._clear(self._usual):
+            (self._kept,) = self._usual.pages
+            self._contexts.remove(self._usual)
+        else:
+            self._usual = self._kept = None
         for context in self._contexts:
             context.close()
-        self._contexts.clear()
+        self._contexts = [] if self._usual is None else [self._usual]
         self.server.shut_kernels_down()
         self.server.forget_settings()
-        self.watch = Watch(self.watch.origin)
+        self.watch.forget()
+
+    def _clear(self, context: BrowserContext) -> bool:
+        """Close the notebooks in a context's page; return whether the page is then like new."""
+        if self.watch.noticed or len(context.pages) != 1:
+            return False
+        (page,) = context.pages
+        if not page.url.startswith(f"{self.server.url}lab/"):
+            return False
+        return bool(page.evaluate("window.runagentTest.clear()"))
 
 
 class LabNotebook:
@@ -314,10 +361,18 @@ class LabNotebook:
         server = self.lab.server
         # The notebook alone, without what an earlier page left in the workspace.
         self.page.goto(f"{server.url}lab/tree/{self.path}?reset&token={server.token}")
+        return self._wait_until_ready()
+
+    def show(self) -> Self:
+        """Open the notebook in a page that has JupyterLab, and wait until its kernel is idle."""
+        self.page.evaluate("(path) => window.runagentTest.open(path)", self.path)
+        return self._wait_until_ready()
+
+    def _wait_until_ready(self) -> Self:
         self.page.wait_for_function(
             "(path) => window.jupyterapp && window.runagentTest.ready(path)",
             arg=self.path,
-            timeout=120 * _SECONDS,
+            timeout=milliseconds(PATIENCE),
         )
         return self
 
@@ -331,11 +386,11 @@ class LabNotebook:
             "([command, args]) => window.runagentTest.start(command, args)", [command, arguments]
         )
 
-    def command(self, command: str, *, timeout: float = 60, **arguments: Any) -> None:
+    def command(self, command: str, *, timeout: float = PATIENCE, **arguments: Any) -> None:
         """Execute a command of JupyterLab and wait until it is done."""
         self.start(command, **arguments)
         self.page.wait_for_function(
-            "() => !window.runagentTest.running", timeout=timeout * _SECONDS
+            "() => !window.runagentTest.running", timeout=milliseconds(timeout)
         )
 
     def start_cell(self, index: int) -> None:
@@ -347,22 +402,22 @@ class LabNotebook:
         """Run all cells, as Run -> Run All Cells does, and return at once."""
         self.start("notebook:run-all-cells")
 
-    def run(self, index: int, *, timeout: float = 60) -> Self:
+    def run(self, index: int, *, timeout: float = PATIENCE) -> Self:
         """Run a cell and wait until the kernel is idle."""
         self.start_cell(index)
         return self.wait_idle(timeout=timeout)
 
-    def run_all(self, *, timeout: float = 120) -> Self:
+    def run_all(self, *, timeout: float = PATIENCE) -> Self:
         """Run all cells and wait until the kernel is idle."""
         self.start_all()
         return self.wait_idle(timeout=timeout)
 
-    def wait_idle(self, *, timeout: float = 60) -> Self:
+    def wait_idle(self, *, timeout: float = PATIENCE) -> Self:
         """Wait until no cell runs or waits and the kernel is idle."""
         self.page.wait_for_function(
             "(path) => window.runagentTest.settled(path)",
             arg=self.path,
-            timeout=timeout * _SECONDS,
+            timeout=milliseconds(timeout),
         )
         return self
 
@@ -415,9 +470,11 @@ class LabNotebook:
         )
         return outputs
 
-    def wait_for_text(self, index: int, text: str | re.Pattern[str], timeout: float = 60) -> None:
+    def wait_for_text(
+        self, index: int, text: str | re.Pattern[str], timeout: float = PATIENCE
+    ) -> None:
         """Wait until the outputs of a cell show a text."""
-        expect(self.output(index)).to_contain_text(text, timeout=timeout * _SECONDS)
+        expect(self.output(index)).to_contain_text(text, timeout=milliseconds(timeout))
 
     def source(self, index: int, source: str) -> None:
         """Replace the source of a cell."""
@@ -451,7 +508,7 @@ class LabNotebook:
         }
         self.command("apputils:change-theme", theme=themes[name])
         expect(self.page.locator("body")).to_have_attribute(
-            "data-jp-theme-name", themes[name], timeout=30 * _SECONDS
+            "data-jp-theme-name", themes[name], timeout=milliseconds(PATIENCE)
         )
         expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)
 

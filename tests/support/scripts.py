@@ -8,6 +8,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+from support.clock import PATIENCE
+
 # Asyncio's debug mode names every step that takes long, as any does on a busy machine.
 _QUIET_ABOUT_TIME = """
 import logging
@@ -31,7 +33,7 @@ def run_script(code: str, directory: Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-X", "dev", "-W", "error", str(script)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
         env={**os.environ, "HOME": str(directory)},
     )

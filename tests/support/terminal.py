@@ -11,6 +11,7 @@ from types import TracebackType
 import pexpect
 from typing_extensions import Self
 
+from support.clock import PATIENCE
 from support.isolation import isolated_environment
 
 _ESCAPE = re.compile(
@@ -38,7 +39,7 @@ class TerminalIPython:
         *,
         environment: dict[str, str] | None = None,
         columns: int = 100,
-        timeout: float = 60,
+        timeout: float = PATIENCE,
     ) -> None:
         """Prepare a terminal; entering the context starts it.
 

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+_PAUSE = 0.02
+
 VALUES: dict[str, Any] = {
     "string": "hello",
     "empty string": "",
@@ -106,7 +108,7 @@ async def endless_stream(file: str) -> AsyncIterator[str]:
     try:
         while True:
             yield "more "
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(_PAUSE)
     finally:
         Path(file).write_text("stopped")
 

@@ -15,12 +15,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.clock import PATIENCE, TICK
 from support.isolation import isolated_environment
 from support.upstream import upstream_python
 
 AGENT_ID = "3f0c9a52-7a56-4a53-9d8f-0d4f7f9f2b11"
-PATIENCE = 90.0
-"""Seconds the server may take to start."""
 
 _SOURCE = Path(__file__).with_name("upstream_agent.py")
 
@@ -107,8 +106,8 @@ def _wait_for(server: UpstreamServer, log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and server.process.poll() is None:
         with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-            with urllib.request.urlopen(f"{server.url}/api/v1/health", timeout=5) as answer:
+            with urllib.request.urlopen(f"{server.url}/api/v1/health", timeout=PATIENCE) as answer:
                 assert json.load(answer)["agent_id"] == AGENT_ID
             return
-        time.sleep(0.1)
+        time.sleep(TICK)
     raise RuntimeError(f"upstream's server did not start:\n{log.read_text(errors='replace')}")

@@ -13,10 +13,14 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.frame_protocol import Opcode
 from wsproto.utilities import generate_accept_token
 
-from support.faults import Exchange, FaultServer, Script, Step
+from support.clock import MOMENT, TICK
+from support.faults import Exchange, FaultServer, Mark, Script, Step
 
 UPGRADE = b"the answer that accepts the upgrade"
 """In a step, it is replaced by that answer."""
+
+PONGED = Mark("PONGED")
+"""Wait for a pong: the client has read what was sent before its ping, and the server all it sent."""
 
 
 class WebSocketServer(FaultServer):
@@ -45,10 +49,18 @@ class WebSocketServer(FaultServer):
         ]
         return super()._play(sock, steps, exchange)
 
+    def _step(self, sock: socket.socket, step: Step) -> bool:
+        if step is not PONGED:
+            return super()._step(sock, step)
+        while not any(isinstance(event, events.Pong) for event in self.messages()):
+            if self._stopping.is_set() or not self._stays(sock, TICK):
+                return False
+        return True
+
     def _stays(self, sock: socket.socket, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while not self._stopping.is_set() and (left := deadline - time.monotonic()) > 0:
-            if select.select([sock], [], [], min(left, 0.2))[0]:
+            if select.select([sock], [], [], min(left, MOMENT))[0]:
                 data = sock.recv(65536)
                 if not data:
                     return False

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.clock import MOMENT, PATIENCE, TIMEOUT, until
 from support.kernel import running_kernel
 from support.upstream_agent import VALUES
 from support.upstream_server import AGENT_ID, UpstreamServer, tags
@@ -28,10 +29,16 @@ from runagent_jupyter import AgentWidget
 
 pytestmark = pytest.mark.upstream
 
+SILENCE = 45
+"""Seconds in which the server gives up a client that does not answer its pings."""
+
+UVICORN_KEEPS_ALIVE = 5
+"""Seconds for which the server keeps an idle connection."""
+
 
 @pytest.fixture
 def client(server: UpstreamServer) -> RunAgentClient:
-    return RunAgentClient(AGENT_ID, base_url=server.url, timeout=30)
+    return RunAgentClient(AGENT_ID, base_url=server.url, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("ending", ["", "/", "/v1", "/api/v1", "/api/v1/"])
@@ -123,7 +130,7 @@ def test_a_call_that_is_found_out_reaches_the_agent_once(
     file = tmp_path / "calls"
     assert client.run({"file": str(file)}, entrypoint="count") == 1
     with pytest.raises(RunAgentError):
-        client.run({"file": str(file)}, entrypoint="leave", timeout=5)
+        client.run({"file": str(file)}, entrypoint="leave", timeout=PATIENCE)
 
 
 def test_many_and_large_messages(client: RunAgentClient) -> None:
@@ -137,19 +144,17 @@ def test_many_and_large_messages(client: RunAgentClient) -> None:
 
 def test_silence_is_bounded(client: RunAgentClient) -> None:
     with pytest.raises(TimeoutError):
-        client.run({"seconds": 30}, entrypoint="sleep", timeout=0.5)
+        client.run({"seconds": PATIENCE}, entrypoint="sleep", timeout=TIMEOUT)
     with pytest.raises(TimeoutError):
-        list(client.run_stream({"seconds": 30}, entrypoint="sleep_stream", timeout=0.5))
+        list(client.run_stream({"seconds": PATIENCE}, entrypoint="sleep_stream", timeout=TIMEOUT))
 
 
 def test_leaving_a_stream_stops_the_agent(client: RunAgentClient, tmp_path: Path) -> None:
     file = tmp_path / "stopped"
     for _ in client.run_stream({"file": str(file)}, entrypoint="endless_stream"):
         break
-    for _ in range(100):
-        if file.exists():
-            break
-        client.run({"seconds": 0.05}, entrypoint="sleep")
+    until(file.exists)
+    until(file.read_text)
     assert file.read_text() == "stopped"
 
 
@@ -186,8 +191,8 @@ def test_long_silence_is_lived_through(
     """The server pings every 20 s, and gives up 20 s later; a busy agent answers none of ours."""
 
     def stream(url: str, entrypoint: str) -> list[str]:
-        client = RunAgentClient(AGENT_ID, base_url=url, timeout=90)
-        return list(client.run_stream({"seconds": 45}, entrypoint=entrypoint))
+        client = RunAgentClient(AGENT_ID, base_url=url, timeout=SILENCE + PATIENCE)
+        return list(client.run_stream({"seconds": SILENCE}, entrypoint=entrypoint))
 
     with ThreadPoolExecutor() as pool:
         busy = pool.submit(stream, start_server().url, "busy_stream")
@@ -198,7 +203,7 @@ def test_long_silence_is_lived_through(
 def test_an_idle_connection_that_the_server_closed_is_no_failure(client: RunAgentClient) -> None:
     for _ in range(2):
         assert client.run_generic({"query": "hi"})["answer"] == "You said hi"
-        time.sleep(5.5)
+        time.sleep(UVICORN_KEEPS_ALIVE + MOMENT)
 
 
 def test_the_magic_takes_entrypoints(server: UpstreamServer, tmp_path: Path) -> None:
