@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import stat
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from runagent.errors import ValidationError
 from runagent.secrecy import Concealed, conceal
+from runagent.warn import warn_user
 
 _FILE_KEYS = frozenset({"api_key", "api_url", "timeout", "retry_config", "protocol", "allow_http"})
 _RETRY_KEYS = frozenset({"max_retries", "retry_delay", "retry_backoff"})
@@ -96,12 +94,4 @@ def _check_shape(path: Path, prefix: str, values: object, known: frozenset[str])
 def _warn_once(message: str) -> None:
     if message not in _warned:
         _warned.add(message)
-        # The warning is for the line that made the client: the first frame outside this package.
-        frame, level = inspect.currentframe(), 1
-        while frame is not None and _is_own(frame):
-            frame, level = frame.f_back, level + 1
-        warnings.warn(message, UserWarning, stacklevel=level)
-
-
-def _is_own(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__package__")).partition(".")[0] == __package__
+        warn_user(message)

@@ -1,55 +1,62 @@
-"""Python values to JSON, without ceremony and without silent loss."""
+"""Python values as JSON, without silent loss."""
 
 from __future__ import annotations
 
-import base64
 import json
 import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import partial
 from itertools import chain
 from typing import Any
 
+from runagent.conversions import conversion
 from runagent.errors import ValidationError
+from runagent.warn import warn_user
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
-# What is looked at before json has seen that a value does not contain itself.
+# The search gives up beyond these: the value may contain itself, and only json finds out.
 _LEVELS = 100
 _CONTAINERS = 1_000_000
 
 _LONG = 10**600
-"""Integers below it have a text in any case; of longer ones, Python may refuse to make one."""
+"""Python turns every shorter integer into text; it may refuse to do so for a longer one."""
+
+_PATH_SHOWN = 80
+"""Characters of the path to a value that is nested too deeply."""
 
 
 def to_json(value: object, name: str = "input_data") -> bytes:
     """Return `value` as JSON text in UTF-8.
 
-    What JSON has is sent as it is. Besides:
+    Values that JSON has are sent unchanged. Others become:
 
     | Python | JSON |
     |---|---|
     | `datetime`, `date`, `time`, pandas `Timestamp`, numpy `datetime64` | ISO 8601 string |
     | `timedelta` | seconds |
-    | `UUID`, `Path`, `Decimal`, pandas `Period` and `Interval` | string |
+    | `UUID`, `Path`, `Decimal`, `UserString`, pandas `Period` and `Interval` | string |
     | `bytes`, `bytearray`, `memoryview` | base64 string |
     | enum member | its value |
     | dataclass, attrs and pydantic instances, any mapping | object |
     | tuple, set (sorted where possible), range, deque | array |
     | numpy array or scalar, torch tensor, polars `Series`, pandas `Index` | array or number |
-    | pandas or polars `DataFrame` | array of one object per row |
+    | table of pandas, polars or pyarrow, structured numpy array | array of one object per row |
+    | any other table with `__arrow_c_stream__` or `__dataframe__` | array of one object per row |
     | pandas `Series` | array; object, if labelled with unique strings; else as a frame |
-    | NaN, pandas `NaT` and `NA` | null |
+    | missing value of pandas (`NaN`, `NaT`, `NA`) | null |
+    | NaN elsewhere | null, with a `UserWarning` |
 
-    The index of a pandas frame or series goes along if it has a name, several levels, or labels
-    other than integers.
+    The index of a pandas frame or series is sent too if it has a name, several levels, or labels
+    other than integers. A field of a pydantic model is sent as the value it holds, also if that is
+    an instance of a subclass of the field's type. A `SecretStr` and the like are refused: the
+    value of one is sent if its `get_secret_value()` is passed.
 
     Args:
         value: The value.
-        name: What messages call the value.
+        name: The value's name in messages.
 
     Raises:
         ValidationError: A value has no faithful JSON form (an infinity, a figure, a key that is
@@ -58,18 +65,25 @@ def to_json(value: object, name: str = "input_data") -> bytes:
     try:
         is_plain = _has_string_keys(value, _LEVELS, _CONTAINERS)
         if is_plain is not False:
-            # What was seen to its ends does not contain itself; to have json look too takes time.
+            # A value that was searched to its end does not contain itself; json need not check it.
             data = _dump(value, check_circular=is_plain is None)
             if is_plain or _has_string_keys(value):
                 return data
     except (TypeError, ValueError, RecursionError):
-        pass  # the slow road converts, or says what is wrong and where
+        pass  # the converter handles it, or says what is wrong and where
+    converter = _Converter()
     try:
-        return _dump(_Converter().convert(value, name))
+        data = _dump(converter.convert(value, name))
     except RecursionError:
-        raise ValidationError(
-            f"{name} is nested too deeply to be sent as JSON.", code="INVALID_INPUT"
+        raise _cannot(
+            converter.deepest or name, "the value is nested too deeply to be sent as JSON"
         ) from None
+    if converter.has_nan:
+        warn_user(
+            "JSON has no NaN, so null is sent in its place. Replace NaN by a value of your choice, "
+            "or by None to send null without this warning."
+        )
+    return data
 
 
 def _dump(value: object, *, check_circular: bool = True) -> bytes:
@@ -85,13 +99,13 @@ def _dump(value: object, *, check_circular: bool = True) -> bytes:
 def _has_string_keys(
     value: object, levels: float = math.inf, containers: float = math.inf
 ) -> bool | None:
-    """Whether no dictionary in `value` has a key that json would turn into a string by itself.
+    """Return whether all keys in `value` are strings; json would turn others into strings.
 
-    Returns `None` if that is not known after so many levels, or so many containers: the value may
-    contain itself.
+    Returns `None` if the answer is not known after `levels` levels or `containers` containers: the
+    value may contain itself.
     """
     level: list[Any] = [value]
-    while level:  # level by level: each pass over one is a loop in C
+    while level:  # level by level, because each pass over a level is a loop in C
         levels -= 1
         containers -= len(level)
         if min(levels, containers) < 0:
@@ -114,9 +128,16 @@ def _has_string_keys(
 
 
 class _Converter:
-    """Turns one value into what `json.dumps` takes, knowing the path to where it is."""
+    """Converts one value to types that `json.dumps` takes, and knows the path to each part.
+
+    Attributes:
+        has_nan: Whether the value has a NaN in it.
+        deepest: The path, cut off, at which the recursion became too deep; empty if it did not.
+    """
 
     def __init__(self) -> None:
+        self.has_nan = False
+        self.deepest = ""
         self._open: set[int] = set()
 
     def convert(self, value: Any, path: str) -> Any:
@@ -125,7 +146,7 @@ class _Converter:
             return value if kind is not int or -_LONG < value < _LONG else self._long(value, path)
         if isinstance(value, float):
             return self._float(float(value), path)
-        simplify = _conversion(value.__class__)
+        simplify = conversion(value.__class__)
         if simplify is not None:
             with self._inside(value, path):
                 try:
@@ -134,7 +155,7 @@ class _Converter:
                     raise _cannot(path, f"{kind.__name__} cannot be sent as JSON: {exc}") from exc
                 return self.convert(simpler, path)
         if isinstance(value, str):
-            return str.__str__(value)  # as json does, whatever a subclass says
+            return str.__str__(value)  # as json does, whatever a subclass makes of `str`
         if isinstance(value, int):
             return self._long(int(value), path)
         if isinstance(value, Mapping):
@@ -168,7 +189,10 @@ class _Converter:
     def _float(self, value: float, path: str) -> float | None:
         if math.isinf(value):
             raise _cannot(path, f"{value} cannot be sent as JSON")
-        return None if math.isnan(value) else value
+        if math.isnan(value):
+            self.has_nan = True
+            return None
+        return value
 
     @contextmanager
     def _inside(self, value: object, path: str) -> Iterator[None]:
@@ -177,6 +201,9 @@ class _Converter:
         self._open.add(id(value))
         try:
             yield
+        except RecursionError:
+            self.deepest = self.deepest or _cut(path)
+            raise
         finally:
             self._open.discard(id(value))
 
@@ -185,112 +212,12 @@ def _cannot(path: str, problem: str) -> ValidationError:
     return ValidationError(f"{path}: {problem}.", code="INVALID_INPUT")
 
 
+def _cut(path: str) -> str:
+    return path if len(path) <= _PATH_SHOWN else f"{path[:_PATH_SHOWN]}…"
+
+
 def _ordered(values: AbstractSet[Any]) -> list[Any]:
     try:
         return sorted(values)
     except TypeError:
         return list(values)
-
-
-def _tells(index: Any) -> bool:
-    """Whether the index of a pandas object says something: more than where a row once stood."""
-    named = any(name is not None for name in index.names)
-    return named or index.nlevels > 1 or index.dtype.kind not in "iu"
-
-
-def _levels_of_their_own(frame: Any) -> list[int]:
-    """Return the levels of a frame's index that are not a column of it as well."""
-    index, columns = frame.index, set(frame.columns)
-    return [
-        level
-        for level, name in enumerate(index.names)
-        if name not in columns or index.get_level_values(level).tolist() != frame[name].tolist()
-    ]
-
-
-def _frame_records(frame: Any) -> list[dict[str, Any]]:
-    if _tells(frame.index):
-        frame = frame.reset_index(level=_levels_of_their_own(frame))
-    names = [str(name) for name in frame.columns]
-    if len(set(names)) < len(names):
-        raise ValueError("two columns have the same name, and one row cannot hold both")
-    columns = [frame.iloc[:, i].tolist() for i in range(len(names))]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _series(series: Any) -> Any:
-    index = series.index
-    if not _tells(index):
-        return series.tolist()
-    if index.nlevels == 1 and index.is_unique and all(isinstance(label, str) for label in index):
-        return dict(zip(index, series.tolist(), strict=True))
-    return _frame_records(series.rename("value" if series.name is None else series.name).to_frame())
-
-
-def _array(array: Any) -> Any:
-    if array.dtype.kind == "M":  # as text: `tolist()` gives integers where datetime is too coarse
-        return _without_nat(array.astype(str).tolist())
-    if array.dtype.kind == "m":
-        return (array / array.dtype.type(1, "s")).tolist()
-    return array.tolist()
-
-
-def _without_nat(texts: Any) -> Any:
-    if isinstance(texts, list):
-        return [_without_nat(text) for text in texts]
-    return None if texts == "NaT" else texts
-
-
-def _dataclass_fields(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
-
-
-def _attrs_fields(value: Any) -> dict[str, Any]:
-    return {field.name: getattr(value, field.name) for field in value.__attrs_attrs__}
-
-
-# Classes by the module and name of one of their bases, so that no package is imported for a look.
-# In this order: an enum member may be a str, a Timestamp is a datetime.
-_BY_NAME: tuple[tuple[str, frozenset[str], Callable[[Any], Any]], ...] = (
-    ("enum", frozenset({"Enum"}), lambda value: value.value),
-    ("pandas", frozenset({"NaTType", "NAType"}), lambda _: None),
-    ("pandas", frozenset({"Period", "Interval"}), str),
-    ("pandas", frozenset({"DataFrame"}), _frame_records),
-    ("pandas", frozenset({"Series"}), _series),
-    ("pandas", frozenset({"Index", "ExtensionArray"}), lambda value: value.tolist()),
-    ("polars", frozenset({"DataFrame"}), lambda value: value.to_dicts()),
-    ("polars", frozenset({"Series"}), lambda value: value.to_list()),
-    ("numpy", frozenset({"ndarray", "datetime64", "timedelta64"}), _array),
-    # `item()` makes one of the same class of a number that is longer than Python's.
-    ("numpy", frozenset({"floating"}), float),
-    ("numpy", frozenset({"complexfloating"}), complex),
-    ("numpy", frozenset({"generic"}), lambda value: value.item()),
-    ("torch", frozenset({"Tensor"}), lambda value: value.tolist()),
-    ("datetime", frozenset({"date", "time"}), lambda value: value.isoformat()),
-    ("datetime", frozenset({"timedelta"}), lambda value: value.total_seconds()),
-    ("uuid", frozenset({"UUID"}), str),
-    ("decimal", frozenset({"Decimal"}), str),
-    ("collections", frozenset({"deque"}), list),
-)
-
-_BY_ATTRIBUTE: tuple[tuple[str, Callable[[Any], Any]], ...] = (
-    ("__fspath__", os.fsdecode),
-    ("model_dump", lambda value: value.model_dump(mode="json")),
-    ("__dataclass_fields__", _dataclass_fields),
-    ("__attrs_attrs__", _attrs_fields),
-)
-
-
-@lru_cache(maxsize=256)
-def _conversion(kind: Any) -> Callable[[Any], Any] | None:
-    """Return what turns an instance of `kind` into something closer to JSON, if anything does."""
-    for package, names, convert in _BY_NAME:
-        for base in kind.__mro__:
-            if base.__name__ in names and base.__module__.partition(".")[0] == package:
-                return convert
-    for attribute, convert in _BY_ATTRIBUTE:
-        if hasattr(kind, attribute):
-            return convert
-    if issubclass(kind, (bytes, bytearray, memoryview)):
-        return lambda value: base64.b64encode(value).decode()
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import collections
 import dataclasses
 import datetime as dt
@@ -13,6 +14,8 @@ import os
 import pathlib
 import types
 import uuid
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,7 @@ import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.faults import FaultServer, good
 
 from runagent import RunAgentClient, ValidationError
 from runagent.encode import to_json
@@ -60,8 +64,16 @@ class Model(pydantic.BaseModel):
     tags: set[str] = set()
 
 
+class Measured(pydantic.BaseModel):
+    mean: float
+
+
 class Text(str):
     __slots__ = ()
+
+
+class UserText(collections.UserString):
+    pass
 
 
 class Pair(tuple[int, int]):
@@ -113,7 +125,12 @@ VALUES: list[Any] = [
     (types.MappingProxyType({"a": UUID}), {"a": str(UUID)}),
     ({"a": 1}.keys(), ["a"]),
     (Text("x"), "x"),
-    (math.nan, None),
+    (collections.UserString("x"), "x"),
+    (collections.UserString(""), ""),
+    (UserText("xy"), "xy"),
+    (collections.UserList([UUID]), [str(UUID)]),
+    (collections.UserDict({"a": UUID}), {"a": str(UUID)}),
+    (array.array("h", [1, 2]), [1, 2]),
     # pydantic
     (
         Model(name="x", born=dt.date(2000, 1, 1), tags={"t"}),
@@ -123,9 +140,7 @@ VALUES: list[Any] = [
     (np.int64(7), 7),
     (np.uint8(7), 7),
     (np.float32(0.5), 0.5),
-    (np.float64("nan"), None),
     (np.longdouble(0.5), 0.5),
-    (np.array([0.5, np.nan], dtype=np.longdouble), [0.5, None]),
     (np.bool_(True), True),
     (np.str_("s"), "s"),
     (np.bytes_(b"hi"), "aGk="),
@@ -133,7 +148,6 @@ VALUES: list[Any] = [
     (np.datetime64("NaT", "D"), None),
     (np.timedelta64(1500, "ms"), 1.5),
     (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
-    (np.array([0.5, np.nan]), [0.5, None]),
     (np.array(5), 5),
     (np.array([], dtype=float), []),
     (np.array(["a", "b"]), ["a", "b"]),
@@ -182,8 +196,56 @@ def test_values(value: Any, expected: Any) -> None:
     assert repr(sent["x"]) == repr(expected)  # 1 is not 1.0, nor True
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (math.nan, None),
+        (np.float64("nan"), None),
+        (np.array([0.5, np.nan], dtype=np.longdouble), [0.5, None]),
+        (np.array([0.5, np.nan]), [0.5, None]),
+        (Slotted([math.nan]), {"y": [None]}),
+        (Measured(mean=math.nan), {"mean": None}),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_nan_becomes_null_with_a_warning(value: Any, expected: Any) -> None:
+    with pytest.warns(UserWarning, match="JSON has no NaN") as caught:
+        sent = json.loads(to_json({"x": value, "nested": [{"y": value}]}))
+    assert sent == {"x": expected, "nested": [{"y": expected}]}
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_nan_is_warned_of_once_a_line(serve: Callable[..., FaultServer]) -> None:
+    server = serve(*[good("invoke")] * 6)
+    client = RunAgentClient("a", base_url=server.url)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for name in ("x", "y", "x"):
+            client.run_generic({name: [1.0, math.nan]})
+        client.batch_run([{"x": math.nan}, {"z": math.nan}])
+        client.run_generic({"x": None})
+    lines = [warning.lineno for warning in caught]
+    assert lines == [lines[0], lines[0] + 1]
+    assert {warning.filename for warning in caught} == {__file__}
+    sent = [json.loads(exchange.body) for exchange in server.exchanges]
+    assert sent[:3] == [{name: [1.0, None]} for name in ("x", "y", "x")]
+
+
 class Figure:
     pass
+
+
+class Letters(Sequence[Any]):
+    """Like a string: each of its items is of its own kind."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def __getitem__(self, index: Any) -> Any:
+        return Letters(self.text[index])
 
 
 class Refuses:
@@ -218,6 +280,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"x": len}, 'input_data["x"]: builtin_function_or_method'),
     ({"x": Figure}, 'input_data["x"]: type'),
     ({"x": (i for i in "a")}, 'input_data["x"]: generator'),
+    ({"x": [Letters("ab")]}, 'input_data["x"][0][0][0]'),
     ({"x": Colour}, 'input_data["x"]'),
     ({"x": Point}, 'input_data["x"]'),
     ({"x": Model}, 'input_data["x"]'),
