@@ -82,10 +82,11 @@ def install(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and formatting."""
-    session.install("ruff>=0.14")
+    """Check style, formatting, and which module may import which."""
+    session.install("ruff>=0.14", "import-linter>=2.17")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+    session.run("lint-imports")
 
 
 @nox.session

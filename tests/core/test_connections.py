@@ -49,7 +49,7 @@ from runagent import (
     TimeoutError,  # noqa: A004
     ValidationError,
 )
-from runagent.transport import FRESH, _AsyncBackend, _ScopedBackend
+from runagent.network import FRESH, _AsyncBackend, _BlockingBackend
 
 Serve = Callable[..., FaultServer]
 LOCAL = "http://localhost:8000"
@@ -781,7 +781,7 @@ def test_time_that_is_over_before_the_tls_handshake_leaves_no_socket(
     mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     streams: list[Any] = []
-    connect, connect_async = _ScopedBackend.connect_tcp, _AsyncBackend.connect_tcp
+    connect, connect_async = _BlockingBackend.connect_tcp, _AsyncBackend.connect_tcp
 
     def connect_slowly(*args: Any, **kwargs: Any) -> Any:
         streams.append(connect(*args, **kwargs))
@@ -793,7 +793,7 @@ def test_time_that_is_over_before_the_tls_handshake_leaves_no_socket(
         time.sleep(TIMEOUT)
         return streams[0]
 
-    monkeypatch.setattr(_ScopedBackend, "connect_tcp", connect_slowly)
+    monkeypatch.setattr(_BlockingBackend, "connect_tcp", connect_slowly)
     monkeypatch.setattr(_AsyncBackend, "connect_tcp", connect_slowly_async)
     url = serve([], on_accept=[STALL]).url.replace("http:", "https:")
     outcome = call(url, "invoke", mode, api_key="k", timeout=TIMEOUT)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support import websockets as ws
+from support.clock import FOR_EVER, PATIENCE, TIMEOUT
 from support.faults import (
     KEEP,
     SSE_HEAD,
@@ -176,7 +177,7 @@ ROWS = {
         run_generic, [error(500, "AGENT_ERROR")], "AGENT_ERROR", ["invoke"]
     ),
     "no time for the wait": Row(
-        run_generic, [error(429, "SLOW", "Retry-After: 99")], "SLOW", ["invoke"]
+        run_generic, [error(429, "SLOW", f"Retry-After: {FOR_EVER}")], "SLOW", ["invoke"]
     ),
     "a lost connection": Row(run_generic, [[]], "CONNECTION_LOST", ["invoke"]),
     "a lost connection of a stream": Row(
@@ -194,9 +195,9 @@ ROWS = {
         "E",
         ["stream"],
     ),
-    "silence": Row(run_generic, [[STALL]], "TIMEOUT", ["invoke"], {"timeout": 0.4}),
+    "silence": Row(run_generic, [[STALL]], "TIMEOUT", ["invoke"], {"timeout": TIMEOUT}),
     "silence in a stream": Row(
-        run_generic_stream, [[SSE_HEAD, STALL]], "TIMEOUT", ["stream"], {"timeout": 0.4}
+        run_generic_stream, [[SSE_HEAD, STALL]], "TIMEOUT", ["stream"], {"timeout": TIMEOUT}
     ),
     "no server": Row(run_generic, [], "CONNECTION_FAILED", [], {"base_url": "http://127.0.0.1:9"}),
     "an answer that is no JSON": Row(
@@ -303,7 +304,7 @@ def serve() -> Iterator[Callable[..., FaultServer]]:
 
 def carry_out(mode: str, row: Row, server: FaultServer) -> Any:
     """Return the value or the exception of a row's call."""
-    options: Any = {"base_url": server.url, "timeout": 30, "retry_delay": 0.01, **row.options}
+    options: Any = {"base_url": server.url, "timeout": PATIENCE, "retry_delay": 0.01, **row.options}
 
     async def main() -> Any:
         async with AsyncRunAgentClient("a", **options) as client:
