@@ -26,6 +26,20 @@ DEFAULT_POOL_SIZE = 100
 DEFAULT_CONCURRENCY = 16
 DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 
+_SETTINGS = (
+    "agent_id",
+    "api_key",
+    "base_url",
+    "timeout",
+    "max_retries",
+    "retry_delay",
+    "retry_backoff",
+    "protocol",
+    "headers",
+    "allow_http",
+)
+"""The arguments of the constructor that have other sources too."""
+
 _CONFIDENTIAL = frozenset({"api_key", "headers", "proxy"})
 
 
@@ -83,37 +97,16 @@ class _BaseClient:
             AuthenticationError: No API key for a server on another machine.
         """
         api_key, headers, proxy = map(conceal, (api_key, headers, proxy))
-        self._arguments: dict[str, Any] = {
-            "agent_id": agent_id,
-            "api_key": api_key,
-            "base_url": base_url,
-            "timeout": timeout,
-            "max_retries": max_retries,
-            "headers": headers,
-            "verify_ssl": verify_ssl,
-            "retry_delay": retry_delay,
-            "retry_backoff": retry_backoff,
-            "connection_pool_size": connection_pool_size,
-            "protocol": protocol,
-            "allow_http": allow_http,
-            "proxy": proxy,
-            "max_message_size": max_message_size,
-            "http_client": http_client,
-        }
-        self._settings = config.resolve(
-            agent_id=agent_id,
-            api_key=api_key,
-            base_url=base_url,
-            timeout=timeout,
-            max_retries=max_retries,
-            retry_delay=retry_delay,
-            retry_backoff=retry_backoff,
-            protocol=protocol,
-            headers=headers,
-            allow_http=allow_http,
-        )
-        checks.check_count(connection_pool_size, "connection_pool_size=")
-        checks.check_count(max_message_size, "max_message_size=")
+        arguments = dict(locals())
+        del arguments["self"]
+        self._configure(arguments)
+
+    def _configure(self, arguments: dict[str, Any]) -> None:
+        """Check and keep the arguments of the constructor."""
+        self._arguments = arguments
+        self._settings = config.resolve(**{name: arguments[name] for name in _SETTINGS})
+        checks.check_count(arguments["connection_pool_size"], "connection_pool_size=")
+        checks.check_count(arguments["max_message_size"], "max_message_size=")
         self._connect()
 
     def _connect(self) -> None:

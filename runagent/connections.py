@@ -25,10 +25,10 @@ from runagent.locks import ForkSafeLock
 from runagent.network import use_own_backends
 
 KEEPALIVE_EXPIRY = 4.0
-"""Seconds an idle connection is kept: uvicorn, for one, closes it after 5."""
+"""Seconds an idle connection is kept. Uvicorn, for example, closes it after 5."""
 
 POOL_SIZE = 5
-"""Connections of an event loop that share a pool: for each request, a pool looks at all it has."""
+"""Connections of an event loop in one pool. For each request, a pool goes through all it has."""
 
 C = TypeVar("C", httpx2.Client, httpx2.AsyncClient)
 
@@ -42,13 +42,13 @@ class ConnectionOptions:
     """How connections are made.
 
     Attributes:
-        verify: Whether certificates are checked: `True` against the system's trust store, a path
-            against the CA bundle or directory there, a context as it says.
+        verify: How certificates are checked: `True` for the system's trust store, a path for the
+            CA bundle or directory there, a context for its own rules, `False` for no check.
         pool_size: Connections at the same time.
-        proxy: URL of a proxy, `None` for what the environment names.
+        proxy: URL of a proxy, `None` for those in the environment.
         direct: Whether the environment's proxies are left out, as for a server on this machine.
-        tls: Whether connections are encrypted: if not, there is nothing to be trusted.
-        http_client: The user's own client, instead of one made from the rest.
+        tls: Whether connections are encrypted. Without encryption no certificate is needed.
+        http_client: The user's own client, instead of one made from the other options.
     """
 
     verify: bool | str | os.PathLike[str] | ssl.SSLContext
@@ -62,7 +62,7 @@ class ConnectionOptions:
         """Return the arguments that make a client of httpx2.
 
         Raises:
-            ValidationError: One of the options cannot be used.
+            ValidationError: An option that cannot be used.
         """
         proxy, problem = None, None
         try:
@@ -71,12 +71,12 @@ class ConnectionOptions:
                 problem = f"{self.proxy!r} names no host"
         except (ValueError, TypeError, AttributeError, httpx2.InvalidURL) as exc:
             problem = str(exc)
-        if problem is not None:  # raised here: the exception above leads to the proxy's password
+        if problem is not None:  # raised here, as the exception above holds the proxy's password
             raise _unusable(f"proxy= is not the URL of a proxy: {problem}")
         return {
             "verify": self._trust,
             "proxy": proxy,
-            "trust_env": not self.direct,  # as there is a `verify`, it means the proxies alone
+            "trust_env": not self.direct,  # with a `verify` given, it is about the proxies alone
             "timeout": None,
         }
 
@@ -84,7 +84,7 @@ class ConnectionOptions:
     def _trust(self) -> bool | ssl.SSLContext:
         verify = self.verify
         if verify is True and not self.tls:
-            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which trusts nobody
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it trusts no certificate
         if verify is True:
             file = os.environ.get("SSL_CERT_FILE")
             try:
@@ -118,14 +118,14 @@ class ConnectionOptions:
         )
         try:
             client = kind(**self.arguments(), limits=limits, cookies=cookies)
-        except ImportError:  # whose message names a package of another name
+        except ImportError:  # its message names a package that does not exist
             raise _unusable(
-                "A SOCKS proxy, as set or in the environment, needs another package: "
+                "A SOCKS proxy, given or in the environment, needs another package: "
                 'pip install "httpx2[socks]"'
             ) from None
         except (ValueError, httpx2.InvalidURL) as exc:
             raise _unusable(
-                f"The proxy, as set or in the environment, cannot be used: {exc}"
+                f"The proxy, given or in the environment, cannot be used: {exc}"
             ) from None
         use_own_backends(client)
         return client
@@ -133,14 +133,14 @@ class ConnectionOptions:
 
 @lru_cache(maxsize=16)
 def _system_trust(*_from_environment: str | None) -> ssl.SSLContext:
-    """Return the context of httpx2 that trusts what the system does, or what the environment names.
+    """Return httpx2's context, which trusts the system's trust store or the environment's choice.
 
-    One for all clients: to make it takes longer than a call to an agent nearby.
+    All clients share it: making one takes longer than a call to an agent nearby.
     """
     return httpx2.create_ssl_context()
 
 
-@dataclass
+@dataclass(slots=True)
 class Lease(Generic[C]):
     """A connection that nobody else uses until it is given back.
 
@@ -174,7 +174,7 @@ class SyncConnections:
         self._close: weakref.finalize[..., Any] | None = None
 
     def lease(self, io: BlockingIO, seconds: float) -> Lease[httpx2.Client]:
-        """Wait for a free connection of this process, at most so many seconds; lease it."""
+        """Wait for a free connection of this process, at most `seconds`; lease it."""
         own = self.options.http_client
         if own is not None:
             assert isinstance(own, httpx2.Client)
@@ -223,7 +223,7 @@ class _ProcessConnections:
         self._waiting: deque[threading.Event] = deque()
 
     def lease(self, io: BlockingIO, seconds: float) -> Lease[httpx2.Client]:
-        """Wait for a free connection, at most so many seconds; lease it."""
+        """Wait for a free connection, at most `seconds`; lease it."""
         with self._lock:
             is_free = self._free > 0
             if is_free:
@@ -259,8 +259,8 @@ class _ProcessConnections:
 class AsyncConnections:
     """A few `httpx2.AsyncClient` for each event loop that uses them.
 
-    Connections belong to the loop they were made on. They are closed when that loop shuts down
-    its asynchronous generators, as `asyncio.run` does at its end, or by `aclose`.
+    Connections belong to the loop they were made on. They are closed by `aclose`, or when that
+    loop shuts down its asynchronous generators, as `asyncio.run` does at its end.
 
     Attributes:
         users: The pumps that share them, as long as they exist and are open.
@@ -279,7 +279,7 @@ class AsyncConnections:
         )
 
     async def lease(self, seconds: float) -> Lease[httpx2.AsyncClient]:
-        """Wait for a free connection of the running loop, at most so many seconds; lease it."""
+        """Wait for a free connection of the running loop, at most `seconds`; lease it."""
         own = self.options.http_client
         if own is not None:
             assert isinstance(own, httpx2.AsyncClient)
@@ -299,7 +299,7 @@ class AsyncConnections:
             return self._detecting.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
     def _forget(self, connections: _LoopConnections) -> None:
-        """Let go of connections of the running loop that are closed: they know the loop."""
+        """Forget connections of the running loop that are closed, as they keep the loop alive."""
         loop = asyncio.get_running_loop()
         with self._lock:
             if self._by_loop.get(loop) is connections:
@@ -354,7 +354,7 @@ class _LoopConnections:
         self._started = False
 
     async def lease(self, seconds: float) -> Lease[httpx2.AsyncClient]:
-        """Wait for a free connection, at most so many seconds; lease it."""
+        """Wait for a free connection, at most `seconds`; lease it."""
         if not self._started:
             self._started = True
             # From its first step on, the loop closes this generator when it shuts down.
@@ -376,7 +376,7 @@ class _LoopConnections:
         return Lease(pool.http, pool.release)
 
     def _pool(self) -> _Pool:
-        """Return the first pool with a free connection: it may have one that is open already."""
+        """Return the first pool with a free connection, which may be open already."""
         for pool in self._pools:
             if pool.free:
                 return pool

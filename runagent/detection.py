@@ -57,11 +57,6 @@ class Detection:
         """Whether that is known, not just assumed."""
         return self._knowledge.is_certain
 
-    @property
-    def candidates(self) -> list[Wire]:
-        """The wires a server may speak instead of the first, which tell it by their `identity`."""
-        return [wire for wire in self.wires[1:] if wire.identity() is not None]
-
     def wire_with_entrypoints(self) -> Wire | None:
         """Return a wire for named entrypoints, `None` if the server is known to have none."""
         if self.is_certain:

@@ -1,4 +1,4 @@
-"""The exceptions, and the one place that maps an answer or a failure to one of them."""
+"""The exceptions of this package, and the class and hint for each HTTP status."""
 
 # RunAgentError
 # ├── AuthenticationError
@@ -23,14 +23,14 @@ class RunAgentError(Exception):
     """Base class of every error this package raises.
 
     Attributes:
-        message: What happened, in one sentence.
+        message: The failure in one sentence.
         code: The server's error code (`"AGENT_NOT_FOUND"`), or this client's; `None` if unknown.
-        details: Whatever else the server said, as a dictionary, or `None`.
+        details: Everything else the server said, as a dictionary, or `None`.
         status_code: The HTTP status of the answer, `None` if there was none.
         request_id: The server's id of the request, for its support, `None` if it sent none.
         retry_after: Seconds the server asks to wait before the next attempt, `None` if unknown.
         attempts: How many times the request was sent, `None` if it never was.
-        hint: What to do about it, `None` if nothing helpful is known.
+        hint: Advice on how to go on, `None` if there is none.
     """
 
     def __init__(
@@ -172,5 +172,5 @@ def for_status(status: int) -> type[RunAgentError]:
 
 
 def hint_for(kind: type[RunAgentError]) -> str | None:
-    """Return what to do about an error of this class, if that is known."""
+    """Return advice on errors of this class, `None` if there is none."""
     return _HINTS.get(kind)

@@ -1,7 +1,7 @@
 """One call from its input to its answer: every decision of both clients, and no I/O.
 
-A flow is a generator. It yields the next step that is to be carried out, is sent what became of it,
-and returns the answer or raises. `pumps` carry out the steps, one for each client.
+A flow is a generator. It yields the next step, is sent the outcome of that step, and in the end
+returns the answer or raises. The pumps in `pumps` carry out the steps.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_ERROR_BODY = 1 << 20
 logger = logging.getLogger("runagent")
 
 
-@dataclass
+@dataclass(slots=True)
 class Send:
     """Step: send a request. Sent back is an `Answer` or a `Failure`.
 
@@ -52,7 +52,7 @@ class Send:
     body_limit: Callable[[httpx2.Response], int | None] = field(repr=False)
 
 
-@dataclass
+@dataclass(slots=True)
 class Answer:
     """The answer to a request.
 
@@ -65,14 +65,14 @@ class Answer:
     body: bytes = field(repr=False)
 
 
-@dataclass
+@dataclass(slots=True)
 class Wait:
     """Step: sleep. Sent back is whether that was interrupted."""
 
     seconds: float
 
 
-@dataclass
+@dataclass(slots=True)
 class TakeTurn:
     """Step: wait until no other call of the client detects the protocol of the server.
 
@@ -83,7 +83,7 @@ class TakeTurn:
     seconds: float
 
 
-@dataclass
+@dataclass(slots=True)
 class Receive:
     """Step: receive events of a stream, and send the bytes that its reader wants to be sent.
 
@@ -100,7 +100,7 @@ class Receive:
     silence: float | None
 
 
-@dataclass
+@dataclass(slots=True)
 class Deliver:
     """Step: give items to the user. Nothing is sent back."""
 
@@ -117,10 +117,10 @@ class Lock(Protocol):
 Step = Send | Wait | TakeTurn | Receive | Deliver
 Outcome = Answer | Failure | Lock | list[StreamEvent] | bool | None
 Steps = Generator[Step, Any, T]
-"""A flow: its steps are sent an `Outcome` of the kind they say, and lead to a `T`."""
+"""A flow whose result is a `T`. The docstring of each step says which `Outcome` is sent back."""
 
 Select = Callable[[StreamEvent], T | None]
-"""Makes of an event the item that a stream yields; `None` for no item."""
+"""Turns an event into the item that a stream yields, or into `None` for no item."""
 
 
 class Flow:
@@ -132,7 +132,7 @@ class Flow:
     """
 
     def __init__(self, settings: Settings, max_message_size: int) -> None:
-        """Decide as `settings` say."""
+        """Decide by these settings."""
         self.closed = False
         self.detection = Detection(settings)
         self._settings = settings
@@ -205,7 +205,7 @@ class Flow:
     # Attempts
 
     def _until_answered(self, call: Call, read: Callable[[Call, Answer], T]) -> Steps[T]:
-        """Send the call's request until `read` has taken a good answer to it."""
+        """Send the call's request until `read` accepts an answer to it; return its result."""
         call.start()
         while True:
             undelivered = interrupted = False
@@ -350,7 +350,7 @@ class Flow:
         self.detection.settle(found)
 
     def _explained(self, call: Call, error: RunAgentError) -> Steps[RunAgentError]:
-        """Return an error that says what the server says of itself, where that helps."""
+        """Return an error with the server's own explanation added, where it has one."""
         question = None if self.closed else call.wire.question(error)
         answer = None if question is None else (yield from self._ask(call, question))
         return error if answer is None else call.wire.explain(error, answer)

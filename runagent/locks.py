@@ -1,4 +1,4 @@
-"""A lock for what is used in forked processes too."""
+"""Locks that a forked process may use too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import weakref
 
 
 class ForkSafeLock:
-    """A lock that a forked process finds free: the thread that held it is not there to let go."""
+    """A lock that a forked process finds free, as the thread that held it does not exist there."""
 
     def __init__(self) -> None:
         """Make a lock that is free."""
@@ -16,15 +16,15 @@ class ForkSafeLock:
         _locks.add(self)
 
     def renew(self) -> None:
-        """Be free, whoever held the lock."""
+        """Free the lock, even if another thread held it."""
         self._lock = threading.Lock()
 
     def acquire(self, timeout: float = -1) -> bool:
-        """Wait for the lock, at most so many seconds; return whether it was taken."""
+        """Wait for the lock, at most `timeout` seconds; return whether it was taken."""
         return self._lock.acquire(timeout=timeout)
 
     def release(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         self._lock.release()
 
     def __enter__(self) -> None:

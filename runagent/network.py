@@ -36,7 +36,7 @@ def use_own_backends(client: httpx2.Client | httpx2.AsyncClient) -> None:
     """Make a client's connections keep to the deadline of the call they are used for.
 
     httpcore2 takes a network backend, but httpx2 does not hand one on: hence the private names.
-    `test_parity.py` fails when they change.
+    `tests/core/test_network.py` fails when they change.
     """
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
         if isinstance(transport, (httpx2.HTTPTransport, httpx2.AsyncHTTPTransport)):

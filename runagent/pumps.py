@@ -89,7 +89,7 @@ class SyncPump(_Pump):
     """Carries out the steps of a `RunAgentClient`, in the threads that call it."""
 
     def __init__(self, settings: Settings, arguments: Mapping[str, Any]) -> None:
-        """Talk as `settings` say, connected as the client's `arguments` say."""
+        """Make a pump from the settings and the arguments of a client."""
         super().__init__(settings, arguments, httpx2.Client)
         self._detecting = ForkSafeLock()
         self._under_way: IOGroup[_SyncIO] = IOGroup()
@@ -111,11 +111,15 @@ class SyncPump(_Pump):
         group: IOGroup[BlockingIO] | None = None,
     ) -> RunResult:
         """Run the agent once, as one of `group`."""
-        io = _SyncIO()
-        if group is not None:
-            group.add(io)
         call = self.flow.prepare("invoke", data, timeout, headers)
-        return self._run(self.flow.invoke(call), io)
+        io = _SyncIO()
+        if group is None:
+            return self._run(self.flow.invoke(call), io)
+        group.add(io)
+        try:
+            return self._run(self.flow.invoke(call), io)
+        finally:
+            group.discard(io)
 
     def entrypoints(self, timeout: float, headers: Mapping[str, str]) -> list[Entrypoint]:
         """Ask the server which entrypoints the agent has."""
@@ -133,7 +137,7 @@ class SyncPump(_Pump):
         return Stream(items, state, io.abandon)
 
     def close(self) -> None:
-        """Send nothing any more, and end what other threads wait for.
+        """Send nothing any more, and end the waits of other threads.
 
         The connections are closed, unless another pump uses them too.
         """
@@ -273,7 +277,7 @@ class AsyncPump(_Pump):
     """Carries out the steps of an `AsyncRunAgentClient`, in the tasks that call it."""
 
     def __init__(self, settings: Settings, arguments: Mapping[str, Any]) -> None:
-        """Talk as `settings` say, connected as the client's `arguments` say."""
+        """Make a pump from the settings and the arguments of a client."""
         super().__init__(settings, arguments, httpx2.AsyncClient)
         self._under_way: IOGroup[_AsyncIO] = IOGroup()
         self._connections = AsyncConnections(self._options)
@@ -305,7 +309,7 @@ class AsyncPump(_Pump):
         return AsyncStream(self._items(self.flow.stream(call, select, state)), state)
 
     async def aclose(self) -> None:
-        """Send nothing any more, and end what other tasks wait for.
+        """Send nothing any more, and end the waits of other tasks.
 
         The connections are closed, unless another pump uses them too.
         """
@@ -357,7 +361,12 @@ class AsyncPump(_Pump):
                 elif isinstance(step, Receive):
                     if stream is None:
                         stream = AsyncOpenStream(step.response, step.reader, step.silence)
-                    outcome = await _receive_async(stream, io)
+                    try:
+                        if io.interrupted:
+                            raise httpx2.ReadError("interrupted")
+                        outcome = await stream.receive()
+                    except FAILURES as exc:
+                        outcome = Failure(exc, interrupted=io.interrupted)
                 else:
                     await _end_async(stream, io)
                     outcome = await self._carry_out(step, io)
@@ -422,17 +431,6 @@ class AsyncPump(_Pump):
             if lease is not None:
                 lease.release()
         return Failure(exception, io.connected, io.connecting, io.interrupted)
-
-
-async def _receive_async(
-    stream: AsyncOpenStream, io: _AsyncIO
-) -> list[StreamEvent] | Failure | None:
-    try:
-        if io.interrupted:
-            raise httpx2.ReadError("interrupted")
-        return await stream.receive()
-    except FAILURES as exc:
-        return Failure(exc, interrupted=io.interrupted)
 
 
 async def _end_async(stream: AsyncOpenStream | None, io: _AsyncIO) -> None:

@@ -77,8 +77,8 @@ def _as_http_errors() -> Iterator[None]:
         raise httpx2.ReadError(str(exc)) from exc
 
 
-# httpx2's own WebSocket sessions read in threads or task groups of theirs, which neither a
-# generator nor its caller's cancellation can own, and close on late pongs, which busy agents send.
+# httpx2's own WebSocket sessions are not used: they read in threads or task groups, which neither a
+# generator nor the cancellation of its caller can own, and close on the late pongs of busy agents.
 
 
 class OpenStream:
@@ -87,7 +87,7 @@ class OpenStream:
     def __init__(
         self, response: httpx2.Response, reader: StreamReader, silence: float | None
     ) -> None:
-        """Read with `reader`, as long as the silence is not longer than so many seconds."""
+        """Read with `reader`; more than `silence` seconds without data are a failure."""
         self._response = response
         self._reader = reader
         self._socket = _socket(response)
@@ -129,16 +129,16 @@ class AsyncOpenStream:
     def __init__(
         self, response: httpx2.Response, reader: StreamReader, silence: float | None
     ) -> None:
-        """Read with `reader`, as long as the silence is not longer than so many seconds."""
+        """Read with `reader`; more than `silence` seconds without data are a failure."""
         self._arrivals = _arrivals(response, reader, silence)
         self._begun = False
 
-    async def receive(self) -> list[StreamEvent] | None:
+    def receive(self) -> Awaitable[list[StreamEvent] | None]:
         """Return the next events, `None` at the end of the connection."""
         if self._begun:
-            return await anext(self._arrivals, None)
+            return anext(self._arrivals, None)
         self._begun = True
-        return await unregistered(_next(self._arrivals))
+        return unregistered(_next(self._arrivals))
 
     async def aclose(self) -> None:
         """Say goodbye, and give the connection back or close it."""
@@ -152,10 +152,11 @@ async def _next(arrivals: AsyncGenerator[list[StreamEvent], None]) -> list[Strea
 async def _arrivals(
     response: httpx2.Response, reader: StreamReader, silence: float | None
 ) -> AsyncGenerator[list[StreamEvent], None]:
-    """Yield the events of a stream as they come, and send what its protocol asks for."""
+    """Yield the events of a stream as they come, and send the bytes its reader wants to be sent."""
     network = _socket(response)
     if network is None:
-        # The response first: cancelled now, the generators around it must have nothing to wait for.
+        # The response is closed first, so that the generators around it have nothing to wait for
+        # when this is cancelled.
         async with aclosing(response.aiter_bytes()) as chunks, aclosing(response):
             async for data in chunks:
                 yield reader.feed(data)
@@ -181,9 +182,9 @@ async def _arrivals(
 
 @types.coroutine
 def unregistered(awaitable: Awaitable[T]) -> Generator[Any, None, T]:
-    """Await something whose asynchronous generators the event loop shall not know of.
+    """Await something without telling the event loop of its asynchronous generators.
 
-    A loop that shuts down closes all those it knows at the same time; of generators that wrap each
+    A loop that shuts down closes all generators it knows at the same time. Where they wrap each
     other, as those of httpx2 do, the outer ones then fail to close the inner ones.
     """
     steps = awaitable.__await__()

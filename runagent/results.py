@@ -1,4 +1,4 @@
-"""What a call gives back besides the agent's own answer."""
+"""The results of calls: answers with their facts, events of streams, entrypoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RateLimit:
-    """What the server's `X-RateLimit-*` headers said; `None` where it said nothing.
+    """The server's `X-RateLimit-*` headers; `None` for each that is missing.
 
     Attributes:
         limit: Calls allowed in the current window.
@@ -25,7 +25,7 @@ class RateLimit:
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> RateLimit:
-        """Read the headers; what is missing or no number is `None`."""
+        """Read the headers; one that is missing or not a number becomes `None`."""
         limit = number(headers.get("x-ratelimit-limit"))
         remaining = number(headers.get("x-ratelimit-remaining"))
         return cls(
@@ -38,11 +38,11 @@ class RateLimit:
 
 @dataclass(frozen=True)
 class RunResult:
-    """An agent's answer, with everything that is known about how it came.
+    """An agent's answer, and everything that is known about it.
 
     Attributes:
-        result: What `run_generic` returns: the agent's answer as a dictionary.
-        value: The agent's answer as it is, of any type.
+        result: The agent's answer as a dictionary, as `run_generic` returns it.
+        value: The agent's answer unchanged, of any type.
         usage: Token counts by name, as the server sent them; empty if it sent none.
         execution_time: Seconds the agent took, as the server measured them.
         tokens_used: Tokens in all.
@@ -52,7 +52,7 @@ class RunResult:
         status_code: The HTTP status.
         attempts: How many times the request was sent.
         elapsed: Seconds from the call to the answer, retries included.
-        rate_limit: What the server's rate-limit headers said.
+        rate_limit: The server's rate-limit headers.
         raw: The decoded body of the answer, whole.
     """
 
@@ -77,7 +77,7 @@ class StreamEvent:
 
     Attributes:
         kind: `"start"`, `"chunk"`, `"done"`, or the name of an event this version does not know.
-        value: What it carries, any JSON value.
+        value: The value it carries, any JSON value.
         text: The text a chunk adds to the answer; `None` for an event that adds none.
     """
 
@@ -107,7 +107,7 @@ class Entrypoint:
 
 
 def number(value: object) -> float | None:
-    """Return what a server sent as a finite number, `None` if it is none."""
+    """Return a value of a server as a finite number, `None` if it is not one."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:

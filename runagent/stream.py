@@ -12,7 +12,7 @@ from runagent.results import StreamEvent, number
 T = TypeVar("T")
 
 _TOGETHER = 1_000
-"""Chunks whose text is put into one string."""
+"""The number of chunks whose texts are joined into one string."""
 
 
 class StreamState:
@@ -28,7 +28,7 @@ class StreamState:
 
     def __init__(self) -> None:
         """Start with none."""
-        # Replaced as one: another thread that reads the text meanwhile has all of it, and once.
+        # Replaced in one step, so that another thread that reads the text sees each piece once.
         self._held: tuple[tuple[str, ...], list[str]] = ((), [])
         self.usage: dict[str, Any] = {}
         self.execution_time: float | None = None

@@ -1,4 +1,4 @@
-"""Errors that servers answer with, in whatever shape they come, as exceptions."""
+"""Answers that are errors, in the shapes of all kinds of servers, as exceptions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes) -> errors.R
 
 
 def _problem(body: bytes) -> dict[str, Any]:
-    """Return the fields of an error body: the documented shape, and what frameworks send."""
+    """Return the fields of an error's body, in the documented shape or in that of a framework."""
     try:
         data = as_dict(parse_json(body))
     except ValueError:
@@ -47,7 +47,7 @@ def _problem(body: bytes) -> dict[str, Any]:
 
 
 def _detail(detail: Any) -> str:
-    """Return the message in what FastAPI sends: a text, or a list of what is wrong and where."""
+    """Return the message in FastAPI's `detail`: a text, or a list of problems and their places."""
     if isinstance(detail, str):
         return detail
     try:

@@ -23,11 +23,11 @@ class EventStreamReader:
             return [_broken(f"{exc}; max_message_size= can raise the limit", "MESSAGE_TOO_LARGE")]
 
     def outgoing(self) -> bytes:
-        """Return nothing: this wire only listens."""
+        """Return nothing, as this wire only listens."""
         return b""
 
     def closing(self) -> bytes:
-        """Return nothing: closing the connection says it all."""
+        """Return nothing, as closing the connection is enough."""
         return b""
 
     def failure(self, event: StreamEvent) -> errors.RunAgentError:

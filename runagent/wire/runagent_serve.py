@@ -51,7 +51,7 @@ class RunAgentServeWire(Wire):
             {"Content-Type": "application/json", "Accept": "application/json"},
         )
 
-    def stream(self, data: Input) -> Outgoing:  # noqa: ARG002 - it is sent once the socket is open
+    def stream(self, data: Input) -> Outgoing:  # noqa: ARG002 - sent once the socket is open
         """Return the request that opens the WebSocket of a stream."""
         from wsproto.utilities import generate_nonce  # noqa: PLC0415 - only streams load it
 
@@ -103,7 +103,7 @@ class RunAgentServeWire(Wire):
         return status == 101 and headers.get("sec-websocket-accept") == proof  # noqa: PLR2004
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> RunResult:
-        """Read an answer to `invoke`; a status of 200 may be a failure too."""
+        """Read an answer to `invoke`, which may be a failure with a status of 200."""
         try:
             data = parse_json(body)
         except ValueError as exc:
@@ -133,7 +133,7 @@ class RunAgentServeWire(Wire):
                 "agent may have answered, or may let no WebSockets through."
             )
         elif status == 403 and error.code is None:  # noqa: PLR2004
-            # An upgrade to a path that is not routed is refused like one with a wrong key.
+            # An upgrade to an unknown path is refused in the same way as one with a wrong key.
             error.message = f"The server refused to stream from the agent {agent_id!r}."
             error.hint = "Check the agent's id, and the API key if the server asks for one."
         elif status == 404 and error.code is None:  # noqa: PLR2004

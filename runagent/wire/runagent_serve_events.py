@@ -15,14 +15,14 @@ _CLOSE_HINTS = {
 
 
 class WebSocketReader:
-    """Reads the messages of one stream, and says what to send.
+    """Reads the messages of one stream, and makes those to be sent.
 
-    It answers pings and sends none: an agent that is a synchronous generator keeps its server from
-    answering. Whoever feeds it late answers late, and the server closes the stream.
+    It answers pings and sends none, as an agent that is a synchronous generator keeps its server
+    from answering. A reader that is fed late answers late, and then the server closes the stream.
     """
 
     def __init__(self, request: bytes, max_message_size: int) -> None:
-        """Begin with the request for the stream; a larger message than that size is an error."""
+        """Begin with the request for the stream; a message larger than the limit is an error."""
         from wsproto import events  # noqa: PLC0415 - only streams load it
         from wsproto.connection import Connection, ConnectionState, ConnectionType  # noqa: PLC0415
 
@@ -36,12 +36,12 @@ class WebSocketReader:
         self._close_code = 1000
 
     def outgoing(self) -> bytes:
-        """Return what must be sent now: the request, pongs."""
+        """Return the bytes to be sent now: the request, pongs."""
         data, self._outgoing = self._outgoing, b""
         return data
 
     def closing(self) -> bytes:
-        """Return what says goodbye: the server does not close by itself."""
+        """Return the bytes that say goodbye, as the server does not close by itself."""
         data = self.outgoing()
         if self._connection.state is self._open:
             data += self._connection.send(self._events.CloseConnection(self._close_code))
@@ -86,7 +86,7 @@ class WebSocketReader:
         return [_event(message)]
 
     def _closed(self, code: int, reason: str) -> StreamEvent:
-        if self._connection.state is self._open:  # nobody closed: the bytes are no WebSocket's
+        if self._connection.state is self._open:  # these are not bytes of a WebSocket
             self._close_code = code
             return _broken(f"The stream cannot be read: {reason}.", "INVALID_RESPONSE")
         why = f"{code}, {reason}" if reason else str(code)

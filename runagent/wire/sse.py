@@ -23,7 +23,7 @@ class ServerSentEvent(NamedTuple):
 
 
 class EventTooLargeError(ValueError):
-    """An event is larger than the decoder was told to hold."""
+    """An event that is larger than the decoder may hold."""
 
 
 class SSEDecoder:
@@ -32,7 +32,7 @@ class SSEDecoder:
     Bytes are split into lines before they are decoded: no byte of a multi-byte character can be
     a line feed or a carriage return, so that pieces may end anywhere.
 
-    `id` and `retry` are for who connects again, which nobody does: a stream cannot be resumed.
+    `id` and `retry` are ignored: they serve to connect again, and a stream cannot be resumed.
     """
 
     def __init__(self, max_event_size: int | None = None) -> None:
@@ -42,7 +42,7 @@ class SSEDecoder:
             max_event_size: Bytes an event may have before `feed` raises; `None` for no limit.
         """
         self._limit = float("inf") if max_event_size is None else max_event_size
-        self._line: list[bytes] = []  # pieces of a line whose end has not come yet
+        self._line: list[bytes] = []  # pieces of a line that has not ended yet
         self._line_size = 0
         self._skip_lf = False
         self._at_start = True
@@ -54,7 +54,7 @@ class SSEDecoder:
         """Take the next bytes; return the events they complete.
 
         Raises:
-            EventTooLargeError: The event being read is larger than `max_event_size`.
+            EventTooLargeError: An event larger than `max_event_size`.
         """
         if self._skip_lf and data:
             self._skip_lf = False

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from support import websockets as ws
-from support.clock import FOR_EVER, PATIENCE, TIMEOUT
+from support.clock import FOR_EVER, PATIENCE, TICK, TIMEOUT
 from support.faults import (
     KEEP,
     SSE_HEAD,
@@ -304,7 +304,7 @@ def serve() -> Iterator[Callable[..., FaultServer]]:
 
 def carry_out(mode: str, row: Row, server: FaultServer) -> Any:
     """Return the value or the exception of a row's call."""
-    options: Any = {"base_url": server.url, "timeout": PATIENCE, "retry_delay": 0.01, **row.options}
+    options: Any = {"base_url": server.url, "timeout": PATIENCE, "retry_delay": TICK, **row.options}
 
     async def main() -> Any:
         async with AsyncRunAgentClient("a", **options) as client:
