@@ -202,9 +202,10 @@ def from_refusal(
     return error
 
 
-def client_closed(agent_id: str) -> errors.RunAgentError:
+def client_closed(agent_id: str, *, streaming: bool = False) -> errors.RunAgentError:
     """Return the error for a call of a client that was closed."""
-    return errors.RunAgentError(
+    kind = errors.StreamError if streaming else errors.RunAgentError
+    return kind(
         f"This client of {agent_id!r} was closed.",
         code="CLIENT_CLOSED",
         hint="Make a new one; a client is meant to be kept and reused.",

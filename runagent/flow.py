@@ -145,7 +145,7 @@ class Flow:
         """Refuse to send anything once the client is closed.
 
         Raises:
-            RunAgentError: The client was closed.
+            RunAgentError: A client that was closed.
         """
         if self.closed:
             raise failures.client_closed(self._settings.agent_id)
@@ -197,8 +197,7 @@ class Flow:
                 error = reader.failure(state.failed)
                 break
         if self.closed:
-            closed = failures.client_closed(self._settings.agent_id)
-            error = StreamError(closed.message, closed.code, hint=closed.hint)
+            error = failures.client_closed(self._settings.agent_id, streaming=True)
         error = yield from self._explained(call, error)
         raise _with_text(self._presentable(call, error), state)
 

@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -105,7 +105,7 @@ class BlockingIO(Interruptible):
             woken.wait(min(seconds, threading.TIMEOUT_MAX))
 
     @contextlib.contextmanager
-    def woken_by(self, wake: Callable[[], object]) -> Any:
+    def woken_by(self, wake: Callable[[], object]) -> Iterator[None]:
         """Have an interruption call `wake` while the block waits for something."""
         self._wake = wake
         try:
@@ -228,6 +228,8 @@ def shut_down(stream: Any) -> None:
             # The method of an SSL socket would end the encryption first.
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
             return
-        # An event loop shows its sockets by objects that may refuse it.
-        with socket.socket(fileno=os.dup(sock.fileno())) as duplicate:
-            duplicate.shutdown(socket.SHUT_RDWR)
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except TypeError:  # the event loop's own kind of socket refuses it, as uvloop's does
+            with socket.socket(fileno=os.dup(sock.fileno())) as duplicate:
+                duplicate.shutdown(socket.SHUT_RDWR)
