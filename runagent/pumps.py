@@ -40,6 +40,9 @@ from runagent.wire import Input
 
 T = TypeVar("T")
 
+LETTING_GO = 1.0
+"""Seconds in which calls that are interrupted let go of their connections, before those close."""
+
 
 class _Pump:
     """The things both pumps have: the flows of a client, and how its connections are made."""
@@ -317,11 +320,12 @@ class AsyncPump(_Pump):
         here = asyncio.get_running_loop()
         self._connections.users.discard(self)
         try:
-            for io in self._under_way.end():
-                if io.loop is here:  # it lets go of its connection before that is closed
-                    idle = asyncio.Event()
-                    io.when_idle(idle.set)
-                    await idle.wait()
+            with anyio.move_on_after(LETTING_GO):
+                for io in self._under_way.end():
+                    if io.loop is here:  # it lets go of its connection before that is closed
+                        idle = asyncio.Event()
+                        io.when_idle(idle.set)
+                        await idle.wait()
         finally:
             if not self._connections.users:
                 await self._connections.aclose()
