@@ -53,6 +53,9 @@ DEFAULT_RETRY_DELAY = _DefaultFloat(1.0)
 DEFAULT_RETRY_BACKOFF = _DefaultFloat(2.0)
 DEFAULT_PROTOCOL = cast("ProtocolName", _DefaultStr("auto"))
 
+_URL_VARIABLES = ("RUNAGENT_API_URL", "RUNAGENT_BASE_URL")
+"""The second is the name that `runagent` 0.1 reads."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -155,16 +158,16 @@ class _Finder:
         name: str,
         argument: object,
         default: object,
-        variable: str = "",
-        *,
+        *variables: str,
         key: str = "",
     ) -> tuple[Any, str]:
         """Return the value, checked, and where it was set."""
         key = key or name
         if argument is not None and not isinstance(argument, _Default):
             return check(argument, f"{name}="), f"the {name} argument"
-        if os.environ.get(variable, "").strip():
-            return check(os.environ[variable].strip(), f"{variable}="), variable
+        for variable in variables:
+            if text := os.environ.get(variable, "").strip():
+                return check(text, f"{variable}="), variable
         if self.file.get(key) is not None:
             return check(self.file[key], f'{config_path()}: "{key}": '), str(config_path())
         # The check also makes a plain value of one that is marked as a default.
@@ -191,7 +194,7 @@ def _find_server(
         url, key = embedded.base_url, conceal(embedded.api_key)
     else:
         url, url_source = find(
-            check_text, "base_url", base_url, DEFAULT_BASE_URL, "RUNAGENT_API_URL", key="api_url"
+            check_text, "base_url", base_url, DEFAULT_BASE_URL, *_URL_VARIABLES, key="api_url"
         )
         key, key_source = find(check_key, "api_key", api_key, None, "RUNAGENT_API_KEY")
     url = check_base_url(url, url_source)

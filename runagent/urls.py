@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from runagent.checks import refuse
 from runagent.errors import ValidationError
 
 _MAX_LABEL = 63
+
+_NUMERIC = re.compile(r"[0-9a-fx.]*[0-9][0-9a-fx.]*")
+"""Every form of an IPv4 address: decimal, octal and hexadecimal numbers, joined by dots."""
 
 
 def check_base_url(url: str, source: str) -> str:
@@ -41,10 +45,36 @@ def check_base_url(url: str, source: str) -> str:
 
 def is_loopback(url: str) -> bool:
     """Return whether a URL's host is this machine."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
+    return is_loopback_host(urlsplit(url).hostname or "")
+
+
+def is_loopback_host(host: str) -> bool:
+    """Return whether a host is this machine, by its name or address alone.
+
+    That includes the unspecified addresses `0.0.0.0` and `::`, which a client reaches this machine
+    by, and short forms of IPv4 addresses such as `127.1`. No name is looked up.
+    """
+    name = host.lower().removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
         return True
+    if _NUMERIC.fullmatch(name):
+        return _is_this_machine(_ipv4(name))
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
         return False
+    return _is_this_machine(getattr(address, "ipv4_mapped", None) or address)
+
+
+def _ipv4(name: str) -> ipaddress.IPv4Address | None:
+    """Return the address that a system's resolver makes of numbers and dots."""
+    import socket  # noqa: PLC0415 - importing runagent stays cheap
+
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(name))
+    except OSError:
+        return None
+
+
+def _is_this_machine(address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
+    return address is not None and (address.is_loopback or address.is_unspecified)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import secrets
 import time
@@ -37,6 +36,7 @@ from runagent.local.responses import (
     headers_for,
     not_routed,
 )
+from runagent.urls import is_loopback_host
 
 _PATIENCE = 2.0
 """Seconds that a cancelled agent may spend on its own cleaning up before it is left to itself."""
@@ -332,11 +332,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether a `Host` header, a name or an address with or without a port, is loopback."""
+    """Return whether a `Host` header, with or without a port, names this machine."""
     try:
-        name = urlsplit(f"//{host}").hostname or ""
-        if name == "localhost" or name.endswith(".localhost"):
-            return True
-        return ipaddress.ip_address(name).is_loopback
+        return is_loopback_host(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return False
