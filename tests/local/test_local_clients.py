@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
-from conftest import Caller
+from support.callers import Caller
 from support.clock import PATIENCE, TICK
 
 import runagent

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
-from conftest import Caller
+from support.callers import Caller
 from support.clock import FOR_EVER
 
 from runagent.local.demo import demo

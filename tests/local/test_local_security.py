@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import httpx2
 import pytest
-from conftest import Caller
+from support.callers import Caller
 
 from runagent.local import serve
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from conftest import Caller, read_events
+from support.callers import Caller, read_events
 from support.clock import FOR_EVER, MOMENT, PATIENCE, TICK
 from support.scripts import run_script
 

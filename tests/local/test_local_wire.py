@@ -17,9 +17,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from conftest import Caller, read_events
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.callers import Caller, read_events
 
 from runagent import errors
 from runagent.local import serve
