@@ -392,8 +392,8 @@ def test_one_line_is_logged_for_each_request_and_retry(
 HUNGRY = """
 import resource, sys
 from runagent import RunAgentClient, RunAgentError
-url, kind = sys.argv[1:]
-client = RunAgentClient("a", base_url=url, max_message_size=1_000_000, timeout=60)
+url, kind, timeout = sys.argv[1:]
+client = RunAgentClient("a", base_url=url, max_message_size=1_000_000, timeout=float(timeout))
 client.run_generic({})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
@@ -414,7 +414,7 @@ def test_100_mb_without_a_newline_take_little_memory(kind: str, serve: Serve) ->
     )
     server = serve(answer(), [begin, flood, LAST_FRAME])
     done = subprocess.run(
-        [sys.executable, "-c", HUNGRY, server.url, kind],
+        [sys.executable, "-c", HUNGRY, server.url, kind, str(PATIENCE)],
         capture_output=True,
         text=True,
         timeout=PATIENCE,

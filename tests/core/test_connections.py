@@ -6,7 +6,6 @@ import asyncio
 import gc
 import json
 import logging
-import math
 import multiprocessing
 import os
 import pickle
@@ -309,7 +308,7 @@ def test_a_lock_that_another_thread_holds_is_free_in_a_fork(kind: Any, serve: Se
             done.wait()
 
     def answers_soon() -> bool:
-        signal.alarm(math.ceil(PATIENCE))  # ends the child
+        signal.alarm(PATIENCE)  # ends the child
         return bool(ask(client) == {"answer": "ok"})
 
     with ThreadPoolExecutor(1) as pool:

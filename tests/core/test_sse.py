@@ -6,6 +6,9 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Callable
+from types import FrameType
 from typing import NamedTuple
 
 import pytest
@@ -289,3 +292,32 @@ def test_many_events_within_the_limit_are_none() -> None:
     stream = b"event: chunk\ndata: twelve bytes\n\n" * 1000
     assert len(decoder.feed(stream)) == 1000
     assert sum(len(decoder.feed(stream[i : i + 5])) for i in range(0, len(stream), 5)) == 1000
+
+
+def calls_made(function: Callable[[], object]) -> int:
+    """Return how many functions are called while `function` runs, those in C too."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("piece", [b"data:\n", b"data: x\n", b"x", b": x\n", b"data: x\n\n"])
+@pytest.mark.parametrize("size", [1, 6, 1000])
+def test_twice_the_bytes_are_twice_the_work(piece: bytes, size: int) -> None:
+    def feed(times: int) -> None:
+        decoder, stream = SSEDecoder(), piece * times
+        for start in range(0, len(stream), size):
+            decoder.feed(stream[start : start + size])
+
+    once, twice = calls_made(lambda: feed(2000)), calls_made(lambda: feed(4000))
+    assert once > 0
+    assert twice < 2.1 * once

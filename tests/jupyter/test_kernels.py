@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from support.clock import MOMENT, PATIENCE, SOON, until
+from support.clock import MOMENT, PATIENCE, SOON, STRETCH_VARIABLE, until
 from support.kernel import Kernel, KernelTimeoutError
 
 
@@ -41,7 +41,8 @@ def test_nothing_of_the_user_is_seen(
     kernel = start_kernel(environment={"RUNAGENT_TIMEOUT": "7"})
     kernel.execute("import os, pathlib, jupyter_core.paths as paths, IPython.paths").ok()
     assert kernel.value("{k: v for k, v in os.environ.items() if k.startswith('RUNAGENT_')}") == {
-        "RUNAGENT_TIMEOUT": "7"
+        "RUNAGENT_TIMEOUT": "7",
+        STRETCH_VARIABLE: os.environ[STRETCH_VARIABLE],
     }
     assert kernel.value("os.environ.get('HTTPS_PROXY')") is None
     for place in (
