@@ -784,18 +784,18 @@ def test_time_that_is_over_before_the_tls_handshake_leaves_no_socket(
 
     def connect_slowly(*args: Any, **kwargs: Any) -> Any:
         streams.append(connect(*args, **kwargs))
-        time.sleep(TIMEOUT)
+        time.sleep(3 * TIMEOUT)
         return streams[0]
 
     async def connect_slowly_async(*args: Any, **kwargs: Any) -> Any:
         streams.append(await connect_async(*args, **kwargs))
-        time.sleep(TIMEOUT)
+        time.sleep(3 * TIMEOUT)
         return streams[0]
 
     monkeypatch.setattr(_BlockingBackend, "connect_tcp", connect_slowly)
     monkeypatch.setattr(_AsyncBackend, "connect_tcp", connect_slowly_async)
     url = serve([], on_accept=[STALL]).url.replace("http:", "https:")
-    outcome = call(url, "invoke", mode, api_key="k", timeout=TIMEOUT)
+    outcome = call(url, "invoke", mode, api_key="k", timeout=3 * TIMEOUT)
     assert type(outcome.error) is TimeoutError
     (stream_,) = streams
     assert stream_.get_extra_info("socket").fileno() == -1
