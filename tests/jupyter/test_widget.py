@@ -13,7 +13,7 @@ import pytest
 from support.kernel import Kernel
 
 import runagent_jupyter
-from runagent_jupyter import markdown
+from runagent_jupyter import html
 
 _STATIC = Path(runagent_jupyter.__file__).parent / "static"
 
@@ -315,7 +315,7 @@ w.client = AgentWidget("echo").client
 w.ask("two")
 """
     ).ok()
-    rendered = markdown.render(kernel.value("w.to_markdown()"))
+    rendered = html.render(kernel.value("w.to_markdown()"))
     assert "<p" in rendered.partition("two")[2]
     assert rendered.index("</code>") < rendered.index("failed:")
 
@@ -519,7 +519,7 @@ def test_hot_reload_is_there_for_who_works_on_it(kernel: Kernel) -> None:
 
 def test_the_page_side_is_small_and_loads_nothing() -> None:
     carried = [(_STATIC / name).read_text() for name in ("widget.js", "widget.css")]
-    assert sum(len(text.encode()) for text in (*carried, markdown.css())) < 40_000
+    assert sum(len(text.encode()) for text in (*carried, html.css())) < 40_000
     for path in _STATIC.iterdir():
         text = path.read_text()
         assert "http:" not in text
@@ -570,7 +570,7 @@ def test_a_place_before_the_first_turn_is_none(kernel: Kernel) -> None:
 
 
 def test_an_answer_that_cannot_be_shown_blocks_no_chat(kernel: Kernel) -> None:
-    kernel.execute(f"{AGENTS}\nw = AgentWidget('echo')\nimport runagent_jupyter.markdown as m").ok()
+    kernel.execute(f"{AGENTS}\nw = AgentWidget('echo')\nimport runagent_jupyter.html as m").ok()
     kernel.execute("typeset, m.typeset = m.typeset, None\nbroken = w.ask('x')").ok()
     assert kernel.value("w.busy") is False
     kernel.execute("m.typeset = typeset").ok()
