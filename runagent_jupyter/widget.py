@@ -32,6 +32,7 @@ from runagent_jupyter.call import WAITED
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.loops import background
 from runagent_jupyter.pacing import rest_after
+from runagent_jupyter.page_script import joined
 from runagent_jupyter.turns import Answer, Turn, describe
 
 INTERVAL = 0.06
@@ -152,8 +153,14 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             height=height,
             _markdown_css=html.css(),
             _copy=uuid.uuid4().hex,
+            _esm=str(self._esm),
         )
         self.on_msg(self._received)
+
+    @traitlets.validate("_esm")
+    def _join_script(self, proposal: Any) -> str:
+        """Join the script at first, and whenever hot reloading sets it."""
+        return joined(proposal["value"])
 
     @property
     def client(self) -> AsyncRunAgentClient:
