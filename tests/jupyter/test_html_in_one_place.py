@@ -46,7 +46,7 @@ def html_in(source: str) -> list[str]:
         for line, text in strings_of(tree, documentation)
         if TAG.search(text)
     ] + [
-        f"line {node.lineno}: {name}"
+        f"import of {name}"
         for node in ast.walk(tree)
         for name in imported_by(node)
         if name.partition(".")[0] in MAKERS
