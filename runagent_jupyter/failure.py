@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from runagent import RunAgentError
 from runagent.registry import agent_ids
-from runagent_jupyter._controls import strip_controls
+from runagent_jupyter.control_characters import strip_controls
 
 E = TypeVar("E", bound=BaseException)
 

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runagent import RunAgentError, StreamEvent
+from runagent_jupyter.values import json_of, obvious_text
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TEXT_FIELDS = ("answer", "content", "text", "output", "response", "result")
-"""Names under which an answer's text is looked for when an agent answers with an object."""
 
 
 @dataclass
@@ -102,7 +100,7 @@ class Reply:
         return frame
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        from runagent_jupyter.display import bundle  # noqa: PLC0415 - loads what renders Markdown
+        from runagent_jupyter.rendering import bundle  # noqa: PLC0415 - loads what renders Markdown
 
         return bundle(self)
 
@@ -115,18 +113,3 @@ class Reply:
         if shown_in is not None and shown_in == getattr(get_ipython(), "execution_count", None):
             return
         display(self._repr_mimebundle_(), raw=True)
-
-
-def json_of(value: Any) -> str:
-    """Return a value as JSON to be read; on one line, if lines would be mostly margin."""
-    line = json.dumps(value, ensure_ascii=False, default=repr)
-    text = json.dumps(value, ensure_ascii=False, default=repr, indent=2)
-    return text if len(text) < 5 * len(line) + 1_000 else line
-
-
-def obvious_text(value: Any) -> str | None:
-    """Return the text of an object that has just one string under a usual name, if it does."""
-    if not isinstance(value, dict):
-        return None
-    found = [value[name] for name in TEXT_FIELDS if isinstance(value.get(name), str)]
-    return found[0] if len(found) == 1 else None

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runagent import AuthenticationError, RunAgentError, StreamEvent
-from runagent_jupyter import markdown, steps
-from runagent_jupyter._controls import with_pairs_joined
+from runagent_jupyter import html, steps
+from runagent_jupyter.control_characters import strip_controls, with_pairs_joined
 from runagent_jupyter.failure import summary
-from runagent_jupyter.reply import json_of, obvious_text
+from runagent_jupyter.values import json_of, obvious_text
 
 
 @dataclass
@@ -45,13 +45,13 @@ class Turn:
         if self.role == "user":
             return "\n".join(f"> {line}" for line in self.text.splitlines())
         ending = {"stopped": "*stopped*", "error": f"*failed: {self.error}*"}.get(self.status)
-        return "\n\n".join(part for part in (markdown.closed(self.text), ending) if part)
+        return "\n\n".join(part for part in (html.close_code(self.text), ending) if part)
 
 
 class Answer:
     """How an answer looks in a page: what is new since the page was last told, and all of it.
 
-    Agent text is in it as HTML of the markdown room, or as text that a page inserts as text.
+    Agent text is in it as HTML of `runagent_jupyter.html`, or as text that a page inserts as text.
 
     Args:
         turn: Gets what comes.
@@ -59,7 +59,7 @@ class Answer:
 
     def __init__(self, turn: Turn) -> None:
         self.turn = turn
-        self._stream = markdown.MarkdownStream()
+        self._stream = html.MarkdownStream()
         self._unfed: list[str] = []  # text that is not rendered yet
         self._steps: list[steps.Step] = []
         # What pages know.
@@ -93,7 +93,7 @@ class Answer:
         """
         self.feed()
         finished = self._stream.blocks[self._known_blocks :]
-        parts = [markdown.typeset(html) for html in (*finished, self._stream.tail())]
+        parts = [html.typeset(block) for block in (*finished, self._stream.tail())]
         kept = os.path.commonprefix([self._known_tail, parts[0]])  # noqa: RUF071 - no paths
         steps_from = self._known_steps
         self._known_blocks += len(finished)
@@ -114,7 +114,7 @@ class Answer:
         self._stream.finish()
         self.turn.text = with_pairs_joined(self.turn.text)
         revised = {
-            str(position): markdown.typeset(html) for position, html in self._stream.revised.items()
+            str(position): html.typeset(block) for position, block in self._stream.revised.items()
         }
         return {**self.delta(), "revised": revised, "ending": self._ending()}
 
@@ -136,9 +136,7 @@ class Answer:
         """Return all that pages have been told."""
         return {
             "role": "agent",
-            "blocks": [
-                markdown.typeset(html) for html in self._stream.blocks[: self._known_blocks]
-            ],
+            "blocks": [html.typeset(block) for block in self._stream.blocks[: self._known_blocks]],
             "tail": self._known_tail,
             "steps": [step.shown() for step in self._steps[: self._known_steps]],
             "since": round(time.monotonic() - self._began),
@@ -146,13 +144,11 @@ class Answer:
         }
 
     def html(self) -> str:
-        """Return the answer as HTML that stands alone in `markdown.wrap`."""
+        """Return the answer as HTML that stands alone in `html.wrap`."""
         self.feed()
         ending = self._ending()
         notes = [ending["facts"], *ending["error"].splitlines()]
-        lines = "".join(
-            f'<div class="runagent-status">{markdown.escape(line)}</div>' for line in notes if line
-        )
+        lines = "".join(html.status_line(line) for line in notes if line)
         return steps.folded(self._steps) + self._stream.html() + lines
 
     def _ending(self) -> dict[str, Any]:
@@ -168,7 +164,7 @@ class Answer:
         return {
             "status": turn.status,
             "error": describe(turn.error),
-            "facts": markdown.strip_controls(" · ".join(facts)),
+            "facts": strip_controls(" · ".join(facts)),
         }
 
 

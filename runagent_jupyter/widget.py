@@ -27,10 +27,12 @@ import traitlets
 from IPython.display import display, update_display
 
 from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError, ValidationError
-from runagent_jupyter import markdown
+from runagent_jupyter import html
 from runagent_jupyter.call import WAITED
-from runagent_jupyter.display import rest_after
+from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.loops import background
+from runagent_jupyter.pacing import rest_after
+from runagent_jupyter.page_script import joined
 from runagent_jupyter.turns import Answer, Turn, describe
 
 INTERVAL = 0.06
@@ -49,7 +51,6 @@ COPY_BYTES_PER_SECOND = 100_000
 """What renewing that copy may take; a long conversation's is renewed later."""
 
 _STATIC = pathlib.Path(__file__).parent / "static"
-_SAVED_STYLE = f"<style>{(_STATIC / 'saved.css').read_text('utf-8')}</style>"
 
 _logger = logging.getLogger(__name__)
 
@@ -146,14 +147,20 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         self._renewal: asyncio.TimerHandle | None = None
         self._stream("?", [])  # refuses what cannot be sent, and sends nothing
         super().__init__(
-            title=markdown.strip_controls(self._client.agent_id if title is None else title),
+            title=strip_controls(self._client.agent_id if title is None else title),
             placeholder=_sendable(placeholder),
             suggestions=[_sendable(suggestion) for suggestion in suggestions],
             height=height,
-            _markdown_css=markdown.css(),
+            _markdown_css=html.css(),
             _copy=uuid.uuid4().hex,
+            _esm=str(self._esm),
         )
         self.on_msg(self._received)
+
+    @traitlets.validate("_esm")
+    def _join_script(self, proposal: Any) -> str:
+        """Join the script at first, and whenever hot reloading sets it."""
+        return joined(proposal["value"])
 
     @property
     def client(self) -> AsyncRunAgentClient:
@@ -409,7 +416,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     def _known(self, turn: Turn) -> dict[str, Any]:
         if turn.role == "agent":
             return self._answers[id(turn)].known()
-        text = markdown.strip_controls(turn.text)
+        text = strip_controls(turn.text)
         return {"role": "user", "text": text, "request": self._requests[id(turn)]}
 
     def _show(self, first: int) -> None:
@@ -482,17 +489,13 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         """Return the conversation as safe HTML and as text, to stand below its live view or not."""
         with self._lock:
             turns = [
-                f'<div class="runagent-question">{markdown.plain(turn.text)}</div>'
-                if turn.role == "user"
-                else self._answers[id(turn)].html()
+                html.question(turn.text) if turn.role == "user" else self._answers[id(turn)].html()
                 for turn in self.turns
             ]
-        title = f'<div class="runagent-status">{markdown.escape(self.title)}</div>'
-        content = markdown.wrap(title + "".join(turns))
-        names = f"runagent-saved runagent-{self._copy}{' runagent-below' * is_below}"
+        names = (self._copy, "below") if is_below else (self._copy,)
         return {
-            "text/html": f'{_SAVED_STYLE}<div class="{names}">{content}</div>',
-            "text/plain": markdown.strip_controls(self.to_markdown()),
+            "text/html": html.saved_chat(html.status_line(self.title), "".join(turns), *names),
+            "text/plain": strip_controls(self.to_markdown()),
         }
 
     def _renew_copy_soon(self) -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from support.beacon import Beacon, provoke
 from support.lab import Lab
 
-from runagent_jupyter.markdown import MarkdownStream, code, escape, json_tree, plain, render, wrap
+from runagent_jupyter.html import MarkdownStream, code, escape, json_tree, plain, render, wrap
 
 
 def streamed(text: str) -> str:
@@ -143,7 +143,7 @@ def test_jupyterlab_typesets_formulas_and_nothing_else(lab: Lab) -> None:
     assert len(others) > 40
     notebook = lab.open(
         [
-            f"from runagent_jupyter.markdown import render, wrap\nfrom IPython.display import HTML\n"
+            f"from runagent_jupyter.html import render, wrap\nfrom IPython.display import HTML\n"
             f"HTML(wrap(render({text!r})))"
             for text in ("\n\n".join(formulas), "\n\n".join(others))
         ]

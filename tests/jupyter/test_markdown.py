@@ -12,20 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safe_html import problems, text_of
 
-from runagent_jupyter._tex import _COMMANDS
-from runagent_jupyter.markdown import (
-    TextStream,
-    _cleaner,
-    code,
-    css,
-    escape,
-    json_tree,
-    plain,
-    render,
-    strip_controls,
-    typeset,
-    wrap,
-)
+from runagent_jupyter.control_characters import TextStream, strip_controls
+from runagent_jupyter.html import code, css, escape, json_tree, plain, render, typeset, wrap
+from runagent_jupyter.html.sanitizer import sanitize
+from runagent_jupyter.html.tex_allowlist import _COMMANDS
 
 WAYS: dict[str, Callable[[str], str]] = {
     "render": render,
@@ -86,7 +76,7 @@ def test_attacks_are_harmless(attack: Attack, way: str) -> None:
 def test_the_second_wall_holds_alone(attack: Attack) -> None:
     """Whatever HTML got past the parser, no tag, attribute or address does that should not."""
     raw = attack.text().encode("utf-8", "replace").decode()
-    found = problems(_cleaner.clean(raw))
+    found = problems(sanitize(raw))
     assert [problem for problem in found if problem.startswith(("tag", "attribute", "link"))] == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import zlib
@@ -13,7 +14,8 @@ import pytest
 from support.kernel import Kernel
 
 import runagent_jupyter
-from runagent_jupyter import markdown
+from runagent_jupyter import html
+from runagent_jupyter.page_script import joined
 
 _STATIC = Path(runagent_jupyter.__file__).parent / "static"
 
@@ -315,7 +317,7 @@ w.client = AgentWidget("echo").client
 w.ask("two")
 """
     ).ok()
-    rendered = markdown.render(kernel.value("w.to_markdown()"))
+    rendered = html.render(kernel.value("w.to_markdown()"))
     assert "<p" in rendered.partition("two")[2]
     assert rendered.index("</code>") < rendered.index("failed:")
 
@@ -518,27 +520,53 @@ def test_hot_reload_is_there_for_who_works_on_it(kernel: Kernel) -> None:
 
 
 def test_the_page_side_is_small_and_loads_nothing() -> None:
-    carried = [(_STATIC / name).read_text() for name in ("widget.js", "widget.css")]
-    assert sum(len(text.encode()) for text in (*carried, markdown.css())) < 40_000
+    carried = [joined((_STATIC / "widget.js").read_text()), (_STATIC / "widget.css").read_text()]
+    assert sum(len(text.encode()) for text in (*carried, html.css())) < 40_000
     for path in _STATIC.iterdir():
         text = path.read_text()
         assert "http:" not in text
         assert "https:" not in text
-        assert "import" not in text.replace("!important", "")
         assert "url(" not in text
+        loaded = joined(text) if path.suffix == ".js" else text.replace("!important", "")
+        assert "import" not in loaded
 
 
-def test_the_transcript_in_node() -> None:
+def in_node(*arguments: str) -> str:
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")
-    done = subprocess.run(
-        [node, "--test", str(Path(__file__).with_name("transcript.test.mjs"))],
-        capture_output=True,
-        text=True,
-        check=False,
+    done = subprocess.run([node, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_scripts_are_one_module_in_node(tmp_path: Path) -> None:
+    script = joined((_STATIC / "widget.js").read_text())
+    assert joined(script) == script
+    for path in _STATIC.glob("*.js"):
+        for name in re.findall(r"^export (?:class|function) (\w+)", path.read_text(), re.MULTILINE):
+            assert len(re.findall(rf"^(?:class|function) {name}\b", script, re.MULTILINE)) == 1
+    (tmp_path / "widget.mjs").write_text(script)
+    source = (
+        "const module = await import(process.argv[1]);"
+        "console.log(JSON.stringify([Object.keys(module), Object.keys(module.default())]));"
     )
-    assert done.returncode == 0, done.stdout
+    shown = in_node("--input-type=module", "-e", source, str(tmp_path / "widget.mjs"))
+    assert json.loads(shown) == [["default"], ["initialize", "render"]]
+
+
+def test_the_page_gets_the_joined_script(kernel: Kernel) -> None:
+    kernel.execute("from runagent_jupyter import AgentWidget\nw = AgentWidget('demo')").ok()
+    script = joined((_STATIC / "widget.js").read_text())
+    assert kernel.value("w.get_state('_esm')['_esm']") == script
+    kernel.execute(
+        f"w._esm = {(_STATIC / 'widget.js').read_text()!r}"
+    ).ok()  # as hot reloading does
+    assert kernel.value("w._esm") == script
+
+
+def test_the_transcript_in_node() -> None:
+    in_node("--test", str(Path(__file__).with_name("transcript.test.mjs")))
 
 
 def test_what_cannot_be_made_says_why_and_no_more(kernel: Kernel) -> None:
@@ -570,7 +598,7 @@ def test_a_place_before_the_first_turn_is_none(kernel: Kernel) -> None:
 
 
 def test_an_answer_that_cannot_be_shown_blocks_no_chat(kernel: Kernel) -> None:
-    kernel.execute(f"{AGENTS}\nw = AgentWidget('echo')\nimport runagent_jupyter.markdown as m").ok()
+    kernel.execute(f"{AGENTS}\nw = AgentWidget('echo')\nimport runagent_jupyter.html as m").ok()
     kernel.execute("typeset, m.typeset = m.typeset, None\nbroken = w.ask('x')").ok()
     assert kernel.value("w.busy") is False
     kernel.execute("m.typeset = typeset").ok()

@@ -1,4 +1,4 @@
-"""What is printed into a cell while a display owns it: by an agent that runs here, for one."""
+"""Records the text that is printed into a cell, so that it can be printed again."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import sys
 from typing import Any
 
 
-class Printed:
-    """Takes note of what is printed into the running cell, so that it outlives a cleared output.
+class PrintRecorder:
+    """Records the text that is printed into the running cell while a display owns its output.
 
-    It is shown as ever meanwhile. Nothing is noted outside a kernel.
+    An agent that runs in the same process prints there, for example. The text is shown as usual;
+    when the display clears the cell's output, `replay` brings it back. Outside a kernel, nothing is
+    recorded.
     """
 
     def __init__(self) -> None:
@@ -32,24 +34,25 @@ class Printed:
         self._listening.append((stream, listening, write))
 
     def __bool__(self) -> bool:
+        """Return whether anything was recorded."""
         return bool(self._texts)
 
     def stop(self) -> None:
-        """Listen no more."""
+        """End the recording."""
         self._is_over = True
         for stream, listening, write in self._listening:
             if stream.write is not listening:
-                continue  # another one listens to it
+                continue  # something else has replaced it since
             del stream.write
-            if stream.write != write:  # it was no method
+            if stream.write != write:  # it was an attribute of the stream and not a method
                 stream.write = write
 
-    def again(self) -> None:
-        """Write what was printed once more."""
+    def replay(self) -> None:
+        """Print the recorded text again."""
         for stream, text in self._texts:
             stream.write(text)
 
 
 def _cell_of(stream: Any) -> Any:
-    """Return the id of the request into whose outputs this thread prints."""
+    """Return the id of the request whose outputs get the text that this thread prints."""
     return stream.parent_header.get("msg_id")

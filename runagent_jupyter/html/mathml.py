@@ -1,4 +1,4 @@
-"""TeX formulas as MathML, for pages that typeset no TeX."""
+"""Converts TeX formulas to MathML, for pages without a TeX typesetter."""
 
 from __future__ import annotations
 
@@ -39,35 +39,35 @@ _cleaner = nh3.Cleaner(
 
 
 class _BeyondError(Exception):
-    """The converter did not understand the formula, or says what only some browsers do."""
+    """The converter misread the formula, or used MathML that only some browsers support."""
 
 
 @functools.lru_cache(maxsize=1_024)
 def to_mathml(tex: str, *, block: bool) -> str | None:
-    """A formula as MathML.
+    """Convert a formula to MathML.
 
     Args:
-        tex: A formula that `is_safe_tex`, without its delimiters.
-        block: Whether it stands on its own.
+        tex: A formula that passes `is_safe_tex`, without its delimiters.
+        block: Whether the formula stands on a line of its own.
 
     Returns:
-        Safe HTML; `None` if the formula is better shown as TeX.
+        Safe HTML, or `None` if the formula cannot be converted and has to be shown as TeX.
     """
     from latex2mathml.converter import convert_to_element  # noqa: PLC0415  # loaded late
 
-    # An environment that the converter knows by another name.
+    # The converter knows this environment by another name.
     known = tex.replace("{aligned}", "{split}")
     try:
         element = convert_to_element(known, display="block" if block else "inline")
-        return _cleaner.clean(_written(element))
-    except Exception:  # noqa: BLE001  # whatever a formula does to the converter: TeX it stays
+        return _cleaner.clean(_serialized(element))
+    except Exception:  # noqa: BLE001  # any failure of the converter: the formula stays TeX
         return None
 
 
-def _written(element: Element) -> str:
+def _serialized(element: Element) -> str:
     tag = element.tag
     attributes = {name: value for name, value in element.attrib.items() if name != "xmlns"}
-    # The converter writes characters as references.
+    # The converter writes characters as character references.
     text = html.unescape(element.text or "")
     if (
         tag not in _TAGS
@@ -81,4 +81,4 @@ def _written(element: Element) -> str:
     ):
         raise _BeyondError
     shown = "".join(f' {name}="{value}"' for name, value in attributes.items())
-    return f"<{tag}{shown}>{html.escape(text)}{''.join(map(_written, element))}</{tag}>"
+    return f"<{tag}{shown}>{html.escape(text)}{''.join(map(_serialized, element))}</{tag}>"

@@ -1,4 +1,4 @@
-"""Control characters in untrusted text: what steers terminals, what reorders lines."""
+"""Control characters in untrusted text: sequences that steer a terminal or reorder a line."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud
 
 
 def with_pairs_joined(text: str) -> str:
-    """Text in which the two halves of a character that was sent in two chunks are one again."""
+    """Join the two halves of each character that was split between two chunks.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text with each surrogate pair replaced by the character it encodes.
+    """
     if not _PAIR.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
-def _show_control(match: re.Match[str]) -> str:
+def _visible(match: re.Match[str]) -> str:
     control = match[0]
     if control < " ":
         return chr(0x2400 + ord(control))
@@ -33,20 +40,20 @@ def _show_control(match: re.Match[str]) -> str:
 
 
 def strip_controls(text: str) -> str:
-    r"""Text that can neither steer a terminal nor reorder what stands around it.
+    r"""Make text unable to steer a terminal or to reorder the text around it.
 
     Args:
-        text: Any text; lone surrogates are fine.
+        text: Any text; lone surrogates are allowed.
 
     Returns:
         The text without terminal sequences (colours, OSC 8 links, titles). Other control characters
-        are shown, ESC as ``␛`` and a bidirectional override as ``⟨U+202E⟩``; lone surrogates become
-        U+FFFD, ``\r\n`` and ``\r`` a newline. Newline and tab stay.
+        become visible: ESC becomes ``␛``, a bidirectional override ``⟨U+202E⟩``, and a lone
+        surrogate U+FFFD. ``\r\n`` and ``\r`` become a newline. Newlines and tabs are kept.
     """
     if not _CONTROL.search(text):
         return text
     text = with_pairs_joined(text).replace("\r\n", "\n").replace("\r", "\n")
-    return _CONTROL.sub(_show_control, _SEQUENCE.sub("", text))
+    return _CONTROL.sub(_visible, _SEQUENCE.sub("", text))
 
 
 class TextStream:
@@ -59,7 +66,7 @@ class TextStream:
         """Take the next chunk.
 
         Returns:
-            What can be shown now; the start of an unfinished sequence is held back.
+            The text that can be shown now; the start of an unfinished sequence is held back.
         """
         text = self._held + chunk
         self._held = ""
@@ -74,7 +81,7 @@ class TextStream:
         """End the text.
 
         Returns:
-            What was held back.
+            The text that was held back.
         """
         held, self._held = self._held, ""
         return strip_controls(held)

@@ -1,15 +1,15 @@
-"""Which TeX formulas may be handed to a page's typesetter."""
+"""Decides whether a TeX formula is safe to hand to a page's typesetter."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-_MAX_DEPTH: Final = 40  # of braces: far beyond formulas, far below any recursion limit
+_MAX_DEPTH: Final = 40  # of braces: more than any real formula has, less than any recursion limit
 
-# TeX is a programming language, and typesetters add links, styles and ids to it. A formula passes
-# only if each command in it is known to draw and to do nothing else: \href, \class, \style,
-# \require, \def, \label and all that is not here do not.
+# TeX is a programming language, and typesetters extend it with links, styles and ids. A formula
+# passes only if this list contains each of its commands. Every command here draws and does nothing
+# else; \href, \class, \style, \require, \def and \label are examples of commands that do more.
 _COMMANDS: Final = frozenset(
     """
     alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa varkappa lambda
@@ -67,20 +67,21 @@ _ENVIRONMENTS: Final = frozenset(
     """
     align aligned alignat alignedat array bmatrix Bmatrix cases dcases rcases equation gather
     gathered matrix multline pmatrix smallmatrix split vmatrix Vmatrix
-    """.split()  # noqa: SIM905  # likewise
+    """.split()  # noqa: SIM905  # a table of words
 )
 _TOKEN = re.compile(r"\\([A-Za-z]+|.|\Z)|[{}$%]", re.DOTALL)
 _ENVIRONMENT = re.compile(r"\s*\{([A-Za-z]+)\*?\}")
 
 
 def is_safe_tex(tex: str) -> bool:
-    r"""Whether a formula only draws, and cannot reach beyond its delimiters.
+    r"""Check that a formula only draws and cannot reach beyond its delimiters.
 
     Args:
         tex: The formula without its delimiters.
 
     Returns:
-        Whether every command is a known one, braces are balanced, and no ``$`` or comment is in it.
+        Whether every command is on the list, the braces are balanced, and the formula contains
+        neither a ``$`` nor a comment.
     """
     depth = 0
     for match in _TOKEN.finditer(tex):
