@@ -55,6 +55,15 @@ def facts_of(error: BaseException) -> list[str]:
     return lines
 
 
+def as_agent_error(error: BaseException) -> RunAgentError:
+    """Return a failure as a `RunAgentError`; an unexpected exception is its cause."""
+    if isinstance(error, RunAgentError):
+        return error
+    wrapped = RunAgentError(f"{type(error).__name__}: {error}", code="INTERNAL_ERROR")
+    wrapped.__cause__ = error
+    return wrapped
+
+
 def summary(error: BaseException) -> str:
     """Return in a few lines what happened, with nothing in it that steers a terminal."""
     return f"{type(error).__name__}: " + "\n".join(facts_of(error))

@@ -129,12 +129,12 @@ def test_an_answer_can_be_stopped(kernel: Kernel) -> None:
 def test_an_answer_can_be_stopped_before_anything_of_it_ran(kernel: Kernel) -> None:
     kernel.execute(
         f"""{AGENTS}
-from runagent_jupyter.loops import background
+from runagent_jupyter.event_loops import background
 w = AgentWidget("echo")
 held = threading.Event()
 for end in (w.stop, w.clear):
     held.clear()
-    background().call_soon_threadsafe(held.wait)
+    background("chats").call_soon_threadsafe(held.wait)
     asking = asyncio.ensure_future(w.ask_async("x"))
     await asyncio.sleep(0)
     end()
