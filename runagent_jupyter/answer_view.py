@@ -147,6 +147,6 @@ def describe(error: Exception | None) -> str:
     if error is None:
         return ""
     if isinstance(error, AuthenticationError):
-        way_on = "To use another key, set w.client = AsyncRunAgentClient(…) in a cell, w being"
-        return f"{summary(error)}\n{way_on} this chat. Then press Retry."
+        way_on = "To use another key, set w.client = AsyncRunAgentClient(…) in a cell, where w"
+        return f"{summary(error)}\n{way_on} is this chat. Then press Retry."
     return summary(error)

@@ -149,7 +149,7 @@ class RunAgentMagics(Magics):
             settings, **{n: value for n, value in given.items() if value is not None}
         )
         # Nothing is set if the client finds a setting that is not valid.
-        server = settings.probe(settings.agent if options.agent else "-").base_url
+        settings.probe(settings.agent or "-")
         for name in names:
             setattr(self, name, getattr(settings, name))
         if options.reset:
@@ -157,7 +157,7 @@ class RunAgentMagics(Magics):
         if options.clear_cache:
             self._cache.clear()
         # The key is for the server of all agents but those that this process serves.
-        if options.key and not self._clients.enter_key(server):
+        if options.key and not self._clients.enter_key(settings.probe().base_url):
             raise ValidationError(
                 "No API key was entered.",
                 code="MISSING_API_KEY",

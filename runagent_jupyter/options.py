@@ -288,7 +288,7 @@ def name_options(error: RunAgentError, base_url: str | None) -> None:
         base_url: The value of `--base-url`, if it is given.
     """
     for argument, option in {
-        "the api_key argument": "the key entered here; the next call asks for it again",
+        "the api_key argument": "the prompt of this notebook; the next call asks for it again",
         "the base_url argument": "--base-url" if base_url else "%runagent_config",
         "timeout= ": "--timeout ",
         "timeout='": "--timeout '",

@@ -21,20 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(repr=False)
 class Reply(Answer):
-    """An agent's answer, complete or as far as it has come.
+    """An agent's answer in a cell, complete or as far as it has come.
+
+    It has the attributes of `Answer` too: the events, the facts, and how the answer ended.
 
     Attributes:
         agent_id: The agent's id.
         input_data: The input that was sent to the agent.
         value: The answer: a string, the object the agent answered with, or a list of objects.
         format: How it is shown: `"markdown"`, `"text"`, `"json"` or `"code"`.
-        events: The events of the stream, in order.
-        usage: Token counts by name; empty if the server sent none.
-        execution_time: Seconds the agent took, as the server measured them.
-        request_id: The server's id of the request.
-        elapsed: Seconds from the request to the end of the answer.
-        stopped: Whether it was interrupted.
-        error: The error it ended with, if it failed.
         cached: If it comes from the cache: when it was kept, in seconds since the Unix epoch.
     """
 

@@ -14,15 +14,11 @@ from runagent_jupyter.answer import Answer
 class Turn(Answer):
     """A question, or an answer as far as it has come.
 
+    It has the attributes of `Answer` too: the events, the facts, and how the answer ended.
+
     Attributes:
         role: `"user"` for a question, `"agent"` for an answer.
         text: The question, or the answer's text.
-        events: The events of the answer's stream, in order.
-        error: The error that the answer ended with, if it failed.
-        usage: Token counts by name; empty if the server sent none.
-        execution_time: Seconds the agent took, as the server measured them.
-        request_id: The server's id of the request.
-        elapsed: Seconds from the question to the end of the answer.
         status: `"done"`, `"streaming"`, `"stopped"` or `"error"`.
     """
 

@@ -486,7 +486,7 @@ def test_the_magic_opens_a_chat(kernel: Kernel) -> None:
     assert (first["rows"], first["n"]) == ([1, 2], 3)
     assert first["session_id"] == second["session_id"]
     for line, words in (
-        ("%runagent echo --widget What now", "'What now' is no option"),
+        ("%runagent echo --widget What now", "'What now' is not an option"),
         ("%runagent echo --widget --bg --quiet", "--bg and --quiet"),
         ("%runagent echo --widget --input nothing", "no variable 'nothing'"),
     ):
