@@ -75,7 +75,7 @@ class Answer:
         self.elapsed, self.error, self.stopped = elapsed, error, stopped
 
     def __repr__(self) -> str:
-        shown = [field.name for field in fields(self) if field.repr]
-        shown.sort(key=lambda name: name not in self._LEADING)
+        others = [f.name for f in fields(self) if f.repr and f.name not in self._LEADING]
+        shown = (*self._LEADING, *others)
         facts = ", ".join(f"{name}={getattr(self, name)!r}" for name in shown)
         return f"{type(self).__name__}({facts})"

@@ -149,7 +149,7 @@ class RunAgentMagics(Magics):
             settings, **{n: value for n, value in given.items() if value is not None}
         )
         # Nothing is set if the client finds a setting that is not valid.
-        settings.probe(settings.agent or "-")
+        settings.probe(options.agent or "-")
         for name in names:
             setattr(self, name, getattr(settings, name))
         if options.reset:
