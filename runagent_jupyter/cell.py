@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from runagent import AsyncRunAgentClient, StreamEvent
 from runagent_jupyter import steps
 from runagent_jupyter.display import Display
 from runagent_jupyter.event_loops import background
 from runagent_jupyter.failure import as_agent_error
+from runagent_jupyter.interrupts import TICK, Interrupts, noted
 from runagent_jupyter.reply import Reply
 from runagent_jupyter.request import Request, read_stream
-
-TICK = 0.05
-"""Seconds between two looks at the display and at interrupts, at most."""
 
 
 class CellRequest:
@@ -50,10 +46,7 @@ class CellRequest:
         self._streams = streams
         self._unseen: deque[StreamEvent] = deque()
         self._news = threading.Event()
-        # Plain attributes: an interrupt may come at any bytecode, within another interrupt too,
-        # and would wait for ever for a lock that the interrupted code holds.
         self._is_stopping = False
-        self._is_interrupted = False
 
     def run(self, at_end: Callable[[Reply], None]) -> bool:
         """Ask, and show the answer until it ends. A failure is in the reply afterwards.
@@ -64,22 +57,19 @@ class CellRequest:
         Returns:
             Whether the kernel was interrupted meanwhile.
         """
-        with _interrupts_to(self._interrupt):
-            self._follow()
+        with noted() as interrupts:
+            self._follow(interrupts)
             try:
                 self._display.end(self._reply)
             finally:
                 at_end(self._reply)
-        return self._is_interrupted
+        return interrupts.came
 
     def stop(self) -> None:
         """Stop the answer, from any thread; the reply keeps what has come."""
         self._is_stopping = True
 
-    def _interrupt(self) -> None:
-        self._is_stopping = self._is_interrupted = True
-
-    def _follow(self) -> None:
+    def _follow(self, interrupts: Interrupts) -> None:
         """Show the events as they come, until the request has ended."""
         request = Request(
             self._ask, self._reply, background("cells"), at_end=lambda _: self._news.set()
@@ -91,7 +81,7 @@ class CellRequest:
                 self._display.tick()
                 self._news.wait(TICK)
                 self._news.clear()
-                if not self._is_stopping:
+                if not (self._is_stopping or interrupts.came):
                     self._show_news()
                 elif not is_told:
                     request.stop()
@@ -134,20 +124,3 @@ class CellRequest:
 def _end_now(request: Request) -> None:
     request.stop()
     request.ended.result()
-
-
-@contextlib.contextmanager
-def _interrupts_to(note: Callable[[], None]) -> Iterator[None]:
-    """Call `note` at an interrupt; a `KeyboardInterrupt` would cut any code short half-way.
-
-    Args:
-        note: Runs between any two bytecodes of the main thread, so it may take no lock.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # interrupts come to the main thread only
-        return
-    before = signal.signal(signal.SIGINT, lambda *_: note())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)

@@ -35,6 +35,7 @@ from runagent_jupyter.cell_source import cell_source
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.conversation import Conversation, history_of
 from runagent_jupyter.event_loops import background, is_background
+from runagent_jupyter.interrupts import TICK, noted
 from runagent_jupyter.pacing import rest_after
 from runagent_jupyter.page_script import joined
 from runagent_jupyter.request import Request, read_stream
@@ -172,18 +173,20 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             The answer. A failure is in its `error`.
 
         Raises:
+            KeyboardInterrupt: The kernel was interrupted.
             RuntimeError: An answer is on its way, or an observer of the chat calls this.
             ValueError: The question is empty.
             ValidationError: The context cannot be sent.
         """
         if is_background("chats"):
             raise RuntimeError("ask() would wait for itself here; use `await ask_async()`.")
-        answer, ended = self._start(question)
-        try:
-            concurrent.futures.wait([ended])
-        except KeyboardInterrupt:
+        with noted() as interrupts:
+            answer, ended = self._start(question)
+            while not (ended.done() or interrupts.came):
+                concurrent.futures.wait([ended], TICK)
+        if interrupts.came:
             self.stop()
-            raise
+            raise KeyboardInterrupt
         return answer
 
     async def ask_async(self, question: str) -> Turn:
