@@ -71,9 +71,8 @@ class CellRequest:
 
     def _follow(self, interrupts: Interrupts) -> None:
         """Show the events as they come, until the request has ended."""
-        request = Request(
-            self._ask, self._reply, background("cells"), at_end=lambda _: self._news.set()
-        )
+        request = Request(self._ask, self._reply, background("cells"))
+        request.ended.add_done_callback(lambda _: self._news.set())
         request.start()
         is_told = False
         try:
