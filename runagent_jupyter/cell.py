@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from runagent import AsyncRunAgentClient, StreamEvent
 from runagent_jupyter import steps
-from runagent_jupyter.display import Display
 from runagent_jupyter.event_loops import background
 from runagent_jupyter.failure import as_agent_error
 from runagent_jupyter.interrupts import TICK, Interrupts, noted
 from runagent_jupyter.reply import Reply
 from runagent_jupyter.request import Request, read_stream
+
+if TYPE_CHECKING:
+    from runagent_jupyter.display import Display
 
 
 class CellRequest:

@@ -8,7 +8,7 @@ from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import (
     Magics,
@@ -27,16 +27,18 @@ from runagent import (
     ValidationError,
 )
 from runagent.registry import agent_ids
-from runagent_jupyter.cache import ReplyCache, default_path
 from runagent_jupyter.cell import CellRequest
 from runagent_jupyter.clients import Clients, Settings, server_of
-from runagent_jupyter.display import Display, display_for
 from runagent_jupyter.failure import add_near_matches, shortly, summary
 from runagent_jupyter.jobs import Job
 from runagent_jupyter.options import FORMATS, AskOptions, ConfigOptions, documented, name_options
 from runagent_jupyter.question import chat_context, input_of
 from runagent_jupyter.reply import Reply
 from runagent_jupyter.shell import has_kernel, is_last_line, is_whole_cell
+
+if TYPE_CHECKING:
+    from runagent_jupyter.cache import ReplyCache
+    from runagent_jupyter.display import Display
 
 
 @magics_class
@@ -139,6 +141,8 @@ class RunAgentMagics(Magics):
 
     @property
     def _cache(self) -> ReplyCache:
+        from runagent_jupyter.cache import ReplyCache, default_path  # noqa: PLC0415 - for --cache
+
         return ReplyCache(Path(self.cache_path).expanduser() if self.cache_path else default_path())
 
     def _configure(self, options: ConfigOptions) -> None:
@@ -259,6 +263,8 @@ class RunAgentMagics(Magics):
         return reply
 
     def _display(self, options: AskOptions, reply: Reply, *, is_cell: bool) -> Display:
+        from runagent_jupyter.display import display_for  # noqa: PLC0415 - for the first answer
+
         return display_for(
             self._shell,
             options.agent,

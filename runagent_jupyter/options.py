@@ -8,15 +8,17 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
-from typing_extensions import Self
 
 from runagent import RunAgentError, ValidationError
 from runagent_jupyter.failure import shortly
 from runagent_jupyter.template import fill
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FORMATS = ("markdown", "text", "json", "code")
 
