@@ -16,7 +16,7 @@ from runagent_jupyter.options import parser_of
 _LINE = re.compile(r"%%?(runagent(?:_config)?)\s+((?:\S+\s+)*)(\S*)\Z")
 
 
-@context_matcher()  # type: ignore[untyped-decorator] # IPython's
+@context_matcher()
 def complete(context: CompletionContext) -> dict[str, Any]:
     """Complete the word before the cursor on the line of a magic.
 
