@@ -6,7 +6,7 @@ import { Follower } from "./follower.js";
 
 const TRAITS = "change:title change:placeholder change:height change:suggestions";
 const HELP = "Ask a question. Enter sends it, Shift+Enter begins a new line.";
-const STOPPING = "The kernel is busy: the answer stops as soon as it is free.";
+const STOPPING = "The kernel is busy: the answer stops as soon as the kernel is free.";
 const GONE = "The kernel behind this chat is gone. Run its cell again to begin a new one.";
 const SURE = 4_000; // ms to confirm that the conversation is to be cleared
 const TALLEST = 240; // pixels of the input
@@ -156,7 +156,7 @@ export class ChatView {
     const request = crypto.getRandomValues(new Uint32Array(2)).join("-");
     const timer = setTimeout(() => {
       this.pending.isLate = true;
-      this.say("Waiting for the kernel: it takes the question as soon as it can.");
+      this.say("The kernel is busy: it takes the question as soon as it is free.");
       this.refresh();
     }, PATIENCE);
     this.pending = { text, request, timer, isLate: false };
@@ -209,7 +209,7 @@ export class ChatView {
     if (this.edited === undefined) this.draft = this.input.value;
     this.edited = index;
     this.input.value = this.transcript.turns[index].text;
-    this.say("Sending takes the place of the last question and its answer.");
+    this.say("Sending replaces the last question and its answer.");
     this.refresh();
     this.input.focus();
   }
@@ -217,7 +217,7 @@ export class ChatView {
   /** Cancel the question that the kernel has not taken yet, or the editing. The input keeps its text. */
   leave() {
     this.left = this.pending;
-    if (this.pending) this.settle(false, "The kernel may still take it, once it is free.");
+    if (this.pending) this.settle(false, "The kernel may still take the question when it is free.");
     else this.leaveEdit();
     this.refresh();
   }
@@ -387,7 +387,7 @@ export class ChatView {
     this.drawFrom(first);
     if (this.edited !== undefined && !this.pending && this.edited !== this.lastQuestion()) {
       this.edited = undefined;
-      this.say("The conversation went on: what you were editing would be a new question.");
+      this.say("The conversation went on: your text would be sent as a new question.");
     }
     const { turns } = this.transcript;
     const isTaken = (sent) => sent && turns.some((turn) => turn.request === sent.request);
