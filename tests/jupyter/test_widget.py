@@ -130,12 +130,12 @@ def test_an_answer_can_be_stopped(kernel: Kernel) -> None:
 def test_an_answer_can_be_stopped_before_anything_of_it_ran(kernel: Kernel) -> None:
     kernel.execute(
         f"""{AGENTS}
-from runagent_jupyter.loops import background
+from runagent_jupyter.event_loops import background
 w = AgentWidget("echo")
 held = threading.Event()
 for end in (w.stop, w.clear):
     held.clear()
-    background().call_soon_threadsafe(held.wait)
+    background("chats").call_soon_threadsafe(held.wait)
     asking = asyncio.ensure_future(w.ask_async("x"))
     await asyncio.sleep(0)
     end()
@@ -486,7 +486,7 @@ def test_the_magic_opens_a_chat(kernel: Kernel) -> None:
     assert (first["rows"], first["n"]) == ([1, 2], 3)
     assert first["session_id"] == second["session_id"]
     for line, words in (
-        ("%runagent echo --widget What now", "'What now' is no option"),
+        ("%runagent echo --widget What now", "'What now' is not an option"),
         ("%runagent echo --widget --bg --quiet", "--bg and --quiet"),
         ("%runagent echo --widget --input nothing", "no variable 'nothing'"),
     ):

@@ -1,27 +1,29 @@
-"""Event loops: `asyncio.run` inside a running kernel, and the one that streams run on."""
+"""Event loops: lets `asyncio.run` work in a kernel, and runs loops of its own beside it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import functools
+import os
 import sys
 import threading
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 _MISSING = object()
 
 _changes: list[tuple[Any, str, object, object]] = []
-"""What was patched: where, which name, what it was, and what it became."""
+"""Patched names: the holder, the name, the value before and the value after."""
 
 
 def make_reentrant() -> bool:
     """Let `asyncio.run` work where an event loop already runs, as it does in a kernel.
 
-    Does nothing where none runs. An older `nest_asyncio` that was applied before is taken over: on
-    today's kernels it loses the cells that wait behind an `asyncio.run`. A loop that cannot be
-    patched, such as uvloop's, is left as it is, with a warning; `await` works in cells anyway.
+    Where no event loop runs, this does nothing. If an older `nest_asyncio` was applied before, its
+    patches are replaced: with current kernels, it loses the cells that are queued behind an
+    `asyncio.run`. A loop that cannot be patched, such as uvloop's, is left as it is, with a
+    warning; `await` works in cells anyway.
 
     Returns:
         Whether an event loop runs.
@@ -47,7 +49,7 @@ def make_reentrant() -> bool:
         patched.append(sys.modules["tornado.concurrent"])
     before = [dict(vars(holder)) for holder in patched]
     if hasattr(asyncio, "_nest_patched") and not hasattr(asyncio, "_nest_asyncio2"):
-        # Its marks keep the maintained fork from patching what is patched already.
+        # With these marks, the maintained fork would take everything for patched and do nothing.
         for holder in (asyncio, type(loop)):
             if hasattr(holder, "_nest_patched"):
                 delattr(holder, "_nest_patched")
@@ -61,7 +63,7 @@ def make_reentrant() -> bool:
 
 
 def restore() -> None:
-    """Undo what `make_reentrant` did, but for what others have changed since."""
+    """Undo the patches of `make_reentrant`, except names that other code has changed since."""
     while _changes:
         holder, name, old, new = _changes.pop()
         if vars(holder).get(name, _MISSING) is not new:
@@ -72,14 +74,30 @@ def restore() -> None:
             setattr(holder, name, old)
     with contextlib.suppress(RuntimeError):
         state = vars(asyncio.get_running_loop())
-        if state.get("_nest_deferred") is None:  # else an `asyncio.run` is under way
+        if state.get("_nest_deferred") is None:  # otherwise an `asyncio.run` is still running
             state.pop("_nest_deferred", None)
             state.pop("_num_runs_pending", None)
 
 
 @functools.cache
-def background() -> asyncio.AbstractEventLoop:
-    """Return the event loop that streams run on, in a daemon thread, beside the kernel's own."""
+def background(purpose: Literal["cells", "chats"]) -> asyncio.AbstractEventLoop:
+    """Return an event loop that runs in a daemon thread, beside the kernel's own loop.
+
+    Cells have another loop than chats: code of the user that observes a chat runs on the chats'
+    loop and may call the magic, which waits for the cells' loop.
+    """
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="runagent-streams", daemon=True).start()
+    threading.Thread(target=loop.run_forever, name=f"runagent-{purpose}", daemon=True).start()
     return loop
+
+
+def is_background(purpose: Literal["cells", "chats"]) -> bool:
+    """Whether the caller runs on that event loop."""
+    try:
+        return asyncio.get_running_loop() is background(purpose)
+    except RuntimeError:
+        return False
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=background.cache_clear)  # threads do not survive a fork

@@ -1,60 +1,27 @@
-"""A conversation's turns: what was said, and how an answer looks as far as it came."""
+"""Shows an answer in the pages of a chat: first all of it, then only the news."""
 
 from __future__ import annotations
 
 import os.path
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
-from runagent import AuthenticationError, RunAgentError, StreamEvent
+from runagent import AuthenticationError, StreamEvent
 from runagent_jupyter import html, steps
 from runagent_jupyter.control_characters import strip_controls, with_pairs_joined
 from runagent_jupyter.failure import summary
+from runagent_jupyter.turn import Turn
 from runagent_jupyter.values import json_of, obvious_text
 
 
-@dataclass
-class Turn:
-    """A question, or an answer as far as it came.
+class AnswerView:
+    """An answer as the pages of a chat show it, and the part of it that they have already.
 
-    Attributes:
-        role: `"user"` or `"agent"`.
-        text: What was said.
-        events: The events of the answer's stream, in order.
-        error: What the answer ended with, if it failed.
-        usage: Token counts by name, empty if the server sent none.
-        execution_time: Seconds the agent took, as the server measured them.
-        request_id: The server's id of the request.
-        elapsed: Seconds from the question to the end of the answer.
-        status: `"done"`, `"streaming"`, `"stopped"` or `"error"`.
-    """
-
-    role: str
-    text: str = ""
-    events: list[StreamEvent] = field(default_factory=list, repr=False)
-    error: RunAgentError | None = None
-    usage: dict[str, Any] = field(default_factory=dict)
-    execution_time: float | None = None
-    request_id: str | None = None
-    elapsed: float = 0.0
-    status: str = "done"
-
-    def to_markdown(self) -> str:
-        """Return the question as a quotation, or the answer and how it ended."""
-        if self.role == "user":
-            return "\n".join(f"> {line}" for line in self.text.splitlines())
-        ending = {"stopped": "*stopped*", "error": f"*failed: {self.error}*"}.get(self.status)
-        return "\n\n".join(part for part in (html.close_code(self.text), ending) if part)
-
-
-class Answer:
-    """How an answer looks in a page: what is new since the page was last told, and all of it.
-
-    Agent text is in it as HTML of `runagent_jupyter.html`, or as text that a page inserts as text.
+    It holds the agent's text as HTML of `runagent_jupyter.html`, or as text that a page inserts as
+    text.
 
     Args:
-        turn: Gets what comes.
+        turn: The answer; it gets the events that the view takes.
     """
 
     def __init__(self, turn: Turn) -> None:
@@ -62,7 +29,7 @@ class Answer:
         self._stream = html.MarkdownStream()
         self._unfed: list[str] = []  # text that is not rendered yet
         self._steps: list[steps.Step] = []
-        # What pages know.
+        # The part that pages have.
         self._known_blocks = 0
         self._known_steps = 0
         self._known_tail = ""
@@ -70,26 +37,25 @@ class Answer:
 
     def take(self, event: StreamEvent) -> None:
         """Add an event of the stream: a piece of text, or a step on the way to it."""
-        turn = self.turn
-        turn.events.append(event)
+        self.turn.take(event)
         text = steps.text_of(event)
         if text is None:
             self._known_steps = min(self._known_steps, steps.take(event, self._steps))
         else:
-            turn.text += text
             self._unfed.append(text)
 
     def feed(self) -> None:
-        """Render what has been finished of the text, once and for all."""
+        """Render the new text; finished blocks are never rendered again."""
         self._stream.feed("".join(self._unfed))
         self._unfed.clear()
 
     def delta(self) -> dict[str, Any]:
-        """Return what pages do not know yet; from now on they do.
+        """Return the news for all pages, and count it as known.
 
-        The first of `parts` continues what is left of the unfinished tail that pages have, its
-        first `keep` UTF-16 units. All but the last of them are then finished blocks, the last is
-        the new tail.
+        Returns:
+            A message. Pages keep the first `keep` UTF-16 units of the unfinished tail that they
+            have, and append the first of `parts` to it. The last of `parts` is the new tail, and
+            all before it are finished blocks.
         """
         self.feed()
         finished = self._stream.blocks[self._known_blocks :]
@@ -107,7 +73,11 @@ class Answer:
         }
 
     def end(self) -> dict[str, Any]:
-        """Finish the text; return the last delta, with how the answer ended."""
+        """Finish the text.
+
+        Returns:
+            The last message of news, which also says how the answer ended.
+        """
         if self.turn.status == "done" and not self.turn.text:
             self._say_object()
         self.feed()
@@ -119,7 +89,7 @@ class Answer:
         return {**self.delta(), "revised": revised, "ending": self._ending()}
 
     def _say_object(self) -> None:
-        """Take the object that the agent answered with as its text, instead of as a step."""
+        """If the agent answered with an object, show it as the text and not as a step."""
         events = self.turn.events
         value = steps.answer_of(events)
         if isinstance(value, str):
@@ -133,7 +103,7 @@ class Answer:
         self._known_steps = 0
 
     def known(self) -> dict[str, Any]:
-        """Return all that pages have been told."""
+        """Return the part of the answer that all pages have."""
         return {
             "role": "agent",
             "blocks": [html.typeset(block) for block in self._stream.blocks[: self._known_blocks]],
@@ -144,7 +114,7 @@ class Answer:
         }
 
     def html(self) -> str:
-        """Return the answer as HTML that stands alone in `html.wrap`."""
+        """Return the whole answer as HTML, to be put into `html.wrap`."""
         self.feed()
         ending = self._ending()
         notes = [ending["facts"], *ending["error"].splitlines()]
@@ -169,10 +139,14 @@ class Answer:
 
 
 def describe(error: Exception | None) -> str:
-    """Return what went wrong and what to do, as text for a page; empty for `None`."""
+    """Say what went wrong and what to do, as text for a page.
+
+    Returns:
+        A few lines; nothing if there is no error.
+    """
     if error is None:
         return ""
     if isinstance(error, AuthenticationError):
-        way_on = "With another key: w.client = AsyncRunAgentClient(…), w being this chat; Retry."
-        return f"{summary(error)}\n{way_on}"
+        way_on = "To use another key, set w.client = AsyncRunAgentClient(…) in a cell, where w"
+        return f"{summary(error)}\n{way_on} is this chat. Then press Retry."
     return summary(error)
