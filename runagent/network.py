@@ -60,7 +60,7 @@ class _BlockingStream(httpcore2.NetworkStream):
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        # In pieces, each with the time that is left, as a slow reader would get all of it each time.
+        # In pieces, each with the time that is left: else a slow reader gets all of it each time.
         for start in range(0, len(buffer), _PIECE):
             limit = self._limit(timeout, httpcore2.WriteTimeout)
             self._stream.write(buffer[start : start + _PIECE], limit)
@@ -145,7 +145,7 @@ class _BlockingBackend(httpcore2.NetworkBackend):
         deadline = math.inf if limit is None else time.monotonic() + limit
         addresses = _addresses(host, port)
         for untried in range(len(addresses), 0, -1):
-            # Each address gets its share, so that one that does not answer leaves time for the others.
+            # An address that does not answer leaves time for the others.
             share = None if limit is None else max(deadline - time.monotonic(), 0.001) / untried
             try:
                 return self._backend.connect_tcp(
