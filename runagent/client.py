@@ -44,7 +44,7 @@ _CONFIDENTIAL = frozenset({"api_key", "headers", "proxy"})
 
 
 class _BaseClient:
-    """The things both clients share: their settings, and how they are copied and pickled."""
+    """The common part of both clients: their settings, and how they are copied and pickled."""
 
     _pump: SyncPump | AsyncPump
 

@@ -239,13 +239,20 @@ class _ProcessConnections:
         try:
             with io.woken_by(turn.set):
                 turn.wait(min(seconds, threading.TIMEOUT_MAX))
-        finally:
-            with self._lock:
-                came = turn not in self._waiting
-                if not came:
-                    self._waiting.remove(turn)
-        if not came:
+        except BaseException:
+            if not self._leave(turn):
+                self.release()  # it came at the same moment
+            raise
+        if self._leave(turn):
             raise httpx2.PoolTimeout("no free connection")
+
+    def _leave(self, turn: threading.Event) -> bool:
+        """Leave the queue; return whether the turn had not come."""
+        with self._lock:
+            waits = turn in self._waiting
+            if waits:
+                self._waiting.remove(turn)
+            return waits
 
     def release(self) -> None:
         """Give a connection back, to the thread that has waited longest."""

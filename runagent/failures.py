@@ -1,4 +1,4 @@
-"""Failures of the layers below, and answers that are no good ones, as this package's errors."""
+"""Failures of the layers below, and refusals of servers, as errors of this package."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def from_refusal(
     headers: Mapping[str, str],
     body: bytes,
 ) -> errors.RunAgentError:
-    """Return the error for an answer that is not a good one."""
+    """Return the error for an answer that the wire does not accept."""
     if 300 <= status < 400:  # noqa: PLR2004
         return errors.RunAgentError(
             f"{sent.url} answered with a redirect to {headers.get('location')!r}.",

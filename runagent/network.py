@@ -22,10 +22,10 @@ import httpx2
 from runagent.interrupt import BlockingIO, current_io
 
 FRESH = 0.05
-"""Seconds for which a connection is taken to be open still, as its server has just answered on it.
+"""Seconds for which a connection is assumed to be open, as its server has just answered on it.
 
 For each request, a pool asks all idle connections whether they were closed, and each asks the
-system; among many threads that takes longer than the rest of a call.
+system. With many threads, that takes longer than the rest of a call.
 """
 
 _PIECE = 1 << 16
@@ -60,7 +60,7 @@ class _BlockingStream(httpcore2.NetworkStream):
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        # In pieces, each with the time that is left: a slow reader would get it all for each send.
+        # In pieces, each with the time that is left: else a slow reader gets all of it each time.
         for start in range(0, len(buffer), _PIECE):
             limit = self._limit(timeout, httpcore2.WriteTimeout)
             self._stream.write(buffer[start : start + _PIECE], limit)
@@ -145,7 +145,7 @@ class _BlockingBackend(httpcore2.NetworkBackend):
         deadline = math.inf if limit is None else time.monotonic() + limit
         addresses = _addresses(host, port)
         for untried in range(len(addresses), 0, -1):
-            # An address that does not answer leaves time for those after it.
+            # An address that does not answer leaves time for the others.
             share = None if limit is None else max(deadline - time.monotonic(), 0.001) / untried
             try:
                 return self._backend.connect_tcp(

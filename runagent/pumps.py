@@ -45,7 +45,7 @@ LETTING_GO = 1.0
 
 
 class _Pump:
-    """The things both pumps have: the flows of a client, and how its connections are made."""
+    """The common part of both pumps: the flows of a client, and how its connections are made."""
 
     def __init__(
         self, settings: Settings, arguments: Mapping[str, Any], http_kind: type[Any]

@@ -1,4 +1,4 @@
-"""The iterators that streams are to their users: chunks as they come, and the facts about them."""
+"""The iterators over streams that users get: chunks as they come, and facts about the stream."""
 
 from __future__ import annotations
 
