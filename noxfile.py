@@ -103,7 +103,7 @@ def check(session: nox.Session) -> None:
     """Lint, and run the tests that matter most for a change of one kind: `nox -s check -- core`."""
     kind = " ".join(session.posargs)
     if kind not in KINDS:
-        session.error(f"KIND={kind} is not known; choose one of {', '.join(KINDS)}.")
+        session.error(f"KIND={kind} is not known; choose one of {', '.join(KINDS)}")
     install(session)
     session.install("ruff>=0.14")
     session.run("ruff", "check")
