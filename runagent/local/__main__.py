@@ -11,11 +11,15 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import FrameType
 from typing import Any, NoReturn
 
-from runagent.local import Server, serve
+from runagent.local import Server
+from runagent.local.address import bind
+from runagent.local.agents import Agent
 from runagent.local.demo import demo
+from runagent.local.limits import Limits
 from runagent.local.loading import LoadError, load
 
 _DESCRIPTION = """\
@@ -37,10 +41,16 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     try:
-        agents = _load(options.target)
-        if options.agent_id is not None:
-            agents = {options.agent_id: _only(agents, options.target)}
-        server = serve(agents, host=options.host, port=options.port, api_key=options.api_key)
+        # The port comes first, because loading may take long and have effects.
+        address = bind(options.host, options.port, options.api_key)
+        with ExitStack() as on_failure:
+            on_failure.callback(address.socket.close)
+            agents = _load(options.target)
+            if options.agent_id is not None:
+                agents = {options.agent_id: _only(agents, options.target)}
+            served = {agent_id: Agent(agent_id, agent) for agent_id, agent in agents.items()}
+            on_failure.pop_all()
+        server = Server(served, address, Limits())
     except KeyboardInterrupt:
         return 0
     except OSError as exc:

@@ -248,6 +248,32 @@ def test_listening_to_the_network_without_a_key_is_said(write: Write, command: S
     assert err.startswith("Warning: whoever reaches 0.0.0.0 can call these agents.")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--port", "99999"],
+        ["--port", "0", "--host", "256.0.0.1"],
+        ["--port", "0", "--api-key", "ü"],
+    ],
+    ids=lambda options: options[-2],
+)
+def test_an_address_that_cannot_be_served_is_found_before_the_file_runs(
+    options: list[str], write: Write, command: Start, tmp_path: Path
+) -> None:
+    write("plain.py", f"open('ran', 'w').close()\n{textwrap.dedent(PLAIN)}")
+    command("plain.py", *options).refused()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_port_in_use_is_found_before_the_file_runs(
+    write: Write, command: Start, tmp_path: Path
+) -> None:
+    write("plain.py", f"open('ran', 'w').close()\n{textwrap.dedent(PLAIN)}")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command("plain.py", "--port", str(taken.getsockname()[1])).refused()
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_port_in_use(write: Write, command: Start) -> None:
     write("plain.py", PLAIN)
     with socket.create_server(("127.0.0.1", 0)) as taken:
