@@ -1,4 +1,4 @@
-"""What a call gives back besides the agent's own answer."""
+"""The results of calls, with the facts that came with the agent's answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RateLimit:
-    """What the server's `X-RateLimit-*` headers said; `None` where it said nothing.
+    """The server's `X-RateLimit-*` headers; `None` for each that it did not send.
 
     Attributes:
         limit: Calls allowed in the current window.
@@ -25,7 +25,7 @@ class RateLimit:
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> RateLimit:
-        """Read the headers; what is missing or no number is `None`."""
+        """Return the headers' values; `None` for each that is missing or not a number."""
         limit = number(headers.get("x-ratelimit-limit"))
         remaining = number(headers.get("x-ratelimit-remaining"))
         return cls(
@@ -38,22 +38,22 @@ class RateLimit:
 
 @dataclass(frozen=True)
 class RunResult:
-    """An agent's answer, with everything that is known about how it came.
+    """An agent's answer, with the facts that are known about the call.
 
     Attributes:
-        result: What `run_generic` returns: the agent's answer as a dictionary.
-        value: The agent's answer as it is, of any type.
+        result: The agent's answer as a dictionary, as `run_generic` returns it.
+        value: The agent's answer unchanged, of any type.
         usage: Token counts by name, as the server sent them; empty if it sent none.
         execution_time: Seconds the agent took, as the server measured them.
-        tokens_used: Tokens in all.
+        tokens_used: Number of tokens in total.
         agent_version: Version of the agent.
         request_id: The server's id of this request.
-        metadata: Everything the server sent as metadata.
+        metadata: All metadata that the server sent.
         status_code: The HTTP status.
         attempts: How many times the request was sent.
         elapsed: Seconds from the call to the answer, retries included.
-        rate_limit: What the server's rate-limit headers said.
-        raw: The decoded body of the answer, whole.
+        rate_limit: The server's rate-limit headers.
+        raw: The whole body of the answer, decoded.
     """
 
     result: dict[str, Any]
@@ -77,7 +77,7 @@ class StreamEvent:
 
     Attributes:
         kind: `"start"`, `"chunk"`, `"done"`, or the name of an event this version does not know.
-        value: What it carries, any JSON value.
+        value: The event's data, any JSON value.
         text: The text a chunk adds to the answer; `None` for an event that adds none.
     """
 
@@ -91,8 +91,8 @@ class Entrypoint:
     """A named way into an agent that `runagent serve` serves.
 
     Attributes:
-        tag: Its name; one that ends in `_stream` streams.
-        file: The file it is in, `None` if the server does not say.
+        tag: The entrypoint's name; it ends in `_stream` if the entrypoint streams.
+        file: The file with its function, `None` if the server does not say.
         module: The function's name, `None` if the server does not say.
     """
 
@@ -102,12 +102,12 @@ class Entrypoint:
 
     @property
     def streams(self) -> bool:
-        """Whether it streams its answer."""
+        """Whether the entrypoint streams its answer."""
         return self.tag.endswith("_stream")
 
 
 def number(value: object) -> float | None:
-    """Return what a server sent as a finite number, `None` if it is none."""
+    """Return a value of a server's as a finite number, `None` if it is not one."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The wire: agents as an ASGI application that speaks the documented HTTP API."""
+"""Agents as an ASGI application that speaks the documented HTTP API."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ from runagent.local.responses import (
 from runagent.urls import is_loopback_host
 
 _PATIENCE = 2.0
-"""Seconds that a cancelled agent may spend on its own cleaning up before it is left to itself."""
+"""Seconds that the server waits for a cancelled agent to clean up."""
 
 
 class App:
-    """The ASGI application, `asgi`, that serves `agents`, a mapping that may change meanwhile.
+    """The ASGI application, `asgi`, that serves `agents`; the mapping may change meanwhile.
 
     Args:
         agents: The agents by id.
-        api_key: What requests must bear, `None` to ask for nothing.
-        loopback: Whether the server is bound to a loopback address; requests whose `Host` is
-            another one are refused then, which keeps out web pages that rebind their DNS name.
+        api_key: The key that requests must carry, `None` to ask for none.
+        loopback: Whether the server is bound to a loopback address. If so, requests with any other
+            `Host` are refused, which keeps out web pages that rebind their DNS name.
         limits: The time and memory that a request may take.
     """
 
@@ -67,7 +67,7 @@ class App:
         self._running: set[asyncio.Task[Any]] = set()
         self._end: asyncio.Future[None] | None = None
         self._ending = False
-        # `:path`, because a server hands over the path decoded: the id `a/b` comes as two segments.
+        # `:path`, because a server passes the path decoded: the id `a/b` arrives as two segments.
         agent = "/v1/agents/{agent_id:path}"
         self.asgi = Starlette(
             routes=[
@@ -153,11 +153,12 @@ class App:
     async def _accept(self, request: Request) -> tuple[Agent, Callable[[], Any]]:
         """Return the agent that a request calls, and the call with its arguments."""
         agent = self._find_agent(request)
-        # A web page may send a form or plain text anywhere; for JSON the browser asks first.
+        # A web page may send a form or plain text to any server; for JSON the browser asks first.
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "application/json":
             raise RunAgentError(
-                f"The body has to be application/json, not {content_type or 'of no type'}.",
+                "The content type has to be application/json; "
+                f"this request has {content_type or 'none'}.",
                 code="UNSUPPORTED_MEDIA_TYPE",
                 status_code=415,
             )
@@ -165,11 +166,11 @@ class App:
         return agent, partial(agent.function, *args, **kwargs)
 
     def _find_agent(self, request: Request) -> Agent:
-        """Return the agent that a request names, if it may ask for it."""
+        """Return the agent that a request names, if the request is allowed to call it."""
         request.state.request_id = f"req_{secrets.token_hex(8)}"
         if self._loopback and not _is_loopback(request.headers.get("host", "")):
             raise RunAgentError(
-                "This server answers requests to a loopback address only.",
+                "This server only answers requests to a loopback address.",
                 code="MISDIRECTED_REQUEST",
                 status_code=421,
             )
@@ -178,7 +179,7 @@ class App:
             same = secrets.compare_digest(key.strip().encode(), self._api_key.encode())
             if scheme.lower() != "bearer" or not same:
                 raise AuthenticationError(
-                    "The API key is wrong." if key else "The request bears no API key.",
+                    "The API key is wrong." if key else "The request has no API key.",
                     code="INVALID_API_KEY",
                     status_code=401,
                 )
@@ -187,7 +188,7 @@ class App:
         if agent is None:
             known = ", ".join(repr(name) for name in sorted(self._agents)) or "none"
             raise AgentNotFoundError(
-                f"There is no agent {agent_id!r} here; served are: {known}.",
+                f"There is no agent {agent_id!r} here. This server has: {known}.",
                 code="AGENT_NOT_FOUND",
                 status_code=404,
             )
@@ -249,7 +250,7 @@ class App:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # asyncio prints those that nobody looked at
+            task.exception()  # asyncio prints each exception that nothing retrieved
 
 
 async def _invoked(call: Callable[[], Any]) -> bytes:
@@ -268,7 +269,7 @@ async def _invoked(call: Callable[[], Any]) -> bytes:
 
 
 async def _streamed(call: Callable[[], Any], events: EventStream) -> None:
-    """Run `call`, sending its chunks, or its result as the only one."""
+    """Run `call`; send its chunks, or its result as the only chunk."""
     index = 0
 
     async def send(chunk: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from contextlib import AsyncExitStack
 from typing import Any, NoReturn
 
 import anyio
@@ -41,35 +40,37 @@ class BodyReader:
             ValidationError: The body is too large, or not a JSON object.
             RunAgentError: The body did not arrive in time, or its client went away.
         """
-        async with AsyncExitStack() as slot:
-            with anyio.move_on_after(self._timeout) as limit:
-                return _parse(await self._receive(request, slot, limit))
+        with anyio.move_on_after(self._timeout) as limit:
+            return _parse(await self._receive(request, limit))
         raise RunAgentError(
             f"The body did not arrive within {self._timeout:g} s.",
             code="REQUEST_TIMEOUT",
             status_code=408,
         )
 
-    async def _receive(
-        self, request: Request, slot: AsyncExitStack, limit: anyio.CancelScope
-    ) -> bytearray:
+    async def _receive(self, request: Request, limit: anyio.CancelScope) -> bytearray:
         self._check_size(int(request.headers.get("content-length", 0)))
         body = bytearray()
-        has_slot = False
-        while True:
-            message = await request.receive()
-            if message["type"] == "http.disconnect":
-                raise disconnected()
-            body += message.get("body", b"")
-            self._check_size(len(body))
-            if not message.get("more_body", False):
-                return body
-            if len(body) > _LARGE and not has_slot:
-                left = limit.deadline - anyio.current_time()
-                limit.deadline = math.inf  # the wait for others is no fault of this client
-                await slot.enter_async_context(self._large)
+        more = True
+        while more and len(body) <= _LARGE:
+            more = await self._receive_part(request, body)
+        if more:
+            left = limit.deadline - anyio.current_time()
+            limit.deadline = math.inf  # the wait for others is no fault of this client
+            async with self._large:
                 limit.deadline = anyio.current_time() + left
-                has_slot = True
+                while more:
+                    more = await self._receive_part(request, body)
+        return body
+
+    async def _receive_part(self, request: Request, body: bytearray) -> bool:
+        """Add a part to `body`; return whether there are more."""
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise disconnected()
+        body += message.get("body", b"")
+        self._check_size(len(body))
+        return bool(message.get("more_body", False))
 
     def _check_size(self, size: int) -> None:
         if size > self._max_body:

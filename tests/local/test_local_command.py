@@ -245,7 +245,7 @@ def test_listening_to_the_network_without_a_key_is_said(write: Write, command: S
     running = command("plain.py", "--port", "0", "--host", "0.0.0.0")
     running.announced()
     _, _, err = running.end()
-    assert err.startswith("Warning: whoever reaches 0.0.0.0 can call these agents.")
+    assert err.startswith("Warning: anybody who reaches 0.0.0.0 can call these agents.")
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ REFUSED = [
     (["plain.py:tool.nothing"], "plain has no 'tool.nothing'"),
     (["empty.py"], "empty.py has no agents: decorate a function"),
     (["plain.py:Tool"], "Agent 'Tool' cannot be served: Tool is a class"),
-    (["plain.py:tool"], "Agent 'tool' cannot be served: Tool is not something to call."),
+    (["plain.py:tool"], "Agent 'tool' cannot be served: Tool cannot be called."),
     (["plain.py", "--agent-id", "x"], "--agent-id is for one function, but plain.py has 3"),
     (["plain.py:double", "--agent-id", " "], "agent_id=' ' is empty"),
     (["plain.py", "--port", "99999"], "port is 99999"),
