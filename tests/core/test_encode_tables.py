@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.interchange  # which `__dataframe__` needs, also where a test hides pyarrow
 import pytest
 
 from runagent import ValidationError
