@@ -7,13 +7,13 @@ import decimal
 import json
 import math
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
-import pyarrow.interchange  # which `__dataframe__` needs, also where a test hides pyarrow
 import pytest
 
 from runagent import ValidationError
@@ -42,10 +42,12 @@ class Interchange:
     """A table with nothing but the older protocol."""
 
     def __init__(self, table: Any) -> None:
-        self._table = table
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pandas will drop the protocol
+            self._frame = table.__dataframe__()  # now, while its library can be imported
 
     def __dataframe__(self, nan_as_null: bool = False, allow_copy: bool = True) -> Any:
-        return self._table.__dataframe__(nan_as_null=nan_as_null, allow_copy=allow_copy)
+        return self._frame
 
 
 ROWS = [{"a": 1, "b": "x"}, {"a": None, "b": None}, {"a": 2**60 + 1, "b": "ü"}]
