@@ -317,8 +317,11 @@ class AsyncPump(_Pump):
         The connections are closed, unless another pump uses them too.
         """
         self.flow.closed = True
-        here = asyncio.get_running_loop()
         self._connections.users.discard(self)
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:  # a process forked from a coroutine has no loop, and no connections
+            return
         try:
             with anyio.move_on_after(LETTING_GO):
                 for io in self._under_way.end():
@@ -439,6 +442,8 @@ class AsyncPump(_Pump):
 
 async def _end_async(stream: AsyncOpenStream | None, io: _AsyncIO) -> None:
     """Close a stream, or the answer it was to be read from, and give the connection back."""
+    if io.is_inherited:
+        return  # closing it belongs to the parent, and its event loop exists there only
     try:
         if stream is not None:
             await stream.aclose()
