@@ -49,7 +49,7 @@ class Call:
         self.action = action
         self.timeout = timeout
         self.headers = headers
-        self.idempotency_key = secrets.token_hex(16)
+        self.idempotency_key = ""
         self.attempts = 0
         self.answered = self.accepted = False
         self.received: Mapping[str, str] = {}
@@ -86,6 +86,8 @@ class Call:
 
     def start(self) -> None:
         """Begin: the time runs from here."""
+        # Not before: a stream may be taken along to a forked process, and begin in both.
+        self.idempotency_key = secrets.token_hex(16)
         self._started = time.monotonic()
 
     @property
