@@ -14,14 +14,13 @@ from typing import Any, Protocol, TypeVar
 
 import httpx2
 
-from runagent import failures
+from runagent import failures, retry
 from runagent.call import Action, Call
 from runagent.config import Settings
 from runagent.detection import Detection
 from runagent.errors import RunAgentError, StreamError
 from runagent.failures import Failure
 from runagent.results import Entrypoint, RunResult, StreamEvent
-from runagent.retry import RetryPolicy
 from runagent.stream import StreamState
 from runagent.wire import Input, Outgoing, StreamReader, Wire
 
@@ -137,7 +136,7 @@ class Flow:
         self.detection = Detection(settings)
         self._settings = settings
         self._max_size = max_message_size
-        self._policy = RetryPolicy(
+        self._policy = retry.RetryPolicy(
             settings.max_retries, settings.retry_delay, settings.retry_backoff
         )
 
@@ -208,6 +207,7 @@ class Flow:
         call.start()
         while True:
             undelivered = interrupted = False
+            wanted: bool | None = None
             try:
                 if self.detection.is_needed_before(call.wire):
                     yield from self._detect(call)
@@ -228,12 +228,17 @@ class Flow:
                         yield from self._detect(call)
                     ):
                         continue
+                    wanted = retry.wanted(outcome.response.status_code, call.received)
             except RunAgentError as exc:
                 error = exc
             delay = None
             if not (interrupted or self.closed):
                 delay = self._policy.next_delay(
-                    error, call.attempts, call.remaining, undelivered=undelivered
+                    error,
+                    call.attempts,
+                    call.remaining,
+                    undelivered=undelivered,
+                    wanted=wanted,
                 )
             if delay is not None:
                 self._log_retry(call, delay, error)

@@ -172,9 +172,7 @@ def _limit(
     return left if timeout is None else min(timeout, left)
 
 
-def _check_process(
-    pid: int, error: type[httpcore2.ReadError] | type[httpcore2.WriteError]
-) -> None:
+def _check_process(pid: int, error: type[httpcore2.ReadError] | type[httpcore2.WriteError]) -> None:
     """Refuse to use a connection that the process with this id has made.
 
     After a fork both processes have it: one would take bytes from the other, or add some.

@@ -123,9 +123,7 @@ WAYS = [name for name in vars(Held) if not name.startswith("_")]
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "TLS"])
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("way", WAYS)
-def test_a_stream_of_the_parent_goes_on(
-    way: str, wire: str, encrypted: bool, serve: Serve
-) -> None:
+def test_a_stream_of_the_parent_goes_on(way: str, wire: str, encrypted: bool, serve: Serve) -> None:
     release = threading.Event()
     server = serve(script(wire, release), tls=tls() if encrypted else None)
     url = server.url.replace("127.0.0.1", "localhost")

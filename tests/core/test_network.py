@@ -43,6 +43,10 @@ def test_every_transport_connects_through_the_packages_own_backend(
         found = transport._pool._network_backend
         assert type(found) is getattr(network, backend)
         assert type(found._backend) is not type(found)
+        lock = transport._pool._optional_thread_lock
+        network._free_pools()  # as in a forked process
+        assert type(transport._pool._optional_thread_lock) is type(lock)
+        assert transport._pool._optional_thread_lock is not lock
 
 
 def options_of(port: int) -> list[dict[str, int]]:
