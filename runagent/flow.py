@@ -20,6 +20,7 @@ from runagent.config import Settings
 from runagent.detection import Detection
 from runagent.errors import RunAgentError, StreamError
 from runagent.failures import Failure
+from runagent.redaction import Redactor
 from runagent.results import Entrypoint, RunResult, StreamEvent
 from runagent.stream import StreamState
 from runagent.wire import Input, Outgoing, StreamReader, Wire
@@ -130,12 +131,13 @@ class Flow:
         detection: The wires, and which of them the server speaks.
     """
 
-    def __init__(self, settings: Settings, max_message_size: int) -> None:
-        """Decide by these settings."""
+    def __init__(self, settings: Settings, max_message_size: int, proxy: str | None = None) -> None:
+        """Decide by these settings; the password of the proxy is kept out of errors."""
         self.closed = False
         self.detection = Detection(settings)
         self._settings = settings
         self._max_size = max_message_size
+        self._redactor = Redactor.of(settings.api_key, settings.headers, proxy)
         self._policy = retry.RetryPolicy(
             settings.max_retries, settings.retry_delay, settings.retry_backoff
         )
@@ -162,7 +164,7 @@ class Flow:
             wire = self.detection.wire_with_entrypoints()
         if wire is None:
             raise failures.no_entrypoints(self._settings.base_url)
-        return Call(wire, data, action, timeout, headers)
+        return Call(wire, data, action, timeout, headers, self._redactor)
 
     # The flow of each kind of call
 
@@ -198,7 +200,12 @@ class Flow:
         if self.closed:
             error = failures.client_closed(self._settings.agent_id, streaming=True)
         error = yield from self._explained(call, error)
-        raise _with_text(self._presentable(call, error), state)
+        if error.request_id is None:
+            error.request_id = state.request_id
+        error = self._presentable(call, error)
+        if isinstance(error, StreamError):
+            error.text = state.text  # as it came: it is a part of the answer
+        raise error
 
     # Attempts
 
@@ -248,7 +255,7 @@ class Flow:
 
     def _body_limit(self, call: Call, response: httpx2.Response) -> int | None:
         """Return the bytes to read of an answer; `None` for a stream that has begun."""
-        if not call.accepts(response, self._settings.api_key):
+        if not call.accepts(response):
             return MAX_ERROR_BODY
         if call.action == "invoke":
             return self._max_size
@@ -313,7 +320,7 @@ class Flow:
 
     def _presentable(self, call: Call, error: RunAgentError) -> RunAgentError:
         error.attempts = call.attempts or None
-        return failures.presentable(error, self._settings.api_key)
+        return failures.presentable(error, call.redact)
 
     # Questions to the server about itself
 
@@ -385,12 +392,3 @@ def _items(events: list[StreamEvent], select: Select[T], state: StreamState) -> 
             yield item
         if state.done:
             return
-
-
-def _with_text(error: RunAgentError, state: StreamState) -> RunAgentError:
-    """Add to an error the text and the request id of the stream it ends."""
-    if isinstance(error, StreamError):
-        error.text = state.text
-    if error.request_id is None:
-        error.request_id = state.request_id
-    return error

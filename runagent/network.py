@@ -172,7 +172,7 @@ def _limit(
     return left if timeout is None else min(timeout, left)
 
 
-def _check_process(pid: int, error: type[httpcore2.ReadError] | type[httpcore2.WriteError]) -> None:
+def _check_process(pid: int, error: type[httpcore2.ReadError | httpcore2.WriteError]) -> None:
     """Refuse to use a connection that the process with this id has made.
 
     After a fork both processes have it: one would take bytes from the other, or add some.
@@ -219,11 +219,12 @@ class _BlockingBackend(httpcore2.NetworkBackend):
                 stream = self._backend.connect_tcp(
                     addresses[-untried], port, share, local_address, socket_options
                 )
-                _keep_alive(stream, socket_options)
-                return stream
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 if untried == 1:
                     raise
+            else:
+                _keep_alive(stream, socket_options)
+                return stream
         raise httpcore2.ConnectError(f"{host} has no address")
 
     def connect_unix_socket(

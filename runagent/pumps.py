@@ -67,7 +67,7 @@ class _Pump:
             http_client=own,
         )
         self._options.arguments()  # refuses bad ones now, not at the first call
-        self.flow = Flow(settings, arguments["max_message_size"])
+        self.flow = Flow(settings, arguments["max_message_size"], arguments["proxy"])
 
     @property
     def closed(self) -> bool:

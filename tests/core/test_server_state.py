@@ -134,16 +134,14 @@ def calls(url: str, mode: str, kinds: tuple[str, ...], **options: Any) -> list[b
     """Make these calls with two clients that share connections, by turns."""
     options = {"base_url": url, "retry_delay": TICK, "timeout": PATIENCE, **options}
     if mode == "sync":
-        with RunAgentClient("a", "first", **options) as first:
-            with first.with_options(api_key="second") as second:
-                return [make((first, second)[i % 2], kind) for i, kind in enumerate(kinds)]
+        first = RunAgentClient("a", "first", **options)
+        with first, first.with_options(api_key="second") as second:
+            return [make((first, second)[i % 2], kind) for i, kind in enumerate(kinds)]
 
     async def main() -> list[bool]:
-        async with AsyncRunAgentClient("a", "first", **options) as first:
-            async with first.with_options(api_key="second") as second:
-                return [
-                    await make_async((first, second)[i % 2], kind) for i, kind in enumerate(kinds)
-                ]
+        first = AsyncRunAgentClient("a", "first", **options)
+        async with first, first.with_options(api_key="second") as second:
+            return [await make_async((first, second)[i % 2], kind) for i, kind in enumerate(kinds)]
 
     return asyncio.run(main())
 
