@@ -9,7 +9,7 @@ import ssl
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from http.cookiejar import CookieJar
@@ -38,6 +38,10 @@ class _NoCookies(CookieJar):
 
     def extract_cookies(self, response: object, request: object) -> None:
         """Leave the cookies of an answer alone."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield nothing, and sooner than the base class finds out that there is nothing."""
+        return iter(())
 
 
 def _unusable(problem: str) -> ValidationError:

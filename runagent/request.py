@@ -88,12 +88,14 @@ def _headers(
     return list(found.values())
 
 
-def _cookies(http: httpx2.Client | httpx2.AsyncClient) -> httpx2.Cookies:
-    """Return the cookies of a client, without those that no header can carry.
+def _cookies(http: httpx2.Client | httpx2.AsyncClient) -> httpx2.Cookies | None:
+    """Return the cookies of a client, without those that no header can carry; `None` for none.
 
     A server may set such a cookie, and a client of the user's own may keep it.
     """
     cookies = http.cookies
+    if not cookies:
+        return None
     if all(cookie.name.isascii() and (cookie.value or "").isascii() for cookie in cookies.jar):
         return cookies
     sendable = httpx2.Cookies()

@@ -136,7 +136,7 @@ def test_an_option_under_another_name_or_under_none_is_no_hindrance(
             without.delattr(socket, name)
         if "TCP_KEEPIDLE" in missing:  # the name that macOS has for it
             without.setattr(socket, "TCP_KEEPALIVE", values[0], raising=False)
-        options = {"api_key": "", "timeout": PATIENCE}
+        options: dict[str, Any] = {"api_key": "", "timeout": PATIENCE}
         if mode == "sync":
             with RunAgentClient("a", base_url=server.url, **options) as client:
                 client.run_generic({})

@@ -54,7 +54,7 @@ ENTRYPOINTS = {"data": {"entrypoints": [{"tag": "generic"}]}}
 def rest(lines: list[str]) -> list[Script]:
     """Return every kind of answer of the documented API, each with these lines."""
     redirect = ["Location: http://127.0.0.1:9/elsewhere", *lines]
-    events = [head(200, "text/event-stream", "Transfer-Encoding: chunked", *lines)]
+    events: list[Any] = [head(200, "text/event-stream", "Transfer-Encoding: chunked", *lines)]
     events += [frame(chunk("ok") + DONE), LAST_FRAME, KEEP]
     return [
         answer({"error": {"code": "BUSY"}}, 503, *lines),
