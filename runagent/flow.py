@@ -7,7 +7,7 @@ returns the answer or raises. The pumps in `pumps` carry out the steps.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -131,13 +131,15 @@ class Flow:
         detection: The wires, and which of them the server speaks.
     """
 
-    def __init__(self, settings: Settings, max_message_size: int, proxy: str | None = None) -> None:
-        """Decide by these settings; the password of the proxy is kept out of errors."""
+    def __init__(
+        self, settings: Settings, max_message_size: int, proxies: Iterable[str] = ()
+    ) -> None:
+        """Decide by these settings; the passwords of the proxies are kept out of errors."""
         self.closed = False
         self.detection = Detection(settings)
         self._settings = settings
         self._max_size = max_message_size
-        self._redactor = Redactor.of(settings.api_key, settings.headers, proxy)
+        self._redactor = Redactor.of(settings.api_key, settings.headers, proxies)
         self._policy = retry.RetryPolicy(
             settings.max_retries, settings.retry_delay, settings.retry_backoff
         )

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import Any, TypeVar, cast
+from urllib.request import getproxies
 
 import anyio
 import httpx2
@@ -67,7 +68,9 @@ class _Pump:
             http_client=own,
         )
         self._options.arguments()  # refuses bad ones now, not at the first call
-        self.flow = Flow(settings, arguments["max_message_size"], arguments["proxy"])
+        proxy = self._options.proxy
+        proxies = [proxy] if isinstance(proxy, str) else getproxies().values()
+        self.flow = Flow(settings, arguments["max_message_size"], proxies)
 
     @property
     def closed(self) -> bool:

@@ -53,9 +53,13 @@ class Redactor:
             _all.add(self)
 
     @classmethod
-    def of(cls, api_key: str | None, headers: Mapping[str, str], proxy: object = None) -> Redactor:
+    def of(
+        cls, api_key: str | None, headers: Mapping[str, str], proxies: Iterable[str] = ()
+    ) -> Redactor:
         """Return a redactor for the secrets among the settings of a client."""
-        secrets = _in_proxy(proxy)
+        secrets: dict[str, str] = {}
+        for url in proxies:
+            secrets.update(_in_proxy(url))
         secrets.update(_in_headers(headers))
         if api_key:
             secrets[str(api_key)] = "[api key]"
@@ -121,7 +125,8 @@ def _replaced(value: Any, replace: Callable[[str], str]) -> Any:
                 holder[place] = replace(item)
             elif isinstance(item, dict):
                 holder[place] = {
-                    replace(key) if isinstance(key, str) else key: inner
+                    # A name as short as that is one, also if it is the same as a short secret.
+                    replace(key) if isinstance(key, str) and len(key) >= _SHORT else key: inner
                     for key, inner in item.items()
                 }
                 todo.append(holder[place])
@@ -194,16 +199,17 @@ def _parts(value: str) -> Iterator[str]:
         yield from (text for text in (part, part.partition("=")[2]) if len(text) >= _LONG)
 
 
-def _in_proxy(proxy: object) -> dict[str, str]:
+def _in_proxy(url: str) -> dict[str, str]:
     """Return the password in the URL of a proxy, and its placeholder."""
-    if not isinstance(proxy, str):
-        return {}
     try:
-        password = urlsplit(proxy).password
+        parts = urlsplit(url)
     except ValueError:
         return {}
-    found = [] if not password else [password, unquote(password)]
-    return dict.fromkeys(found, "[proxy password]")
+    password = parts.password
+    if not password:
+        return {}
+    both = f"{unquote(parts.username or '')}:{unquote(password)}"  # as the proxy gets them
+    return dict.fromkeys((both, password, unquote(password)), "[proxy password]")
 
 
 # How they may be written
@@ -245,10 +251,9 @@ def _alone(secret: str) -> str:
     """
     text = re.escape(secret)
     if len(secret) < _SHORT:
-        before = "|".join(
-            f"(?<={place}{text})"
-            for place in ("[\"'`=]", "%3[Dd]", "[Bb]earer ", "[Kk]ey ", "[Tt]oken ")
-        )
+        places = ("[\"'`=]", "%3[Dd]", "[Bb]earer ", "[Kk]ey ", "[Tt]oken ")
+        before = "|".join(f"(?<={place}{text})" for place in places)
+        before += rf"|(?<![\s\S]{text})\Z"  # all there is
     else:
         before = rf"(?<![^\W_]{text})|(?<=%[0-9A-Fa-f]{{2}}{text})"
     # The text comes first, as a pattern that begins with one is found many times faster.

@@ -288,6 +288,27 @@ def test_a_process_forked_from_a_coroutine_leaves_its_blocks(
 
 
 @pytest.mark.parametrize("wire", WIRES)
+def test_an_async_stream_that_is_dropped_ends_nothing(wire: str, serve: Serve) -> None:
+    release = threading.Event()
+    server = serve(script(wire, release))
+
+    async def main() -> list[str]:
+        options: Any = {"protocol": wire}
+        client = AsyncRunAgentClient("a", "k", server.url, PATIENCE, **options)
+        held = Held(client, client.run_generic_stream({}))
+        assert await anext(held.stream) == "a"
+        del client
+        assert in_fork(held.drop_both) == 0
+        release.set()
+        rest = [text async for text in held.stream]
+        await held.client.aclose()
+        return rest
+
+    assert asyncio.run(main()) == ["b"]
+    assert_said_nothing_more(server, wire)
+
+
+@pytest.mark.parametrize("wire", WIRES)
 def test_an_event_loop_taken_along_connects_anew(wire: str, serve: Serve) -> None:
     value = answer() if wire == "rest" else answer({"success": True, "data": ws.structured("ok")})
     server = serve(value)

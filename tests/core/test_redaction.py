@@ -163,8 +163,27 @@ def test_values_of_headers(name: str, value: str, said: str, shown: str) -> None
 
 
 def test_the_password_of_a_proxy() -> None:
-    redact = Redactor.of(None, {}, "http://me:p%40ssw0rd-1@localhost:8080")
+    redact = Redactor.of(None, {}, ["http://me:p%40ssw0rd-1@localhost:8080", "nonsense://["])
     assert redact("p@ssw0rd-1 and p%40ssw0rd-1") == "[proxy password] and [proxy password]"
+    short = Redactor.of(None, {}, ["http://somebody:pw@localhost:8080"])
+    assert short(base64.b64encode(b"somebody:pw").decode()) == "[proxy password]"
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("given", [True, False], ids=["argument", "environment"])
+def test_a_proxy_that_echoes_its_password(
+    given: bool, mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    echo = base64.b64encode(b"me:proxy-pass-1").decode()
+    server = serve(answer(f"Unknown: {echo}", 407))
+    proxy = server.url.replace("//", "//me:proxy-pass-1@")
+    if not given:
+        monkeypatch.setenv("http_proxy", proxy)
+    options = {"proxy": proxy} if given else {}
+    outcome = call("http://agents.example", "invoke", mode, api_key="", **options)
+    assert server.last.headers["proxy-authorization"] == f"Basic {echo}"
+    assert echo not in str(outcome.error)
+    assert "[proxy password]" in str(outcome.error)
 
 
 @pytest.mark.parametrize("word", ["a", "I", "e", "1", "is", "no"])
@@ -173,6 +192,7 @@ def test_a_key_that_is_a_word_does_not_garble_messages(word: str) -> None:
     said = f"This is a problem, I see: no. 1 {word} {word}, ({word}) of {word}."
     assert redact(said) == said
     assert redact(f"The key {word}, token={word}&") == "The key [api key], token=[api key]&"
+    assert redact({word: [word, f"{word} {word}"]}) == {word: ["[api key]", f"{word} {word}"]}
 
 
 # Cost
