@@ -11,7 +11,7 @@ from typing import Literal
 
 import httpx2
 
-from runagent.secrecy import redact
+from runagent.redaction import Redactor
 from runagent.wire import Input, Outgoing, Wire
 
 Action = Literal["invoke", "stream", "entrypoints"]
@@ -28,6 +28,7 @@ class Call:
         action: The method of the wire that makes its request.
         timeout: Seconds, `math.inf` for no limit: for the whole call, or of a stream's silence.
         headers: Sent with each attempt.
+        redact: Takes the secrets of the client and of these headers out of texts.
         idempotency_key: Sent with each attempt, so that a server may tell that they are one call.
         outgoing: The request.
         attempts: Requests sent so far.
@@ -43,13 +44,15 @@ class Call:
         action: Action,
         timeout: float,
         headers: Mapping[str, str],
+        redactor: Redactor,
     ) -> None:
         """Prepare the request; `start` begins the call."""
         self.data = data
         self.action = action
         self.timeout = timeout
         self.headers = headers
-        self.idempotency_key = secrets.token_hex(16)
+        self.redact = redactor.with_headers(headers)
+        self.idempotency_key = ""
         self.attempts = 0
         self.answered = self.accepted = False
         self.received: Mapping[str, str] = {}
@@ -86,6 +89,8 @@ class Call:
 
     def start(self) -> None:
         """Begin: the time runs from here."""
+        # Not before: a stream may be taken along to a forked process, and begin in both.
+        self.idempotency_key = secrets.token_hex(16)
         self._started = time.monotonic()
 
     @property
@@ -104,7 +109,7 @@ class Call:
         self.answered = self.accepted = False
         self._sent = time.monotonic()
 
-    def accepts(self, response: httpx2.Response, secret: str | None) -> bool:
+    def accepts(self, response: httpx2.Response) -> bool:
         """Take note of an answer's status and headers; return whether it is a good one."""
         self.answered = True
         # A plain dictionary is quicker to look things up in.
@@ -117,7 +122,7 @@ class Call:
                 response.status_code,
                 time.monotonic() - self._sent,
                 self.attempts,
-                redact(self.received.get("x-request-id", "unknown"), secret),
+                self.redact(self.received.get("x-request-id", "unknown")),
             )
         self.accepted = self.wire.accepts(
             self.outgoing, response.status_code, self.received, streams=self.streams

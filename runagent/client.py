@@ -303,6 +303,7 @@ class RunAgentClient(_BaseClient):
             NetworkError: A server that could not be reached, or a lost connection.
             RunAgentError: Any other failure of the agent or the server, and a closed client.
         """
+        headers = conceal(headers)
         return self.run_generic_with_metadata(input_data, timeout, headers).result
 
     def run_generic_with_metadata(
@@ -319,6 +320,7 @@ class RunAgentClient(_BaseClient):
             The answer, token usage, execution time, agent version, request id, attempts, status
             and rate limits.
         """
+        headers = conceal(headers)
         return self._pump.invoke(*self._prepare(input_data, timeout, headers))
 
     def run_generic_stream(
@@ -345,6 +347,7 @@ class RunAgentClient(_BaseClient):
             StreamError: While iterating: a stream that broke off, or in which the agent failed.
             RunAgentError: As for `run_generic`; errors of the server while iterating.
         """
+        headers = conceal(headers)
         return self._pump.stream(*self._prepare(input_data, timeout, headers), _text)
 
     def stream_events(
@@ -364,6 +367,7 @@ class RunAgentClient(_BaseClient):
             An iterator over all events of the stream, also over those of unknown kinds. It is a
             context manager too.
         """
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=True
         )
@@ -423,6 +427,7 @@ class RunAgentClient(_BaseClient):
         Raises:
             RunAgentError: As for `run_generic`.
         """
+        headers = conceal(headers)
         return batch.run(
             lambda prepared, group: self._pump.invoke(*prepared, group).result,
             self._prepare_all(inputs, timeout, headers, max_concurrency),
@@ -457,6 +462,7 @@ class RunAgentClient(_BaseClient):
             ValidationError: An entrypoint that the agent does not have, or that streams.
             RunAgentError: As for `run_generic`.
         """
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=False
         )
@@ -483,6 +489,7 @@ class RunAgentClient(_BaseClient):
             ValidationError: An entrypoint that the agent does not have, or that does not stream.
             RunAgentError: As for `run_generic_stream`.
         """
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=True
         )
@@ -504,6 +511,7 @@ class RunAgentClient(_BaseClient):
             ValidationError: A server whose agents have no named entrypoints.
             RunAgentError: As for `run_generic`.
         """
+        headers = conceal(headers)
         _, seconds, checked = self._prepare({}, timeout, headers)
         return self._pump.entrypoints(seconds, checked)
 
@@ -574,6 +582,7 @@ class AsyncRunAgentClient(_BaseClient):
             NetworkError: A server that could not be reached, or a lost connection.
             RunAgentError: Any other failure of the agent or the server, and a closed client.
         """
+        headers = conceal(headers)
         return (await self.run_generic_with_metadata(input_data, timeout, headers)).result
 
     async def run_generic_with_metadata(
@@ -590,6 +599,7 @@ class AsyncRunAgentClient(_BaseClient):
             The answer, token usage, execution time, agent version, request id, attempts, status
             and rate limits.
         """
+        headers = conceal(headers)
         return await self._pump.invoke(*self._prepare(input_data, timeout, headers))
 
     def run_generic_stream(
@@ -617,6 +627,7 @@ class AsyncRunAgentClient(_BaseClient):
             StreamError: While iterating: a stream that broke off, or in which the agent failed.
             RunAgentError: As for `run_generic`; errors of the server while iterating.
         """
+        headers = conceal(headers)
         return self._pump.stream(*self._prepare(input_data, timeout, headers), _text)
 
     def stream_events(
@@ -636,6 +647,7 @@ class AsyncRunAgentClient(_BaseClient):
             An asynchronous iterator over all events of the stream, also over those of unknown
             kinds. It is an asynchronous context manager too.
         """
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=True
         )
@@ -695,6 +707,7 @@ class AsyncRunAgentClient(_BaseClient):
         Raises:
             RunAgentError: As for `run_generic`.
         """
+        headers = conceal(headers)
 
         async def invoke(prepared: tuple[Input, float, Mapping[str, str]]) -> dict[str, Any]:
             return (await self._pump.invoke(*prepared)).result
@@ -733,6 +746,7 @@ class AsyncRunAgentClient(_BaseClient):
             ValidationError: An entrypoint that the agent does not have, or that streams.
             RunAgentError: As for `run_generic`.
         """
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=False
         )
@@ -759,6 +773,7 @@ class AsyncRunAgentClient(_BaseClient):
             ValidationError: An entrypoint that the agent does not have, or that does not stream.
             RunAgentError: As for `run_generic_stream`.
         """
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
             input_data, timeout, headers, entrypoint, input_args, streams=True
         )
@@ -780,6 +795,7 @@ class AsyncRunAgentClient(_BaseClient):
             ValidationError: A server whose agents have no named entrypoints.
             RunAgentError: As for `run_generic`.
         """
+        headers = conceal(headers)
         _, seconds, checked = self._prepare({}, timeout, headers)
         return await self._pump.entrypoints(seconds, checked)
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import Any, TypeVar, cast
+from urllib.request import getproxies
 
 import anyio
 import httpx2
@@ -67,7 +68,9 @@ class _Pump:
             http_client=own,
         )
         self._options.arguments()  # refuses bad ones now, not at the first call
-        self.flow = Flow(settings, arguments["max_message_size"])
+        proxy = self._options.proxy
+        proxies = [proxy] if isinstance(proxy, str) else getproxies().values()
+        self.flow = Flow(settings, arguments["max_message_size"], proxies)
 
     @property
     def closed(self) -> bool:
@@ -317,8 +320,11 @@ class AsyncPump(_Pump):
         The connections are closed, unless another pump uses them too.
         """
         self.flow.closed = True
-        here = asyncio.get_running_loop()
         self._connections.users.discard(self)
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:  # a process forked from a coroutine has no loop, and no connections
+            return
         try:
             with anyio.move_on_after(LETTING_GO):
                 for io in self._under_way.end():
@@ -439,6 +445,8 @@ class AsyncPump(_Pump):
 
 async def _end_async(stream: AsyncOpenStream | None, io: _AsyncIO) -> None:
     """Close a stream, or the answer it was to be read from, and give the connection back."""
+    if io.is_inherited:
+        return  # closing it belongs to the parent, and its event loop exists there only
     try:
         if stream is not None:
             await stream.aclose()

@@ -117,27 +117,6 @@ def test_as_many_calls_at_a_time_as_the_pool_has_connections(serve: Serve) -> No
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_balancers_cookie_goes_along(mode: str, serve: Serve) -> None:
-    first = answer(None, 200, "Set-Cookie: node=7; Path=/")
-    server = serve(first, answer())
-
-    async def main() -> None:
-        async with AsyncRunAgentClient("a", base_url=server.url) as client:
-            await client.run_generic({})
-            await asyncio.gather(*(client.run_generic({}) for _ in range(12)))
-
-    if mode == "async":
-        asyncio.run(main())
-    else:
-        with RunAgentClient("a", base_url=server.url) as client:
-            for _ in range(3):
-                client.run_generic({})
-    assert [e.headers.get("cookie") for e in server.exchanges[1:]].count("node=7") == (
-        len(server.exchanges) - 1
-    )
-
-
-@pytest.mark.parametrize("mode", MODES)
 def test_a_full_pool_says_so(mode: str, serve: Serve) -> None:
     server = serve([STALL])
 
