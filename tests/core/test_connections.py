@@ -774,7 +774,7 @@ def test_time_that_is_over_before_the_tls_handshake_leaves_no_socket(
     monkeypatch.setattr(_BlockingBackend, "connect_tcp", connect_slowly)
     monkeypatch.setattr(_AsyncBackend, "connect_tcp", connect_slowly_async)
     url = serve([], on_accept=[STALL]).url.replace("http:", "https:")
-    outcome = call(url, "invoke", mode, api_key="k", timeout=3 * TIMEOUT)
+    outcome = call(url, "invoke", mode, api_key="k", timeout=3 * TIMEOUT, max_retries=0)
     assert type(outcome.error) is TimeoutError
     (stream_,) = streams
     assert stream_.get_extra_info("socket").fileno() == -1
