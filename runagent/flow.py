@@ -93,11 +93,14 @@ class Receive:
         response: The answer, which was left open.
         reader: Reads the events.
         silence: Seconds in which nothing may come, `None` for no limit.
+        deadline: The end of the time for the whole stream, on the monotonic clock; `math.inf` for
+            no limit.
     """
 
     response: httpx2.Response
     reader: StreamReader
     silence: float | None
+    deadline: float
 
 
 @dataclass(slots=True)
@@ -180,7 +183,7 @@ class Flow:
         answer = yield from self._until_answered(call, lambda _, answer: answer)
         state.request_id = call.received.get("x-request-id")
         reader = call.wire.reader(call.data, self._max_size)
-        receive = Receive(answer.response, reader, call.silence)
+        receive = Receive(answer.response, reader, call.silence, call.deadline)
         error: RunAgentError
         while True:
             events = yield receive
@@ -296,7 +299,12 @@ class Flow:
         if failure.is_unsent():
             call.attempts -= 1
         return failures.from_failure(
-            failure, self._settings, call.timeout, streams=call.streams, answered=call.answered
+            failure,
+            self._settings,
+            call.timeout,
+            streams=call.streams,
+            answered=call.answered,
+            total_timeout=call.total_timeout if call.is_over else None,
         )
 
     def _conclusion(self, call: Call, error: RunAgentError) -> Steps[RunAgentError]:
