@@ -16,6 +16,9 @@ from runagent.wire import Input, Outgoing, Wire
 
 Action = Literal["invoke", "stream", "entrypoints", "health"]
 
+_UNHEALTHY = 503
+"""The status with which many servers report that they are not healthy."""
+
 _TIMER = 0.02
 """Seconds by which a timer may be early."""
 
@@ -85,8 +88,9 @@ class Call:
 
     @property
     def needs_entrypoints(self) -> bool:
-        """Whether it can only be made over a wire that has named entrypoints."""
-        return self.action == "entrypoints" or not self.data.is_generic
+        """Whether it can only be made over a wire that has named entrypoints and users."""
+        data = self.data
+        return self.action == "entrypoints" or not data.is_generic or data.names_user
 
     @property
     def silence(self) -> float | None:
@@ -140,5 +144,5 @@ class Call:
             )
         self.accepted = self.wire.accepts(
             self.outgoing, response.status_code, self.received, streams=self.streams
-        )
+        ) or (self.action == "health" and response.status_code == _UNHEALTHY)
         return self.accepted

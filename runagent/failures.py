@@ -262,3 +262,22 @@ def no_entrypoints(base_url: str) -> errors.ValidationError:
         hint="Use run_generic or run_generic_stream: only the agents of `runagent serve` have "
         "named entrypoints.",
     )
+
+
+def no_users(base_url: str) -> errors.ValidationError:
+    """Return the error for a user named to a server whose protocol has no place for one."""
+    return errors.ValidationError(
+        f"{base_url} takes neither user_id= nor persistent_memory=.",
+        code="NO_USERS",
+        hint="Only servers of the protocol of `runagent serve` take them; elsewhere, put what the "
+        "agent needs to know into its input.",
+    )
+
+
+def unreadable(status: int, problem: ValueError) -> errors.RunAgentError:
+    """Return the error for an answer about the agent or its server that cannot be read."""
+    return errors.RunAgentError(
+        f"The server's answer cannot be read: {problem}.",
+        code="INVALID_RESPONSE",
+        status_code=status,
+    )

@@ -7,6 +7,7 @@ returns the answer or raises. The pumps in `pumps` carry out the steps.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +21,7 @@ from runagent.config import Settings
 from runagent.detection import Detection
 from runagent.errors import RunAgentError, StreamError
 from runagent.failures import Failure
-from runagent.results import Entrypoint, RunResult, StreamEvent
+from runagent.results import Entrypoint, Health, RunResult, StreamEvent
 from runagent.retry import RetryPolicy
 from runagent.stream import StreamState
 from runagent.wire import Input, Outgoing, StreamReader, Wire
@@ -154,19 +155,29 @@ class Flow:
             raise failures.client_closed(self._settings.agent_id)
 
     def prepare(
-        self, action: Action, data: Input, timeout: float, headers: Mapping[str, str]
+        self,
+        action: Action,
+        data: Input,
+        timeout: float,
+        headers: Mapping[str, str],
+        total_timeout: float = math.inf,
     ) -> Call:
         """Return a call that is still to be made.
 
         Raises:
-            ValidationError: An entrypoint of a server that is known to have none.
+            ValidationError: An entrypoint or a user, for a server that is known to have none.
         """
         wire: Wire | None = self.detection.wire
-        if action == "entrypoints" or not data.is_generic:
+        if action == "entrypoints" or not data.is_generic or data.names_user:
             wire = self.detection.wire_with_entrypoints()
         if wire is None:
-            raise failures.no_entrypoints(self._settings.base_url)
-        return Call(wire, data, action, timeout, headers)
+            raise self._not_offered(data)
+        return Call(wire, data, action, timeout, headers, total_timeout)
+
+    def _not_offered(self, data: Input) -> RunAgentError:
+        if data.names_user:
+            return failures.no_users(self._settings.base_url)
+        return failures.no_entrypoints(self._settings.base_url)
 
     # The flow of each kind of call
 
@@ -177,6 +188,10 @@ class Flow:
     def entrypoints(self, call: Call) -> Steps[list[Entrypoint]]:
         """Ask the server which entrypoints the agent has."""
         return self._until_answered(call, self._entrypoints)
+
+    def health(self, call: Call) -> Steps[Health]:
+        """Ask the server for its health."""
+        return self._until_answered(call, self._health)
 
     def stream(self, call: Call, select: Select[Any], state: StreamState) -> Steps[None]:
         """Deliver a stream of the items that `select` makes of its events."""
@@ -277,11 +292,15 @@ class Flow:
         try:
             return call.wire.read_entrypoints(answer.body)
         except ValueError as exc:
-            raise RunAgentError(
-                f"The server's answer cannot be read: {exc}.",
-                code="INVALID_RESPONSE",
-                status_code=answer.response.status_code,
-            ) from None
+            raise failures.unreadable(answer.response.status_code, exc) from None
+
+    def _health(self, call: Call, answer: Answer) -> Health:
+        try:
+            return call.wire.read_health(answer.body)
+        except ValueError as exc:
+            if not answer.response.is_success:
+                raise self._refusal(call, answer) from None
+            raise failures.unreadable(answer.response.status_code, exc) from None
 
     # Errors
 
@@ -324,7 +343,7 @@ class Flow:
         """Find out which protocol the server speaks; return whether `call` changed its wire.
 
         Raises:
-            ValidationError: An entrypoint of a server whose protocol has none.
+            ValidationError: An entrypoint or a user, for a server whose protocol has none.
         """
         turn = yield TakeTurn(call.remaining)
         if turn is not None:
@@ -337,7 +356,7 @@ class Flow:
         if not self.detection.is_certain or call.wire is wire:
             return False
         if call.needs_entrypoints and not wire.has_entrypoints:
-            raise failures.no_entrypoints(self._settings.base_url)
+            raise self._not_offered(call.data)
         call.switch(wire)
         return True
 

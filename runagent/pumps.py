@@ -21,7 +21,7 @@ from runagent.interrupt import BlockingIO, IOGroup
 from runagent.locks import ForkSafeLock
 from runagent.receive import body, body_async, network_stream
 from runagent.request import build
-from runagent.results import Entrypoint, RunResult
+from runagent.results import Entrypoint, Health, RunResult
 from runagent.sources import AsyncCallIO, AsyncSource, SyncIO, items
 from runagent.stream import AsyncStream, Stream, StreamState
 from runagent.urls import is_loopback
@@ -118,11 +118,21 @@ class SyncPump(_Pump):
         call = self.flow.prepare("entrypoints", Input(b"{}"), timeout, headers)
         return self._run(self.flow.entrypoints(call), SyncIO())
 
+    def health(self, timeout: float, headers: Mapping[str, str]) -> Health:
+        """Ask the server for its health."""
+        call = self.flow.prepare("health", Input(b"{}"), timeout, headers)
+        return self._run(self.flow.health(call), SyncIO())
+
     def stream(
-        self, data: Input, timeout: float, headers: Mapping[str, str], select: Select[T]
+        self,
+        data: Input,
+        timeout: float,
+        headers: Mapping[str, str],
+        select: Select[T],
+        total_timeout: float,
     ) -> Stream[T]:
         """Return a stream of the items that `select` makes of its events."""
-        call = self.flow.prepare("stream", data, timeout, headers)
+        call = self.flow.prepare("stream", data, timeout, headers, total_timeout)
         state = StreamState()
         io = SyncIO()
         steps = self.flow.stream(call, select, state)
@@ -228,11 +238,21 @@ class AsyncPump(_Pump):
         call = self.flow.prepare("entrypoints", Input(b"{}"), timeout, headers)
         return await self._run(self.flow.entrypoints(call))
 
+    async def health(self, timeout: float, headers: Mapping[str, str]) -> Health:
+        """Ask the server for its health."""
+        call = self.flow.prepare("health", Input(b"{}"), timeout, headers)
+        return await self._run(self.flow.health(call))
+
     def stream(
-        self, data: Input, timeout: float, headers: Mapping[str, str], select: Select[T]
+        self,
+        data: Input,
+        timeout: float,
+        headers: Mapping[str, str],
+        select: Select[T],
+        total_timeout: float,
     ) -> AsyncStream[T]:
         """Return a stream of the items that `select` makes of its events."""
-        call = self.flow.prepare("stream", data, timeout, headers)
+        call = self.flow.prepare("stream", data, timeout, headers, total_timeout)
         state = StreamState()
         steps = self.flow.stream(call, select, state)
         source = AsyncSource(steps, self._carry_out, self._under_way, state)

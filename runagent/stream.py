@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from runagent.errors import RunAgentError, StreamError
 from runagent.results import StreamEvent, number
+from runagent.slips import AsyncStreamSlips, BlockingStreamSlips
 
 T = TypeVar("T")
 
@@ -51,13 +52,14 @@ class StreamState:
             recent.append(event.text)
             if len(recent) >= _TOGETHER:  # a string for each chunk would take far more memory
                 self._held = ((*parts, "".join(recent)), [])
-        elif event.kind == "start" and self.request_id is None:
+        elif event.kind in ("start", "done"):
             facts = event.value if isinstance(event.value, dict) else {}
-            found = facts.get("request_id", facts.get("invocation_id"))
-            self.request_id = None if found is None else str(found)
-        elif event.kind == "done":
+            if self.request_id is None:
+                found = facts.get("request_id", facts.get("invocation_id"))
+                self.request_id = None if found is None else str(found)
+            if event.kind == "start":
+                return
             self.done = True
-            facts = event.value if isinstance(event.value, dict) else {}
             usage = facts.get("usage")
             self.usage = usage if isinstance(usage, dict) else {}
             self.execution_time = number(facts.get("execution_time"))
@@ -67,6 +69,7 @@ class _Facts:
     """The facts about a stream, which both kinds of streams show."""
 
     _state: StreamState
+    _loop = "for"
 
     @property
     def text(self) -> str:
@@ -94,18 +97,19 @@ class _Facts:
         return self._state.done
 
     def __repr__(self) -> str:
-        state = "done" if self.done else "open"
-        return f"<{type(self).__name__}: {state}, {len(self.text)} characters>"
+        state = "done" if self.done else f"open, to be read with `{self._loop} chunk in stream`"
+        return f"<{type(self).__name__}: {len(self.text)} characters so far, {state}>"
 
 
-class Stream(_Facts, Generator[T, None, None], Generic[T]):
+class Stream(_Facts, BlockingStreamSlips, Generator[T, None, None], Generic[T]):
     """An agent's answer as it comes. Iterate over it once; nothing is sent before.
 
     It ends when the server announces the end, or raises. After an error or a KeyboardInterrupt,
-    every further step raises, so that half an answer is never taken for a whole one. A stream that
-    you close yourself just ends. Leaving the `with` block closes the
-    connection at once. So does leaving the loop early, by an exception too, if nothing else holds
-    the stream any more.
+    every further step raises too, so that half an answer is never taken for a whole one. A stream
+    that you close yourself just ends.
+
+    Leaving the `with` block closes the connection at once. So does leaving the loop early, by an
+    exception too, if nothing else holds the stream any more.
 
         with client.run_generic_stream({"query": "Tell a story"}) as stream:
             for chunk in stream:
@@ -168,7 +172,8 @@ class Stream(_Facts, Generator[T, None, None], Generic[T]):
     def chunks(self) -> Generator[T, None, None]:
         """Return a generator of Python's own over the rest, for frameworks that ask for one.
 
-        Closing it closes the stream.
+        Closing it closes the stream. After an exception it has ended, as Python's generators have;
+        the stream itself goes on raising.
         """
         with self:
             yield from self
@@ -258,18 +263,23 @@ class Place:
             self.source.abandon()
 
 
-class AsyncStream(_Facts, AsyncGenerator[T, None], Generic[T]):
+class AsyncStream(_Facts, AsyncStreamSlips, AsyncGenerator[T, None], Generic[T]):
     """An agent's answer as it comes, for `async for`. Nothing is sent before.
 
-    It ends when the server announces the end, or raises. After an error,
-    every further step raises, so that half an answer is never taken for a whole one. A stream that
-    you close yourself just ends. Leaving the `async with`
-    block, and cancellation in an `async for` loop, close the connection at once. So does leaving
-    the loop early, by an exception too, if nothing else holds the stream any more.
+    It ends when the server announces the end, or raises. After an error, every further step raises
+    too, so that half an answer is never taken for a whole one. A stream that you close yourself
+    just ends.
+
+    Leaving the `async with` block closes the connection at once, and so does cancellation in an
+    `async for` loop. Leaving the loop early in another way does so if nothing else holds the stream
+    any more.
 
     A single step may be given up: after `asyncio.wait_for(anext(stream), 1)` has timed out, the
-    next `anext(stream)` goes on where it was. Close the stream if you do not go on.
+    next `anext(stream)` goes on where it was. Close the stream if you do not go on: it stays open
+    as long as anything holds it.
     """
+
+    _loop = "async for"
 
     def __init__(self, source: Source, state: StreamState) -> None:
         """Wrap the source that does the work."""
@@ -301,7 +311,8 @@ class AsyncStream(_Facts, AsyncGenerator[T, None], Generic[T]):
     async def chunks(self) -> AsyncGenerator[T, None]:
         """Return a generator of Python's own over the rest, for frameworks that ask for one.
 
-        Closing it closes the stream.
+        Closing it closes the stream. After an exception it has ended, as Python's generators have;
+        the stream itself goes on raising.
         """
         async with self:
             async for item in self:
