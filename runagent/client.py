@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-
 from runagent import batch, checks, config
 from runagent.encode import to_json
 from runagent.errors import ValidationError

@@ -207,7 +207,8 @@ def test_a_step_that_is_never_taken_again_closes_the_connection(
     kept = []
 
     async def main() -> None:
-        client: Any = AsyncRunAgentClient("a", base_url=server.url, protocol=wire)
+        protocol: Any = wire
+        client = AsyncRunAgentClient("a", base_url=server.url, protocol=protocol)
         stream = client.run_generic_stream({})
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(anext(stream), MOMENT)
