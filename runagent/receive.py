@@ -173,7 +173,7 @@ class AsyncOpenStream:
     def _following(self) -> Received | Awaitable[Received]:
         step = self._anext()
         try:
-            self._wanted = step.send(None)
+            self._wanted = next(step)
         except StopIteration as stop:
             return self._feed(stop.value)
         except StopAsyncIteration:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import lru_cache
 from types import CodeType
 from typing import Any, TypeVar
@@ -144,7 +144,7 @@ class AsyncSource:
         self._advance: Lasting[Step | None] | None = None
         self._waiting: tuple[CodeType, int] | None = None
         self._closed = self._failed = False
-        self._ended: Future[None] = Future()
+        self._has_ended: Future[None] | None = None
         self._closing: asyncio.Future[None] | None = None
         # Nothing that a generator leads to may lead back to it: it is closed as soon as nobody
         # holds the stream any more.
@@ -161,41 +161,42 @@ class AsyncSource:
         outcome: Any = None
         step = self._step
         stream = self._stream
+        send = self._steps.send
         kept = False
         try:
             if parked:
                 yield None
                 self.parked = False
             io = self._begin()
+            if step is None:
+                step = send(None)
             while True:
-                if step is None:
-                    try:
-                        step = self._steps.send(outcome)
-                    except StopIteration:
-                        return
-                if isinstance(step, Deliver):
-                    for item in step.items:
-                        yield item
-                    outcome = None
-                elif isinstance(step, Receive):
+                if isinstance(step, Receive):
                     try:
                         if stream is None:
                             stream = self._open(step)
                         if io.interrupted:
                             raise httpx2.ReadError("interrupted")
                         outcome = stream.receive()
-                        if outcome.__class__ is not list and outcome is not None:
+                        if outcome is not None and outcome.__class__ is not list:
                             self._waiting = _position()
                             outcome = await self._received(outcome, step.deadline)
                     except FAILURES as exc:
                         outcome = Failure(exc, interrupted=io.interrupted)
+                elif isinstance(step, Deliver):
+                    for item in step.items:
+                        yield item
+                    outcome = None
                 else:
                     self._waiting = _position()
                     step = await self._advanced(step, io)
                     if step is None:
                         return
                     continue
-                step = None
+                try:
+                    step = send(outcome)
+                except StopIteration:
+                    return
         except asyncio.CancelledError as exc:
             kept = self._park(step)
             if not kept:
@@ -290,8 +291,10 @@ class AsyncSource:
         yield
 
     async def _let_go(self) -> None:
-        """Close the connection, or give it back."""
-        with anyio.CancelScope(shield=True):
+        """Close the connection, or give it back, whatever is cancelled meanwhile."""
+        # A stream that ended as announced waits for nothing, and a scope would take its time.
+        shield = nullcontext() if self._state.done else anyio.CancelScope(shield=True)
+        with shield:
             try:
                 if self._advance is not None:
                     await self._advance.cancel()
@@ -305,8 +308,8 @@ class AsyncSource:
                 else:
                     shut_down(io.stream)
             finally:
-                if not self._ended.done():
-                    self._ended.set_result(None)
+                if self._has_ended is not None and not self._has_ended.done():
+                    self._has_ended.set_result(None)
 
     # Closing
 
@@ -327,6 +330,7 @@ class AsyncSource:
         self.parked = False
         running = asyncio.get_running_loop()
         loop = running if self._io is None else self._io.loop
+        ended = self._has_ended = self._has_ended or Future()
         if loop is running:
             if not place.items.ag_running:
                 await place.items.aclose()
@@ -336,7 +340,7 @@ class AsyncSource:
             loop.call_soon_threadsafe(self._interrupt)
         else:
             return
-        await asyncio.wrap_future(self._ended)
+        await asyncio.wrap_future(ended)
 
     def _interrupt(self) -> None:
         """End the step under way, or the stream that waits for its next step."""
