@@ -11,7 +11,7 @@ from typing import Literal
 
 import httpx2
 
-from runagent.secrecy import redact
+from runagent.redaction import Redactor
 from runagent.wire import Input, Outgoing, Wire
 
 Action = Literal["invoke", "stream", "entrypoints", "health"]
@@ -35,6 +35,7 @@ class Call:
         timeout: Seconds, `math.inf` for no limit: for the whole call, or of a stream's silence.
         total_timeout: Seconds, `math.inf` for no limit: for a stream, to its end.
         headers: Sent with each attempt.
+        redact: Takes the secrets of the client and of these headers out of texts.
         idempotency_key: Sent with each attempt, so that a server may tell that they are one call.
         outgoing: The request.
         attempts: Requests sent so far.
@@ -50,6 +51,7 @@ class Call:
         action: Action,
         timeout: float,
         headers: Mapping[str, str],
+        redactor: Redactor,
         total_timeout: float = math.inf,
     ) -> None:
         """Prepare the request; `start` begins the call."""
@@ -58,8 +60,9 @@ class Call:
         self.timeout = timeout
         self.total_timeout = total_timeout
         self.headers = headers
+        self.redact = redactor.with_headers(headers)
         self._limit = min(timeout, total_timeout)
-        self.idempotency_key = secrets.token_hex(16)
+        self.idempotency_key = ""
         self.attempts = 0
         self.answered = self.accepted = False
         self.received: Mapping[str, str] = {}
@@ -99,6 +102,8 @@ class Call:
 
     def start(self) -> None:
         """Begin: the time runs from here."""
+        # Not before: a stream may be taken along to a forked process, and begin in both.
+        self.idempotency_key = secrets.token_hex(16)
         self._started = time.monotonic()
 
     @property
@@ -127,7 +132,7 @@ class Call:
         self.answered = self.accepted = False
         self._sent = time.monotonic()
 
-    def accepts(self, response: httpx2.Response, secret: str | None) -> bool:
+    def accepts(self, response: httpx2.Response) -> bool:
         """Take note of an answer's status and headers; return whether it is a good one."""
         self.answered = True
         # A plain dictionary is quicker to look things up in.
@@ -140,7 +145,7 @@ class Call:
                 response.status_code,
                 time.monotonic() - self._sent,
                 self.attempts,
-                redact(self.received.get("x-request-id", "unknown"), secret),
+                self.redact(self.received.get("x-request-id", "unknown")),
             )
         self.accepted = self.wire.accepts(
             self.outgoing, response.status_code, self.received, streams=self.streams

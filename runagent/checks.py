@@ -190,7 +190,7 @@ def check_headers(headers: object, name: str) -> dict[str, str]:
         return checked
     if not isinstance(headers, Mapping):
         raise ValidationError(
-            f"{name} is of type {type(headers).__name__}, not a dictionary of names and values.",
+            f"{name} is not a dictionary of names and values.",
             code="INVALID_SETTING",
         )
     for key in headers:
@@ -209,7 +209,7 @@ def check_headers(headers: object, name: str) -> dict[str, str]:
                 "carry nothing else.",
                 code="INVALID_SETTING",
             )
-        checked[key] = headers[key]
+        checked[key] = Secret(headers[key])
     return checked
 
 

@@ -372,6 +372,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             RunAgentError: Any other failure of the agent or the server, and a closed client.
         """
         check_not_awaited(self, "run_generic")
+        headers = conceal(headers)
         prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
         return self._pump.invoke(*prepared).result
 
@@ -393,6 +394,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             and rate limits.
         """
         check_not_awaited(self, "run_generic_with_metadata")
+        headers = conceal(headers)
         prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
         return self._pump.invoke(*prepared)
 
@@ -429,6 +431,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             RunAgentError: As for `run_generic`; errors of the server while iterating.
         """
         check_not_awaited(self, "run_generic_stream")
+        headers = conceal(headers)
         prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
         return self._pump.stream(*prepared, _text, self._total(total_timeout))
 
@@ -453,6 +456,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             context manager too.
         """
         check_not_awaited(self, "stream_events")
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
             input_data,
             timeout,
@@ -528,6 +532,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             RunAgentError: As for `run_generic`.
         """
         check_not_awaited(self, "batch_run")
+        headers = conceal(headers)
         return batch.run(
             lambda prepared, group: self._pump.invoke(*prepared, group).result,
             self._prepare_all(
@@ -570,6 +575,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             RunAgentError: As for `run_generic`.
         """
         check_not_awaited(self, "run")
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
             input_data,
             timeout,
@@ -607,6 +613,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             RunAgentError: As for `run_generic_stream`.
         """
         check_not_awaited(self, "run_stream")
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
             input_data,
             timeout,
@@ -635,6 +642,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             RunAgentError: As for `run_generic`.
         """
         check_not_awaited(self, "entrypoints")
+        headers = conceal(headers)
         _, seconds, checked = self._prepare({}, timeout, headers)
         return self._pump.entrypoints(seconds, checked)
 
@@ -730,6 +738,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             NetworkError: A server that could not be reached, or a lost connection.
             RunAgentError: Any other failure of the agent or the server, and a closed client.
         """
+        headers = conceal(headers)
         prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
         return (await self._pump.invoke(*prepared)).result
 
@@ -750,6 +759,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             The answer, token usage, execution time, agent version, request id, attempts, status
             and rate limits.
         """
+        headers = conceal(headers)
         prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
         return await self._pump.invoke(*prepared)
 
@@ -786,6 +796,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             StreamError: While iterating: a stream that broke off, or in which the agent failed.
             RunAgentError: As for `run_generic`; errors of the server while iterating.
         """
+        headers = conceal(headers)
         prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
         return self._pump.stream(*prepared, _text, self._total(total_timeout))
 
@@ -809,6 +820,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             An asynchronous iterator over all events of the stream, also over those of unknown
             kinds. It is an asynchronous context manager too.
         """
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
             input_data,
             timeout,
@@ -883,6 +895,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         Raises:
             RunAgentError: As for `run_generic`.
         """
+        headers = conceal(headers)
 
         async def invoke(prepared: tuple[Input, float, Mapping[str, str]]) -> dict[str, Any]:
             return (await self._pump.invoke(*prepared)).result
@@ -928,6 +941,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             ValidationError: An entrypoint that the agent does not have, or that streams.
             RunAgentError: As for `run_generic`.
         """
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
             input_data,
             timeout,
@@ -964,6 +978,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             ValidationError: An entrypoint that the agent does not have, or that does not stream.
             RunAgentError: As for `run_generic_stream`.
         """
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
             input_data,
             timeout,
@@ -991,6 +1006,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             ValidationError: A server whose agents have no named entrypoints.
             RunAgentError: As for `run_generic`.
         """
+        headers = conceal(headers)
         _, seconds, checked = self._prepare({}, timeout, headers)
         return await self._pump.entrypoints(seconds, checked)
 

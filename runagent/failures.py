@@ -11,7 +11,7 @@ import httpx2
 
 from runagent import errors
 from runagent.config import Settings
-from runagent.secrecy import redact
+from runagent.redaction import Redactor
 from runagent.wire import Outgoing, Wire
 
 E = TypeVar("E", bound=BaseException)
@@ -70,19 +70,19 @@ def bare(exception: E) -> E:
     return exception.with_traceback(None)
 
 
-def presentable(error: errors.RunAgentError, secret: str | None) -> errors.RunAgentError:
+def presentable(error: errors.RunAgentError, redact: Redactor) -> errors.RunAgentError:
     """Return an error that may be shown to anybody.
 
-    It has no traceback yet, and the API key is taken out, as the server may have echoed it. Its
+    It has no traceback yet, and secrets are taken out, as the server may have echoed them. Its
     cause is a copy of the exception of the layers below, without the request it belongs to and
     without its traceback, whose frames hold the request's headers.
     """
     cause = error.__cause__
     bare(error)
     if isinstance(cause, Exception):
-        error.__cause__ = type(cause)(redact(str(cause), secret))
-    for name, value in vars(error).items():
-        setattr(error, name, redact(value, secret))
+        error.__cause__ = type(cause)(redact(str(cause)))
+    for name, value in zip(vars(error), redact(list(vars(error).values())), strict=True):
+        setattr(error, name, value)
     error.args = (error.message,)
     return error
 

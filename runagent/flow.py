@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import httpx2
 
-from runagent import failures
+from runagent import failures, retry
 from runagent.call import Action, Call
 from runagent.config import Settings
 from runagent.detection import Detection
 from runagent.errors import RunAgentError, StreamError
 from runagent.failures import Failure
+from runagent.redaction import Redactor
 from runagent.results import Entrypoint, Health, RunResult, StreamEvent
-from runagent.retry import RetryPolicy
 from runagent.stream import StreamState
 from runagent.wire import Input, Outgoing, StreamReader, Wire
 
@@ -135,13 +135,16 @@ class Flow:
         detection: The wires, and which of them the server speaks.
     """
 
-    def __init__(self, settings: Settings, max_message_size: int) -> None:
-        """Decide by these settings."""
+    def __init__(
+        self, settings: Settings, max_message_size: int, proxies: Iterable[str] = ()
+    ) -> None:
+        """Decide by these settings; the passwords of the proxies are kept out of errors."""
         self.closed = False
         self.detection = Detection(settings)
         self._settings = settings
         self._max_size = max_message_size
-        self._policy = RetryPolicy(
+        self._redactor = Redactor.of(settings.api_key, settings.headers, proxies)
+        self._policy = retry.RetryPolicy(
             settings.max_retries, settings.retry_delay, settings.retry_backoff
         )
 
@@ -172,7 +175,7 @@ class Flow:
             wire = self.detection.wire_with_entrypoints()
         if wire is None:
             raise self._not_offered(data)
-        return Call(wire, data, action, timeout, headers, total_timeout)
+        return Call(wire, data, action, timeout, headers, self._redactor, total_timeout)
 
     def _not_offered(self, data: Input) -> RunAgentError:
         if data.names_user:
@@ -217,7 +220,12 @@ class Flow:
         if self.closed:
             error = failures.client_closed(self._settings.agent_id, streaming=True)
         error = yield from self._explained(call, error)
-        raise _with_text(self._presentable(call, error), state)
+        if error.request_id is None:
+            error.request_id = state.request_id
+        error = self._presentable(call, error)
+        if isinstance(error, StreamError):
+            error.text = state.text  # as it came: it is a part of the answer
+        raise error
 
     # Attempts
 
@@ -226,6 +234,7 @@ class Flow:
         call.start()
         while True:
             undelivered = interrupted = False
+            wanted: bool | None = None
             try:
                 if self.detection.is_needed_before(call.wire):
                     yield from self._detect(call)
@@ -246,12 +255,17 @@ class Flow:
                         yield from self._detect(call)
                     ):
                         continue
+                    wanted = retry.wanted(outcome.response.status_code, call.received)
             except RunAgentError as exc:
                 error = exc
             delay = None
             if not (interrupted or self.closed):
                 delay = self._policy.next_delay(
-                    error, call.attempts, call.remaining, undelivered=undelivered
+                    error,
+                    call.attempts,
+                    call.remaining,
+                    undelivered=undelivered,
+                    wanted=wanted,
                 )
             if delay is not None:
                 self._log_retry(call, delay, error)
@@ -261,7 +275,7 @@ class Flow:
 
     def _body_limit(self, call: Call, response: httpx2.Response) -> int | None:
         """Return the bytes to read of an answer; `None` for a stream that has begun."""
-        if not call.accepts(response, self._settings.api_key):
+        if not call.accepts(response):
             return MAX_ERROR_BODY
         if call.action == "invoke":
             return self._max_size
@@ -335,7 +349,7 @@ class Flow:
 
     def _presentable(self, call: Call, error: RunAgentError) -> RunAgentError:
         error.attempts = call.attempts or None
-        return failures.presentable(error, self._settings.api_key)
+        return failures.presentable(error, call.redact)
 
     # Questions to the server about itself
 
@@ -407,12 +421,3 @@ def _items(events: list[StreamEvent], select: Select[T], state: StreamState) -> 
             yield item
         if state.done:
             return
-
-
-def _with_text(error: RunAgentError, state: StreamState) -> RunAgentError:
-    """Add to an error the text and the request id of the stream it ends."""
-    if isinstance(error, StreamError):
-        error.text = state.text
-    if error.request_id is None:
-        error.request_id = state.request_id
-    return error

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import socket
 import ssl
 import threading
 import time
 import types
-from collections.abc import Callable, Generator, Iterable
-from contextlib import nullcontext
+import weakref
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import anyio
@@ -31,6 +33,19 @@ For each request, a pool asks all idle connections whether they were closed, and
 system. With many threads, that takes longer than the rest of a call.
 """
 
+KEEPALIVE_IDLE = 60
+"""Seconds without data after which the system asks whether the other side is still there.
+
+Agents think for minutes, and whatever translates addresses on the way forgets a silent connection:
+the gateways of clouds after 240 or 350 s.
+"""
+
+KEEPALIVE_INTERVAL = 30
+"""Seconds from one such question without an answer to the next."""
+
+KEEPALIVE_COUNT = 5
+"""Questions without an answer after which the connection is lost."""
+
 _PIECE = 1 << 16
 """Bytes written at most at a time."""
 
@@ -44,9 +59,51 @@ def use_own_backends(client: httpx2.Client | httpx2.AsyncClient) -> None:
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
         if isinstance(transport, (httpx2.HTTPTransport, httpx2.AsyncHTTPTransport)):
             pool: Any = transport._pool  # noqa: SLF001
+            _pools.add(pool)
             own = _BlockingBackend if isinstance(client, httpx2.Client) else _AsyncBackend
             if not isinstance(pool._network_backend, own):  # noqa: SLF001
                 pool._network_backend = own(pool._network_backend)  # noqa: SLF001
+
+
+_pools: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _free_pools() -> None:
+    """In a forked process: free the locks of pools that threads of the parent held.
+
+    This process closes the pools too, at its end if not before.
+    """
+    for pool in _pools:
+        pool._optional_thread_lock = type(pool._optional_thread_lock)()  # noqa: SLF001
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_pools)
+
+
+def _keep_alive(stream: Any, chosen: Iterable[httpcore2.SOCKET_OPTION] | None) -> None:
+    """Turn TCP's keep-alive on for a connection, except for options that the user has chosen.
+
+    A system or a kind of socket that does not know one of them goes without it.
+    """
+    taken = {option[:2] for option in chosen or ()}
+    sock = stream.get_extra_info("socket")
+    for level, name, value in _keepalive_options():
+        if (level, name) not in taken:
+            with suppress(OSError, AttributeError):
+                sock.setsockopt(level, name, value)
+
+
+def _keepalive_options() -> Iterator[tuple[int, int, int]]:
+    yield socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
+    for names, value in (
+        (("TCP_KEEPIDLE", "TCP_KEEPALIVE"), KEEPALIVE_IDLE),  # the second is macOS's name
+        (("TCP_KEEPINTVL",), KEEPALIVE_INTERVAL),
+        (("TCP_KEEPCNT",), KEEPALIVE_COUNT),
+    ):
+        for name in names:
+            if hasattr(socket, name):
+                yield socket.IPPROTO_TCP, getattr(socket, name), value
 
 
 class _BlockingStream(httpcore2.NetworkStream):
@@ -55,8 +112,10 @@ class _BlockingStream(httpcore2.NetworkStream):
     def __init__(self, stream: httpcore2.NetworkStream) -> None:
         self._stream = stream
         self._used = -math.inf
+        self._pid = os.getpid()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        _check_process(self._pid, httpcore2.ReadError)
         limit = self._limit(timeout, httpcore2.ReadTimeout)
         data = self._stream.read(max_bytes, limit)
         self._used = time.monotonic()
@@ -78,7 +137,7 @@ class _BlockingStream(httpcore2.NetworkStream):
         return _limit(io, self._stream, timeout, error)
 
     def close(self) -> None:
-        self._stream.close()
+        self._stream.close()  # closes no more than this process's copy, also after a fork
 
     def start_tls(
         self,
@@ -116,6 +175,15 @@ def _limit(
     return left if timeout is None else min(timeout, left)
 
 
+def _check_process(pid: int, error: type[httpcore2.ReadError | httpcore2.WriteError]) -> None:
+    """Refuse to use a connection that the process with this id has made.
+
+    After a fork both processes have it: one would take bytes from the other, or add some.
+    """
+    if pid != os.getpid():
+        raise error(f"the connection belongs to the process {pid}, which was forked")
+
+
 class _BlockingBackend(httpcore2.NetworkBackend):
     """Makes streams that keep to the deadline of the call they are used for."""
 
@@ -151,12 +219,15 @@ class _BlockingBackend(httpcore2.NetworkBackend):
             # An address that does not answer leaves time for the others.
             share = None if limit is None else max(deadline - time.monotonic(), 0.001) / untried
             try:
-                return self._backend.connect_tcp(
+                stream = self._backend.connect_tcp(
                     addresses[-untried], port, share, local_address, socket_options
                 )
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 if untried == 1:
                     raise
+            else:
+                _keep_alive(stream, socket_options)
+                return stream
         raise httpcore2.ConnectError(f"{host} has no address")
 
     def connect_unix_socket(
@@ -289,9 +360,11 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self.yields_reads = False
         self._stream = stream
+        self._pid = os.getpid()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return the next bytes, none at the end."""
+        _check_process(self._pid, httpcore2.ReadError)
         if self.yields_reads:
             return await _by_caller(Read(self._stream, max_bytes, timeout))
         self._exchange()
@@ -299,12 +372,16 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all bytes."""
+        _check_process(self._pid, httpcore2.WriteError)
         self._exchange()
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
         """Close the stream."""
-        await self._stream.aclose()
+        # An event loop closes by shutting down the connection and by forgetting it in what it waits
+        # on, both of which a forked process shares with its parent.
+        if self._pid == os.getpid():
+            await self._stream.aclose()
 
     async def start_tls(
         self,
@@ -350,6 +427,7 @@ class _AsyncBackend(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         _connect_async()
         stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        _keep_alive(stream, socket_options)
         return AsyncStream(stream)
 
     async def connect_unix_socket(

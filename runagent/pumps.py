@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
+from urllib.request import getproxies
 
 import anyio
 import httpx2
@@ -56,7 +57,9 @@ class _Pump:
             http_client=own,
         )
         self._options.arguments()  # refuses bad ones now, not at the first call
-        self.flow = Flow(settings, arguments["max_message_size"])
+        proxy = self._options.proxy
+        proxies = [proxy] if isinstance(proxy, str) else getproxies().values()
+        self.flow = Flow(settings, arguments["max_message_size"], proxies)
 
     @property
     def closed(self) -> bool:
@@ -264,8 +267,11 @@ class AsyncPump(_Pump):
         The connections are closed, unless another pump uses them too.
         """
         self.flow.closed = True
-        here = asyncio.get_running_loop()
         self._connections.users.discard(self)
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:  # a process forked from a coroutine has no loop, and no connections
+            return
         try:
             with anyio.move_on_after(LETTING_GO):
                 for io in self._under_way.end():

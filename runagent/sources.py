@@ -296,10 +296,10 @@ class AsyncSource:
         shield = nullcontext() if self._state.done else anyio.CancelScope(shield=True)
         with shield:
             try:
-                if self._advance is not None:
+                io = self._io
+                if self._advance is not None and io is not None and not io.is_inherited:
                     await self._advance.cancel()
                 self._steps.close()
-                io = self._io
                 if io is None:
                     return
                 self._under_way.discard(io)
@@ -316,7 +316,7 @@ class AsyncSource:
     def abandon(self) -> None:
         """Shut the connection at once, as the step that was cancelled is not to be continued."""
         self.parked = False
-        if self._io is not None:
+        if self._io is not None and not self._io.is_inherited:
             shut_down(self._io.stream)
         # The event loop closes the generator, as nobody holds it any more.
         self._fail(broken_off(self._state, asyncio.CancelledError()))
@@ -324,7 +324,7 @@ class AsyncSource:
     async def aclose(self) -> None:
         """End the stream; a step under way in another task sees it end."""
         place = self._place()
-        if place is None or self._failed:
+        if place is None or self._failed or (self._io is not None and self._io.is_inherited):
             return
         self._closed = True
         self.parked = False
@@ -376,6 +376,8 @@ def _is_in_loop(code: CodeType, position: int) -> bool:
 
 async def _end_async(stream: AsyncOpenStream | None, io: AsyncCallIO) -> None:
     """Close a stream, or the answer it was to be read from, and give the connection back."""
+    if io.is_inherited:
+        return  # closing it belongs to the parent, and its event loop exists there only
     try:
         if stream is not None:
             await stream.aclose()

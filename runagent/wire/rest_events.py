@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runagent import errors
 from runagent.results import StreamEvent, number
+from runagent.retry import sensible
 from runagent.wire.sse import EventTooLargeError, SSEDecoder
 from runagent.wire.text import as_dict, as_text, chunk_text, excerpt, parse_json
 
@@ -44,7 +45,7 @@ class EventStreamReader:
             else f"The stream failed with {message!r}.",
             code=as_text(code),
             details=problem or None,
-            retry_after=number(problem.get("retry_after")),
+            retry_after=sensible(number(problem.get("retry_after"))),
             request_id=as_text(problem.get("request_id")),
             hint=hint if isinstance(hint, str) else None,
         )

@@ -72,6 +72,7 @@ export class Connection {
     else if (saved?.turns) this.order = Promise.resolve(saved);
     this.order = this.order.then((whole) => whole && this.transcript.take("turns", whole.seq, whole));
     await this.order.catch(console.error);
+    this.sync(model); // the state may be older than the last message, or have been lost on its way
     return () => {
       clearInterval(watch);
       model.off("msg:custom", listen);

@@ -460,7 +460,7 @@ TABLE = [
     # statuses
     *[
         Fault(f"{status} twice, then 200", then_good(error(status), error(status)), GOOD_AFTER_3)
-        for status in (408, 429, 500, 502, 503, 504)
+        for status in (408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)
     ],
     *[
         Fault(f"{status} for ever", both(error(status)), Expected(kind, "OOPS", 4, "It failed"))
@@ -471,6 +471,7 @@ TABLE = [
             (502, RunAgentError),
             (503, RunAgentError),
             (504, TimeoutError),
+            *[(status, RunAgentError) for status in (409, 425, 520, 521, 522, 523, 524, 529)],
         )
     ],
     *[
@@ -482,7 +483,6 @@ TABLE = [
             (403, AuthenticationError),
             (404, AgentNotFoundError),
             (405, RunAgentError),
-            (409, RunAgentError),
             (413, RunAgentError),
             (418, RunAgentError),
             (422, ValidationError),
@@ -552,7 +552,7 @@ TABLE = [
     Fault(
         "Retry-After longer than anything",
         both(error(429, "BUSY", "Retry-After: 99999999999999999999")),
-        Expected(RateLimitError, "BUSY"),
+        Expected(RateLimitError, "BUSY", 4),
     ),
     # answers that are none
     Fault(

@@ -417,8 +417,8 @@ def test_a_body_that_is_no_json_object_is_refused(start: Start, body: bytes, wor
 def test_an_unknown_agent_is_told_which_there_are(start: Start) -> None:
     error = start({"b": returns, "a": returns}).error("c")
     assert (error["status"], error["code"]) == (404, "AGENT_NOT_FOUND")
-    assert error["message"] == "There is no agent 'c' here; served are: 'a', 'b'."
-    assert "served are: none" in start({}).error("c")["message"]
+    assert error["message"] == "There is no agent 'c' here. This server has: 'a', 'b'."
+    assert "This server has: none." in start({}).error("c")["message"]
 
 
 @pytest.mark.parametrize(

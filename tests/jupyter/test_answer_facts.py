@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import fields
 
 import pytest
+from support.clock import PATIENCE
 from support.kernel import Kernel
 
 from runagent import RunAgentError, RunResult, StreamError, StreamEvent
@@ -73,7 +74,7 @@ def requested(work: Callable[[], object]) -> Answer:
 
     request = Request(call, Reply("a", {"query": "x"}), background("cells"))
     request.start()
-    request.ended.result(60)
+    request.ended.result(PATIENCE)
     return request.answer
 
 
@@ -122,7 +123,7 @@ def test_a_request_that_is_stopped_before_its_first_step_runs_nothing() -> None:
         request.stop()
 
     loop.call_soon_threadsafe(start_and_stop)
-    request.ended.result(60)
+    request.ended.result(PATIENCE)
     assert request.answer.stopped
     assert len(ended) == 1
     assert "status='stopped'" in ended[0]
