@@ -297,10 +297,11 @@ class AsyncSource:
         with shield:
             try:
                 io = self._io
-                if self._advance is not None and io is not None and not io.is_inherited:
+                is_own = io is not None and not io.is_inherited
+                if self._advance is not None and is_own:
                     await self._advance.cancel()
                 self._steps.close()
-                if io is None:
+                if io is None or not is_own:
                     return
                 self._under_way.discard(io)
                 if io.loop is asyncio.get_running_loop():
