@@ -263,7 +263,7 @@ class Flow:
                 delay = self._policy.next_delay(
                     error,
                     call.attempts,
-                    call.remaining,
+                    call.timeout - call.elapsed,  # none is left where `remaining` is never zero
                     undelivered=undelivered,
                     wanted=wanted,
                 )

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import subprocess
 import zlib
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.clock import PATIENCE
 from support.kernel import Kernel
 
-import runagent_jupyter
 from runagent_jupyter import html
-from runagent_jupyter.page_script import joined
-
-_STATIC = Path(runagent_jupyter.__file__).parent / "static"
 
 AGENTS = """
 import asyncio, threading, time
@@ -340,59 +332,6 @@ turn = w.ask("x")
     assert "give an agent's id, or a RunAgentClient" in refused["evalue"]
 
 
-def test_an_agent_that_takes_no_session_gets_none(kernel: Kernel) -> None:
-    kernel.execute(
-        f"""{AGENTS}
-@agent("plain")
-def plain(query: str):
-    return query.upper()
-
-runs = 0
-
-@agent("begins")
-def begins(query: str, **_):
-    global runs
-    runs += 1
-    yield {{"type": "tool_call", "name": "look"}}
-    raise ValueError("session_id is unknown")
-
-AgentWidget("begins").ask("x")
-w = AgentWidget("plain")
-said = [w.ask("one"), w.ask("two")]
-w.clear()
-said.append(w.ask("three"))
-refused = AgentWidget("plain", session_id="mine").ask("x").error
-failed = AgentWidget("plain", context={{"more": 1}}).ask("x").error
-"""
-    ).ok()
-    assert kernel.value("[turn.text for turn in said]") == ["ONE", "TWO", "THREE"]
-    assert kernel.value("[len(turn.events) for turn in w.turns]") == [0, 3]
-    assert kernel.value("w.session_id") is None
-    assert "takes no 'session_id'" in kernel.value("refused.message")
-    assert "takes no 'more'" in kernel.value("failed.message")
-    assert kernel.value("runs") == 1  # what has begun is not begun again
-
-
-def test_context_session_and_history_go_along(kernel: Kernel) -> None:
-    kernel.execute(
-        f"""{AGENTS}
-rows = [1]
-w = AgentWidget("echo", context={{"rows": rows}}, history=True, session_id="s-1")
-w.ask("one")
-rows.append(2)
-w.ask("two")
-"""
-    ).ok()
-    first, second = kernel.value("asked")
-    assert (first["rows"], second["rows"]) == ([1], [1, 2])
-    assert first["session_id"] == second["session_id"] == "s-1"
-    assert first["history"] == []
-    assert second["history"] == [
-        {"role": "user", "text": "one"},
-        {"role": "agent", "text": "You said **one**"},
-    ]
-
-
 def test_what_is_no_text_is_a_step(kernel: Kernel) -> None:
     kernel.execute(f"{AGENTS}\nw = AgentWidget('works')\na = w.ask('x')").ok()
     assert kernel.value("a.text") == "The answer"
@@ -507,68 +446,6 @@ def test_a_closed_chat_stops_and_says_so(kernel: Kernel) -> None:
     assert "0 1 2" in cell.data("text/plain")[0]
 
 
-def test_hot_reload_is_there_for_who_works_on_it(kernel: Kernel) -> None:
-    kernel.execute(
-        """
-        import os
-        os.environ["ANYWIDGET_HMR"] = "1"
-        from runagent_jupyter import AgentWidget
-        """
-    ).ok()
-    kinds = kernel.value("[type(getattr(AgentWidget, n)).__name__ for n in ('_esm', '_css')]")
-    assert kinds == ["FileContents", "FileContents"]
-
-
-def test_the_page_side_is_small_and_loads_nothing() -> None:
-    carried = [joined((_STATIC / "widget.js").read_text()), (_STATIC / "widget.css").read_text()]
-    assert sum(len(text.encode()) for text in (*carried, html.css())) < 40_000
-    for path in _STATIC.iterdir():
-        text = path.read_text()
-        assert "http:" not in text
-        assert "https:" not in text
-        assert "url(" not in text
-        loaded = joined(text) if path.suffix == ".js" else text.replace("!important", "")
-        assert "import" not in loaded
-
-
-def in_node(*arguments: str) -> str:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed")
-    done = subprocess.run([node, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_the_scripts_are_one_module_in_node(tmp_path: Path) -> None:
-    script = joined((_STATIC / "widget.js").read_text())
-    assert joined(script) == script
-    for path in _STATIC.glob("*.js"):
-        for name in re.findall(r"^export (?:class|function) (\w+)", path.read_text(), re.MULTILINE):
-            assert len(re.findall(rf"^(?:class|function) {name}\b", script, re.MULTILINE)) == 1
-    (tmp_path / "widget.mjs").write_text(script)
-    source = (
-        "const module = await import(process.argv[1]);"
-        "console.log(JSON.stringify([Object.keys(module), Object.keys(module.default())]));"
-    )
-    shown = in_node("--input-type=module", "-e", source, str(tmp_path / "widget.mjs"))
-    assert json.loads(shown) == [["default"], ["initialize", "render"]]
-
-
-def test_the_page_gets_the_joined_script(kernel: Kernel) -> None:
-    kernel.execute("from runagent_jupyter import AgentWidget\nw = AgentWidget('demo')").ok()
-    script = joined((_STATIC / "widget.js").read_text())
-    assert kernel.value("w.get_state('_esm')['_esm']") == script
-    kernel.execute(
-        f"w._esm = {(_STATIC / 'widget.js').read_text()!r}"
-    ).ok()  # as hot reloading does
-    assert kernel.value("w._esm") == script
-
-
-def test_the_transcript_in_node() -> None:
-    in_node("--test", str(Path(__file__).with_name("transcript.test.mjs")))
-
-
 def test_what_cannot_be_made_says_why_and_no_more(kernel: Kernel) -> None:
     kernel.execute("import gc\nfrom runagent_jupyter import AgentWidget").ok()
     for arguments in (
@@ -581,12 +458,6 @@ def test_what_cannot_be_made_says_why_and_no_more(kernel: Kernel) -> None:
         assert cell.error is not None
         assert "'agent-1'" not in arguments or "API key" in cell.error["evalue"]
         assert kernel.execute("%xdel _\ngc.collect()\nNone").stderr == ""
-
-
-def test_no_context_is_none(kernel: Kernel) -> None:
-    kernel.execute(f"{AGENTS}\nw = AgentWidget('echo', context={{'a': 1}})\nw.context = None").ok()
-    assert kernel.value("w.ask('x').text") == "You said **x**"
-    assert kernel.value("w.to_cell()") == "%%runagent echo --text --no-template\nx"
 
 
 def test_a_place_before_the_first_turn_is_none(kernel: Kernel) -> None:
