@@ -101,6 +101,18 @@ def check_timeout(value: object, source: str = "timeout=") -> float:
     return seconds if seconds < threading.TIMEOUT_MAX else math.inf
 
 
+def check_total_timeout(value: object, default: float) -> float:
+    """Return a timeout for a whole stream in seconds, `default` for `None`."""
+    return default if value is None else check_timeout(value, "total_timeout=")
+
+
+def check_user_id(value: object) -> str | None:
+    """Return a user's id, `None` for none."""
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        refuse("user_id=", value, "is not a string that names a user")
+    return value
+
+
 def check_retries(value: object, source: str = "max_retries=") -> int:
     """Return a number of retries: zero or more."""
     number = _number(value, source, "a whole number")

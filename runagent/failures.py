@@ -88,7 +88,13 @@ def presentable(error: errors.RunAgentError, redact: Redactor) -> errors.RunAgen
 
 
 def from_failure(
-    failure: Failure, settings: Settings, timeout: float, *, streams: bool, answered: bool
+    failure: Failure,
+    settings: Settings,
+    timeout: float,
+    *,
+    streams: bool,
+    answered: bool,
+    total_timeout: float | None = None,
 ) -> errors.RunAgentError:
     """Return the error for a failure of the layers below.
 
@@ -98,15 +104,34 @@ def from_failure(
         timeout: Seconds: the timeout of the call.
         streams: Whether the answer is a stream.
         answered: Whether the answer had begun.
+        total_timeout: Seconds for the whole stream, if they are over; `None` otherwise.
     """
     exception = failure.exception
-    error = _timed_out(failure, settings, timeout, streams=streams)
+    error = _overdue(failure, settings, total_timeout)
+    if error is None:
+        error = _timed_out(failure, settings, timeout, streams=streams)
     if error is None:
         error = _not_connected(exception, settings)
     if error is None:
         error = _lost(exception, settings, began=streams and answered)
     error.__cause__ = exception
     return error
+
+
+def _is_late(exception: Exception) -> bool:
+    return isinstance(exception, (httpx2.TimeoutException, builtins.TimeoutError))
+
+
+def _overdue(
+    failure: Failure, settings: Settings, total_timeout: float | None
+) -> errors.RunAgentError | None:
+    if total_timeout is None or not _is_late(failure.exception):
+        return None
+    return errors.TimeoutError(
+        f"The stream from {settings.base_url} did not end within {total_timeout:g} s.",
+        code="TIMEOUT",
+        hint="Pass a larger total_timeout= (in seconds) if the agent needs longer.",
+    )
 
 
 def _timed_out(
@@ -119,7 +144,7 @@ def _timed_out(
             code="TIMEOUT",
             hint="Make fewer calls at once, or pass a larger connection_pool_size=.",
         )
-    late = isinstance(exception, (httpx2.TimeoutException, builtins.TimeoutError))
+    late = _is_late(exception)
     if isinstance(exception, httpx2.ConnectTimeout) or (late and failure.connecting):
         return errors.TimeoutError(
             f"Could not connect to {settings.base_url} in time.",
@@ -236,4 +261,23 @@ def no_entrypoints(base_url: str) -> errors.ValidationError:
         code="NO_ENTRYPOINTS",
         hint="Use run_generic or run_generic_stream: only the agents of `runagent serve` have "
         "named entrypoints.",
+    )
+
+
+def no_users(base_url: str) -> errors.ValidationError:
+    """Return the error for a user named to a server whose protocol has no place for one."""
+    return errors.ValidationError(
+        f"{base_url} takes neither user_id= nor persistent_memory=.",
+        code="NO_USERS",
+        hint="Only servers of the protocol of `runagent serve` take them; elsewhere, put what the "
+        "agent needs to know into its input.",
+    )
+
+
+def unreadable(status: int, problem: ValueError) -> errors.RunAgentError:
+    """Return the error for an answer about the agent or its server that cannot be read."""
+    return errors.RunAgentError(
+        f"The server's answer cannot be read: {problem}.",
+        code="INVALID_RESPONSE",
+        status_code=status,
     )

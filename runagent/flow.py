@@ -7,6 +7,7 @@ returns the answer or raises. The pumps in `pumps` carry out the steps.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +22,7 @@ from runagent.detection import Detection
 from runagent.errors import RunAgentError, StreamError
 from runagent.failures import Failure
 from runagent.redaction import Redactor
-from runagent.results import Entrypoint, RunResult, StreamEvent
+from runagent.results import Entrypoint, Health, RunResult, StreamEvent
 from runagent.stream import StreamState
 from runagent.wire import Input, Outgoing, StreamReader, Wire
 
@@ -93,11 +94,14 @@ class Receive:
         response: The answer, which was left open.
         reader: Reads the events.
         silence: Seconds in which nothing may come, `None` for no limit.
+        deadline: The end of the time for the whole stream, on the monotonic clock; `math.inf` for
+            no limit.
     """
 
     response: httpx2.Response
     reader: StreamReader
     silence: float | None
+    deadline: float
 
 
 @dataclass(slots=True)
@@ -154,19 +158,29 @@ class Flow:
             raise failures.client_closed(self._settings.agent_id)
 
     def prepare(
-        self, action: Action, data: Input, timeout: float, headers: Mapping[str, str]
+        self,
+        action: Action,
+        data: Input,
+        timeout: float,
+        headers: Mapping[str, str],
+        total_timeout: float = math.inf,
     ) -> Call:
         """Return a call that is still to be made.
 
         Raises:
-            ValidationError: An entrypoint of a server that is known to have none.
+            ValidationError: An entrypoint or a user, for a server that is known to have none.
         """
         wire: Wire | None = self.detection.wire
-        if action == "entrypoints" or not data.is_generic:
+        if action == "entrypoints" or not data.is_generic or data.names_user:
             wire = self.detection.wire_with_entrypoints()
         if wire is None:
-            raise failures.no_entrypoints(self._settings.base_url)
-        return Call(wire, data, action, timeout, headers, self._redactor)
+            raise self._not_offered(data)
+        return Call(wire, data, action, timeout, headers, self._redactor, total_timeout)
+
+    def _not_offered(self, data: Input) -> RunAgentError:
+        if data.names_user:
+            return failures.no_users(self._settings.base_url)
+        return failures.no_entrypoints(self._settings.base_url)
 
     # The flow of each kind of call
 
@@ -178,12 +192,16 @@ class Flow:
         """Ask the server which entrypoints the agent has."""
         return self._until_answered(call, self._entrypoints)
 
+    def health(self, call: Call) -> Steps[Health]:
+        """Ask the server for its health."""
+        return self._until_answered(call, self._health)
+
     def stream(self, call: Call, select: Select[Any], state: StreamState) -> Steps[None]:
         """Deliver a stream of the items that `select` makes of its events."""
         answer = yield from self._until_answered(call, lambda _, answer: answer)
         state.request_id = call.received.get("x-request-id")
         reader = call.wire.reader(call.data, self._max_size)
-        receive = Receive(answer.response, reader, call.silence)
+        receive = Receive(answer.response, reader, call.silence, call.deadline)
         error: RunAgentError
         while True:
             events = yield receive
@@ -288,11 +306,15 @@ class Flow:
         try:
             return call.wire.read_entrypoints(answer.body)
         except ValueError as exc:
-            raise RunAgentError(
-                f"The server's answer cannot be read: {exc}.",
-                code="INVALID_RESPONSE",
-                status_code=answer.response.status_code,
-            ) from None
+            raise failures.unreadable(answer.response.status_code, exc) from None
+
+    def _health(self, call: Call, answer: Answer) -> Health:
+        try:
+            return call.wire.read_health(answer.body)
+        except ValueError as exc:
+            if not answer.response.is_success:
+                raise self._refusal(call, answer) from None
+            raise failures.unreadable(answer.response.status_code, exc) from None
 
     # Errors
 
@@ -310,7 +332,12 @@ class Flow:
         if failure.is_unsent():
             call.attempts -= 1
         return failures.from_failure(
-            failure, self._settings, call.timeout, streams=call.streams, answered=call.answered
+            failure,
+            self._settings,
+            call.timeout,
+            streams=call.streams,
+            answered=call.answered,
+            total_timeout=call.total_timeout if call.is_over else None,
         )
 
     def _conclusion(self, call: Call, error: RunAgentError) -> Steps[RunAgentError]:
@@ -330,7 +357,7 @@ class Flow:
         """Find out which protocol the server speaks; return whether `call` changed its wire.
 
         Raises:
-            ValidationError: An entrypoint of a server whose protocol has none.
+            ValidationError: An entrypoint or a user, for a server whose protocol has none.
         """
         turn = yield TakeTurn(call.remaining)
         if turn is not None:
@@ -343,7 +370,7 @@ class Flow:
         if not self.detection.is_certain or call.wire is wire:
             return False
         if call.needs_entrypoints and not wire.has_entrypoints:
-            raise failures.no_entrypoints(self._settings.base_url)
+            raise self._not_offered(call.data)
         call.switch(wire)
         return True
 

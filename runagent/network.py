@@ -6,14 +6,16 @@ alive for ever. So the connections of every client are made by the backends here
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import socket
 import ssl
 import threading
 import time
+import types
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import nullcontext, suppress
 from typing import Any
 
@@ -22,6 +24,7 @@ import httpcore2
 import httpx2
 
 from runagent.interrupt import BlockingIO, current_io
+from runagent.lasting import Lasting
 
 FRESH = 0.05
 """Seconds for which a connection is assumed to be open, as its server has just answered on it.
@@ -297,24 +300,84 @@ def _in_thread(
     return outcome
 
 
-class _AsyncStream(httpcore2.AsyncNetworkStream):
-    """A stream of the event loop; cancellation ends its operations."""
+class Read:
+    """A read of a network stream, which goes on if the task that waits for it is cancelled."""
+
+    def __init__(
+        self, stream: httpcore2.AsyncNetworkStream, max_bytes: int, timeout: float | None
+    ) -> None:
+        self._stream = stream
+        self._max_bytes = max_bytes
+        self._timeout = timeout
+        self._going_on: Lasting[bytes] | None = None
+
+    async def wait(self) -> bytes:
+        """Return the bytes that were read.
+
+        Raises:
+            httpcore2.TimeoutException: Nothing came in time.
+            httpcore2.NetworkError: The connection was lost, or `cancel` was called.
+        """
+        if self._going_on is not None:
+            return await self._going_on.wait()
+        began = time.monotonic()
+        try:
+            return await self._stream.read(self._max_bytes, self._timeout)
+        except asyncio.CancelledError:
+            # A read that is cancelled has taken nothing. It goes on in a task only now, because a
+            # task for every read would take longer than the read.
+            left = self._timeout
+            if left is not None:
+                left = max(left - (time.monotonic() - began), 0.001)
+            self._going_on = Lasting(self._stream.read(self._max_bytes, left))
+            raise
+
+    def abandon(self) -> None:
+        """End the read, if it goes on in a task."""
+        if self._going_on is not None:
+            self._going_on.abandon()
+
+    async def cancel(self) -> None:
+        """End the read, if it goes on in a task, and wait until it has ended."""
+        if self._going_on is not None:
+            await self._going_on.cancel()
+
+
+@types.coroutine
+def _by_caller(read: Read) -> Generator[Read, bytes, bytes]:
+    """Have whoever takes the steps of this coroutine wait for the read, and send the bytes."""
+    return (yield read)
+
+
+class AsyncStream(httpcore2.AsyncNetworkStream):
+    """A stream of the event loop; cancellation ends its operations.
+
+    Attributes:
+        yields_reads: Whether a read is yielded as a `Read` to whoever takes the steps of the
+            coroutine, who waits for it.
+    """
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self.yields_reads = False
         self._stream = stream
         self._pid = os.getpid()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Return the next bytes, none at the end."""
         _check_process(self._pid, httpcore2.ReadError)
-        _exchange()
+        if self.yields_reads:
+            return await _by_caller(Read(self._stream, max_bytes, timeout))
+        self._exchange()
         return await self._stream.read(max_bytes, timeout)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send all bytes."""
         _check_process(self._pid, httpcore2.WriteError)
-        _exchange()
+        self._exchange()
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
+        """Close the stream."""
         # An event loop closes by shutting down the connection and by forgetting it in what it waits
         # on, both of which a forked process shares with its parent.
         if self._pid == os.getpid():
@@ -326,6 +389,7 @@ class _AsyncStream(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore2.AsyncNetworkStream:
+        """Return an encrypted stream over this one."""
         try:
             stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
         except BaseException:
@@ -333,17 +397,18 @@ class _AsyncStream(httpcore2.AsyncNetworkStream):
             with anyio.CancelScope(shield=True):
                 await self._stream.aclose()
             raise
-        return _AsyncStream(stream)
+        return AsyncStream(stream)
 
     def get_extra_info(self, info: str) -> Any:
+        """Return a fact about the stream."""
         return self._stream.get_extra_info(info)
 
-
-def _exchange() -> None:
-    """Take note that the call is connected, and data goes to and fro."""
-    io = current_io()
-    if io is not None:
-        io.connecting = False
+    def _exchange(self) -> None:
+        """Take note that the call is connected, and data goes to and fro."""
+        io: Any = current_io()
+        if io is not None:
+            io.connecting = False
+            io.stream = self
 
 
 class _AsyncBackend(httpcore2.AsyncNetworkBackend):
@@ -363,7 +428,7 @@ class _AsyncBackend(httpcore2.AsyncNetworkBackend):
         _connect_async()
         stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
         _keep_alive(stream, socket_options)
-        return _AsyncStream(stream)
+        return AsyncStream(stream)
 
     async def connect_unix_socket(
         self,
@@ -372,7 +437,7 @@ class _AsyncBackend(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         _connect_async()
-        return _AsyncStream(await self._backend.connect_unix_socket(path, timeout, socket_options))
+        return AsyncStream(await self._backend.connect_unix_socket(path, timeout, socket_options))
 
 
 def _connect_async() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 from urllib.request import getproxies
 
@@ -15,26 +15,15 @@ import httpx2
 
 from runagent.config import Settings
 from runagent.connections import AsyncConnections, ConnectionOptions, Lease, SyncConnections
-from runagent.errors import RunAgentError, ValidationError
+from runagent.errors import ValidationError
 from runagent.failures import FAILURES, Failure, bare
-from runagent.flow import (
-    Answer,
-    Deliver,
-    Flow,
-    Outcome,
-    Receive,
-    Select,
-    Send,
-    Step,
-    Steps,
-    TakeTurn,
-    Wait,
-)
-from runagent.interrupt import AsyncIO, BlockingIO, IOGroup
+from runagent.flow import Answer, Flow, Outcome, Select, Send, Step, Steps, TakeTurn, Wait
+from runagent.interrupt import BlockingIO, IOGroup
 from runagent.locks import ForkSafeLock
-from runagent.receive import AsyncOpenStream, OpenStream, body, body_async, network_stream
+from runagent.receive import body, body_async, network_stream
 from runagent.request import build
-from runagent.results import Entrypoint, RunResult, StreamEvent
+from runagent.results import Entrypoint, Health, RunResult
+from runagent.sources import AsyncCallIO, AsyncSource, SyncIO, items
 from runagent.stream import AsyncStream, Stream, StreamState
 from runagent.urls import is_loopback
 from runagent.wire import Input
@@ -98,7 +87,7 @@ class SyncPump(_Pump):
         """Make a pump from the settings and the arguments of a client."""
         super().__init__(settings, arguments, httpx2.Client)
         self._detecting = ForkSafeLock()
-        self._under_way: IOGroup[_SyncIO] = IOGroup()
+        self._under_way: IOGroup[SyncIO] = IOGroup()
         self._connections = SyncConnections(self._options)
         self._connections.users.add(self)
 
@@ -118,7 +107,7 @@ class SyncPump(_Pump):
     ) -> RunResult:
         """Run the agent once, as one of `group`."""
         call = self.flow.prepare("invoke", data, timeout, headers)
-        io = _SyncIO()
+        io = SyncIO()
         if group is None:
             return self._run(self.flow.invoke(call), io)
         group.add(io)
@@ -130,17 +119,27 @@ class SyncPump(_Pump):
     def entrypoints(self, timeout: float, headers: Mapping[str, str]) -> list[Entrypoint]:
         """Ask the server which entrypoints the agent has."""
         call = self.flow.prepare("entrypoints", Input(b"{}"), timeout, headers)
-        return self._run(self.flow.entrypoints(call), _SyncIO())
+        return self._run(self.flow.entrypoints(call), SyncIO())
+
+    def health(self, timeout: float, headers: Mapping[str, str]) -> Health:
+        """Ask the server for its health."""
+        call = self.flow.prepare("health", Input(b"{}"), timeout, headers)
+        return self._run(self.flow.health(call), SyncIO())
 
     def stream(
-        self, data: Input, timeout: float, headers: Mapping[str, str], select: Select[T]
+        self,
+        data: Input,
+        timeout: float,
+        headers: Mapping[str, str],
+        select: Select[T],
+        total_timeout: float,
     ) -> Stream[T]:
         """Return a stream of the items that `select` makes of its events."""
-        call = self.flow.prepare("stream", data, timeout, headers)
+        call = self.flow.prepare("stream", data, timeout, headers, total_timeout)
         state = StreamState()
-        io = _SyncIO()
-        items = self._items(self.flow.stream(call, select, state), io)
-        return Stream(items, state, io.abandon)
+        io = SyncIO()
+        steps = self.flow.stream(call, select, state)
+        return Stream(items(steps, self._carry_out, self._under_way, io), state, io.abandon)
 
     def close(self) -> None:
         """Send nothing any more, and end the waits of other threads.
@@ -153,7 +152,7 @@ class SyncPump(_Pump):
         if not self._connections.users:
             self._connections.close()
 
-    def _run(self, steps: Steps[T], io: _SyncIO) -> T:
+    def _run(self, steps: Steps[T], io: SyncIO) -> T:
         """Carry out the steps of a flow; return its result."""
         outcome: Any = None
         self._under_way.add(io)
@@ -168,38 +167,7 @@ class SyncPump(_Pump):
             self._under_way.discard(io)
             steps.close()
 
-    def _items(self, steps: Steps[None], io: _SyncIO) -> Generator[Any, None, None]:
-        """Carry out the steps of a flow that streams; yield the items it delivers."""
-        outcome: Any = None
-        stream: OpenStream | None = None
-        self._under_way.add(io)
-        try:
-            while True:
-                try:
-                    step = steps.send(outcome)
-                except StopIteration:
-                    return
-                if isinstance(step, Deliver):
-                    yield from step.items
-                    outcome = None
-                elif isinstance(step, Receive):
-                    if stream is None:
-                        stream = OpenStream(step.response, step.reader, step.silence)
-                    outcome = _receive(stream, io)
-                else:
-                    _end(stream, io)
-                    outcome = self._carry_out(step, io)
-        except RunAgentError:
-            if not io.abandoned:
-                raise
-        except BaseException as exc:  # noqa: BLE001 - raised again
-            raise bare(exc)  # noqa: B904
-        finally:
-            steps.close()
-            self._under_way.discard(io)
-            _end(stream, io)
-
-    def _carry_out(self, step: Step, io: _SyncIO) -> Outcome:
+    def _carry_out(self, step: Step, io: SyncIO) -> Outcome:
         if isinstance(step, Send):
             return self._send(step, io)
         if isinstance(step, Wait):
@@ -209,7 +177,7 @@ class SyncPump(_Pump):
         seconds = min(step.seconds, threading.TIMEOUT_MAX)
         return self._detecting if self._detecting.acquire(seconds) else None
 
-    def _send(self, step: Send, io: _SyncIO) -> Answer | Failure:
+    def _send(self, step: Send, io: SyncIO) -> Answer | Failure:
         io.begin_request()
         left = None if step.seconds == math.inf else step.seconds
         read = step.call.silence if step.call.streams else left
@@ -246,46 +214,13 @@ class SyncPump(_Pump):
                 lease.release()
 
 
-def _receive(stream: OpenStream, io: _SyncIO) -> list[StreamEvent] | Failure | None:
-    try:
-        with io.until(math.inf):
-            return stream.receive()
-    except FAILURES as exc:
-        return Failure(exc, interrupted=io.interrupted)
-
-
-def _end(stream: OpenStream | None, io: _SyncIO) -> None:
-    """Close a stream, or the answer it was to be read from, and give the connection back."""
-    try:
-        if stream is not None:
-            stream.close()
-        elif io.response is not None:
-            io.response.close()
-    finally:
-        if io.lease is not None:
-            io.lease.release()
-            io.lease = None
-
-
-class _SyncIO(BlockingIO):
-    """The I/O of one call.
-
-    Attributes:
-        lease: The connection of the answer that was left open.
-        response: That answer.
-    """
-
-    lease: Lease[httpx2.Client] | None = None
-    response: httpx2.Response | None = None
-
-
 class AsyncPump(_Pump):
     """Carries out the steps of an `AsyncRunAgentClient`, in the tasks that call it."""
 
     def __init__(self, settings: Settings, arguments: Mapping[str, Any]) -> None:
         """Make a pump from the settings and the arguments of a client."""
         super().__init__(settings, arguments, httpx2.AsyncClient)
-        self._under_way: IOGroup[_AsyncIO] = IOGroup()
+        self._under_way: IOGroup[AsyncCallIO] = IOGroup()
         self._connections = AsyncConnections(self._options)
         self._connections.users.add(self)
 
@@ -306,13 +241,25 @@ class AsyncPump(_Pump):
         call = self.flow.prepare("entrypoints", Input(b"{}"), timeout, headers)
         return await self._run(self.flow.entrypoints(call))
 
+    async def health(self, timeout: float, headers: Mapping[str, str]) -> Health:
+        """Ask the server for its health."""
+        call = self.flow.prepare("health", Input(b"{}"), timeout, headers)
+        return await self._run(self.flow.health(call))
+
     def stream(
-        self, data: Input, timeout: float, headers: Mapping[str, str], select: Select[T]
+        self,
+        data: Input,
+        timeout: float,
+        headers: Mapping[str, str],
+        select: Select[T],
+        total_timeout: float,
     ) -> AsyncStream[T]:
         """Return a stream of the items that `select` makes of its events."""
-        call = self.flow.prepare("stream", data, timeout, headers)
+        call = self.flow.prepare("stream", data, timeout, headers, total_timeout)
         state = StreamState()
-        return AsyncStream(self._items(self.flow.stream(call, select, state)), state)
+        steps = self.flow.stream(call, select, state)
+        source = AsyncSource(steps, self._carry_out, self._under_way, state)
+        return AsyncStream(source, state)
 
     async def aclose(self) -> None:
         """Send nothing any more, and end the waits of other tasks.
@@ -339,7 +286,7 @@ class AsyncPump(_Pump):
     async def _run(self, steps: Steps[T]) -> T:
         """Carry out the steps of a flow; return its result."""
         outcome: Any = None
-        io = _AsyncIO(asyncio.get_running_loop())
+        io = AsyncCallIO(asyncio.get_running_loop())
         self._under_way.add(io)
         try:
             while True:
@@ -352,44 +299,7 @@ class AsyncPump(_Pump):
             self._under_way.discard(io)
             steps.close()
 
-    async def _items(self, steps: Steps[None]) -> AsyncGenerator[Any, None]:
-        """Carry out the steps of a flow that streams; yield the items it delivers."""
-        outcome: Any = None
-        stream: AsyncOpenStream | None = None
-        io = _AsyncIO(asyncio.get_running_loop())
-        self._under_way.add(io)
-        try:
-            while True:
-                try:
-                    step = steps.send(outcome)
-                except StopIteration:
-                    return
-                if isinstance(step, Deliver):
-                    for item in step.items:
-                        yield item
-                    outcome = None
-                elif isinstance(step, Receive):
-                    if stream is None:
-                        stream = AsyncOpenStream(step.response, step.reader, step.silence)
-                    try:
-                        if io.interrupted:
-                            raise httpx2.ReadError("interrupted")
-                        outcome = await stream.receive()
-                    except FAILURES as exc:
-                        outcome = Failure(exc, interrupted=io.interrupted)
-                else:
-                    await _end_async(stream, io)
-                    outcome = await self._carry_out(step, io)
-        except RunAgentError:
-            raise
-        except BaseException as exc:  # noqa: BLE001 - raised again
-            raise bare(exc)  # noqa: B904
-        finally:
-            steps.close()
-            self._under_way.discard(io)
-            await _end_async(stream, io)
-
-    async def _carry_out(self, step: Step, io: _AsyncIO) -> Outcome:
+    async def _carry_out(self, step: Step, io: AsyncCallIO) -> Outcome:
         if isinstance(step, Send):
             return await self._send(step, io)
         if isinstance(step, Wait):
@@ -404,7 +314,7 @@ class AsyncPump(_Pump):
             return lock
         return None
 
-    async def _send(self, step: Send, io: _AsyncIO) -> Answer | Failure:
+    async def _send(self, step: Send, io: AsyncCallIO) -> Answer | Failure:
         io.begin_request()
         # The end of all of it ends each read too, and at no cost.
         read = step.call.silence if step.call.streams else None
@@ -439,32 +349,6 @@ class AsyncPump(_Pump):
             raise bare(exc)  # noqa: B904
         finally:
             if lease is not None:
+                io.stream = None  # from here on another call may use it
                 lease.release()
         return Failure(exception, io.connected, io.connecting, io.interrupted)
-
-
-async def _end_async(stream: AsyncOpenStream | None, io: _AsyncIO) -> None:
-    """Close a stream, or the answer it was to be read from, and give the connection back."""
-    if io.is_inherited:
-        return  # closing it belongs to the parent, and its event loop exists there only
-    try:
-        if stream is not None:
-            await stream.aclose()
-        elif io.response is not None:
-            await io.response.aclose()
-    finally:
-        if io.lease is not None:
-            io.lease.release()
-            io.lease = None
-
-
-class _AsyncIO(AsyncIO):
-    """The I/O of one call.
-
-    Attributes:
-        lease: The connection of the answer that was left open.
-        response: That answer.
-    """
-
-    lease: Lease[httpx2.AsyncClient] | None = None
-    response: httpx2.Response | None = None

@@ -26,7 +26,7 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes) -> errors.R
         status_code=status,
         request_id=as_text(request_id),
         retry_after=retry_after(headers, problem, limited=kind is errors.RateLimitError),
-        hint=errors.hint_for(kind),
+        hint=_advice(problem) or errors.hint_for(kind),
     )
 
 
@@ -40,10 +40,16 @@ def _problem(body: bytes) -> dict[str, Any]:
     if isinstance(problem, str):
         return {**data, "message": problem}
     if isinstance(problem, dict):
-        return problem
+        # The envelope of `runagent serve` has the id, and the error inside has not.
+        return {**{key: data[key] for key in ("request_id",) if key in data}, **problem}
     if "detail" in data:
         return {"message": _detail(data["detail"]), **data}
     return data
+
+
+def _advice(problem: Mapping[str, Any]) -> str | None:
+    advice = problem.get("suggestion") or problem.get("hint")
+    return excerpt(advice, 500) if isinstance(advice, str) and advice else None
 
 
 def _detail(detail: Any) -> str:

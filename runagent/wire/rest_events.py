@@ -38,6 +38,7 @@ class EventStreamReader:
             problem = problem["error"]
         message = problem.get("message") or problem.get("error") or event.value
         code = problem.get("code")
+        hint = problem.get("suggestion") or problem.get("hint")
         return errors.StreamError(
             message
             if isinstance(message, str) and message
@@ -46,6 +47,7 @@ class EventStreamReader:
             details=problem or None,
             retry_after=sensible(number(problem.get("retry_after"))),
             request_id=as_text(problem.get("request_id")),
+            hint=hint if isinstance(hint, str) else None,
         )
 
 

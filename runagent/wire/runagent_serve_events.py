@@ -99,20 +99,20 @@ class WebSocketReader:
         problem = next((frame[key] for key in ("error", "detail", "message") if frame.get(key)), "")
         code = frame.get("code")
         details = None
+        hint = frame.get("hint") or frame.get("suggestion")
+        request_id = as_text(frame.get("request_id") or frame.get("invocation_id"))
         if isinstance(problem, dict):
             details = problem
+            hint = problem.get("hint") or problem.get("suggestion") or hint
             code = problem.get("code") or code
             problem = problem.get("message") or problem
         message = problem if isinstance(problem, str) and problem else f"The stream failed: {frame}"
+        hint = hint if isinstance(hint, str) else None
         if "detail" in frame and "error" not in frame:
             # Refused before it began: an unknown entrypoint, a malformed request.
             code = code or ("NOT_FOUND" if message.endswith("not found") else "VALIDATION_ERROR")
-            return errors.ValidationError(message, code, details)
-        code = as_text(code)
-        hint = frame.get("hint") or frame.get("suggestion")
-        return errors.StreamError(
-            message, code, details, hint=hint if isinstance(hint, str) else None
-        )
+            return errors.ValidationError(message, code, details, request_id=request_id, hint=hint)
+        return errors.StreamError(message, as_text(code), details, request_id=request_id, hint=hint)
 
 
 def _event(message: str) -> StreamEvent:
