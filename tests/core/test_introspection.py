@@ -132,7 +132,7 @@ def test_awaiting_the_result_of_a_blocking_client(blocking: Any) -> None:
         await blocking.run_generic({})
 
     async def run_generic_with_metadata() -> None:
-        found = await blocking.run_generic_with_metadata({"query": "hi"}, timeout=5)
+        found = await blocking.run_generic_with_metadata({"query": "hi"}, timeout=PATIENCE)
         print(found)
 
     async def run() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support import websockets as ws
 from support.calls import KINDS, MODES, arun, call, run
+from support.clock import PATIENCE
 from support.faults import SSE_HEAD, STALL, Script, answer, frame, sse
 from support.websockets import UPGRADE, WebSocketServer
 
@@ -96,12 +97,16 @@ def test_every_method_names_the_user(serve: Serve) -> None:
 
 def test_a_client_with_a_user_travels() -> None:
     client = RunAgentClient(
-        "a", base_url="http://127.0.0.1:9", user_id="u", persistent_memory=True, total_timeout=5
+        "a",
+        base_url="http://127.0.0.1:9",
+        user_id="u",
+        persistent_memory=True,
+        total_timeout=PATIENCE,
     )
-    for copy in (pickle.loads(pickle.dumps(client)), client.with_options(timeout=3)):
+    for copy in (pickle.loads(pickle.dumps(client)), client.with_options(timeout=PATIENCE)):
         arguments = copy.resolved_arguments()
         facts = ("user_id", "persistent_memory", "total_timeout")
-        assert [arguments[name] for name in facts] == ["u", True, 5]
+        assert [arguments[name] for name in facts] == ["u", True, PATIENCE]
 
 
 # Advice and ids

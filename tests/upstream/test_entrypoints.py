@@ -58,10 +58,7 @@ def test_every_value_arrives_as_it_is(client: RunAgentClient, name: str) -> None
     assert (type(value), value) == (type(VALUES[name]), VALUES[name])
     chunks = [
         event.value
-        for event in client.with_options()._pump.stream(
-            *client._prepare({"name": name}, None, None, "input_data", "value_stream"),
-            lambda event: event,
-        )
+        for event in client.stream_events({"name": name}, entrypoint="value_stream")
         if event.kind == "chunk"
     ]
     assert len(chunks) == 1
