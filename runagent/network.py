@@ -208,7 +208,10 @@ def _in_thread(
                 outcome.close()
         ended.set()
 
-    threading.Thread(target=run, name="runagent-connecting", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="runagent-connecting", daemon=True).start()
+    except RuntimeError:  # there are too many threads, or the interpreter is about to end
+        run()
     io = current_io()
     try:
         with io.woken_by(ended.set) if isinstance(io, BlockingIO) else nullcontext():
@@ -284,7 +287,12 @@ class _AsyncBackend(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         _connect_async()
-        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        connect = self._backend.connect_tcp
+        try:
+            stream = await connect(host, port, timeout, local_address, socket_options)
+        except RuntimeError:  # as there is no thread for the resolver any more
+            address = _addresses(host, port)[0]
+            stream = await connect(address, port, timeout, local_address, socket_options)
         return _AsyncStream(stream)
 
     async def connect_unix_socket(

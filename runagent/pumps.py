@@ -15,7 +15,15 @@ import httpx2
 from runagent.config import Settings
 from runagent.connections import AsyncConnections, ConnectionOptions, Lease, SyncConnections
 from runagent.errors import RunAgentError, ValidationError
-from runagent.failures import FAILURES, Failure, bare
+from runagent.failures import (
+    Failure,
+    bare,
+    is_unexpected,
+    no_event_loop,
+    own_client_closed,
+    presentable,
+    unexpected,
+)
 from runagent.flow import (
     Answer,
     Deliver,
@@ -73,6 +81,21 @@ class _Pump:
     def closed(self) -> bool:
         """Whether the client was closed."""
         return self.flow.closed
+
+    def _check_own_client(self) -> None:
+        own = self._options.http_client
+        if own is not None and own.is_closed:
+            raise own_client_closed()
+
+    def _leaving(self, exc: BaseException) -> BaseException:
+        """Return the exception that leaves a call instead of `exc`.
+
+        This is where the promise is kept that nothing leaves a call but a `RunAgentError` and the
+        exceptions of the user's own code.
+        """
+        if isinstance(exc, Exception) and is_unexpected(exc):
+            return presentable(unexpected(exc), self._settings.api_key)
+        return bare(exc)
 
     def _request(
         self, http: httpx2.Client | httpx2.AsyncClient, step: Send, read: float | None
@@ -161,14 +184,24 @@ class SyncPump(_Pump):
                 except StopIteration as stop:
                     return cast("T", stop.value)
                 outcome = self._carry_out(step, io)
+        except RunAgentError:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - raised below, where nothing refers to it
+            leaving = self._leaving(exc)
         finally:
             self._under_way.discard(io)
             steps.close()
+        try:
+            raise leaving
+        finally:
+            del leaving  # it refers to this frame
 
     def _items(self, steps: Steps[None], io: _SyncIO) -> Generator[Any, None, None]:
         """Carry out the steps of a flow that streams; yield the items it delivers."""
         outcome: Any = None
         stream: OpenStream | None = None
+        leaving: BaseException | None = None
+        delivering = False
         self._under_way.add(io)
         try:
             while True:
@@ -177,7 +210,9 @@ class SyncPump(_Pump):
                 except StopIteration:
                     return
                 if isinstance(step, Deliver):
+                    delivering = True
                     yield from step.items
+                    delivering = False
                     outcome = None
                 elif isinstance(step, Receive):
                     if stream is None:
@@ -189,12 +224,18 @@ class SyncPump(_Pump):
         except RunAgentError:
             if not io.abandoned:
                 raise
-        except BaseException as exc:  # noqa: BLE001 - raised again
-            raise bare(exc)  # noqa: B904
+        except BaseException as exc:  # noqa: BLE001 - raised below, where nothing refers to it
+            # The user threw it in, or closes the stream, if that was while an item was delivered.
+            leaving = bare(exc) if delivering else self._leaving(exc)
         finally:
             steps.close()
             self._under_way.discard(io)
             _end(stream, io)
+        if leaving is not None:
+            try:
+                raise leaving
+            finally:
+                del leaving  # it refers to this frame
 
     def _carry_out(self, step: Step, io: _SyncIO) -> Outcome:
         if isinstance(step, Send):
@@ -208,6 +249,7 @@ class SyncPump(_Pump):
 
     def _send(self, step: Send, io: _SyncIO) -> Answer | Failure:
         io.begin_request()
+        self._check_own_client()
         left = None if step.seconds == math.inf else step.seconds
         read = step.call.silence if step.call.streams else left
         deadline = time.monotonic() + step.seconds
@@ -230,12 +272,11 @@ class SyncPump(_Pump):
                 except BaseException:
                     response.close()
                     raise
-        except FAILURES as exc:
-            return Failure(exc, io.connected, io.connecting, io.interrupted)
-        except RuntimeError as exc:  # of httpx2, whose client was closed meanwhile
-            if not self.closed:
-                raise
-            return Failure(exc, interrupted=True)
+        except Exception as exc:  # noqa: BLE001 - handed on
+            if not is_unexpected(exc):
+                raise bare(exc)  # noqa: B904
+            # An exception that is none of httpx2's may come from its client, closed meanwhile.
+            return Failure(exc, io.connected, io.connecting, io.interrupted or self.closed)
         except BaseException as exc:  # noqa: BLE001 - raised again
             raise bare(exc)  # noqa: B904
         finally:
@@ -247,7 +288,9 @@ def _receive(stream: OpenStream, io: _SyncIO) -> list[StreamEvent] | Failure | N
     try:
         with io.until(math.inf):
             return stream.receive()
-    except FAILURES as exc:
+    except Exception as exc:
+        if not is_unexpected(exc):
+            raise
         return Failure(exc, interrupted=io.interrupted)
 
 
@@ -317,7 +360,7 @@ class AsyncPump(_Pump):
         The connections are closed, unless another pump uses them too.
         """
         self.flow.closed = True
-        here = asyncio.get_running_loop()
+        here = _running_loop()
         self._connections.users.discard(self)
         try:
             with anyio.move_on_after(LETTING_GO):
@@ -333,7 +376,7 @@ class AsyncPump(_Pump):
     async def _run(self, steps: Steps[T]) -> T:
         """Carry out the steps of a flow; return its result."""
         outcome: Any = None
-        io = _AsyncIO(asyncio.get_running_loop())
+        io = _AsyncIO(_running_loop())
         self._under_way.add(io)
         try:
             while True:
@@ -342,15 +385,25 @@ class AsyncPump(_Pump):
                 except StopIteration as stop:
                     return cast("T", stop.value)
                 outcome = await self._carry_out(step, io)
+        except RunAgentError:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - raised below, where nothing refers to it
+            leaving = self._leaving(exc)
         finally:
             self._under_way.discard(io)
             steps.close()
+        try:
+            raise leaving
+        finally:
+            del leaving  # it refers to this frame
 
     async def _items(self, steps: Steps[None]) -> AsyncGenerator[Any, None]:
         """Carry out the steps of a flow that streams; yield the items it delivers."""
         outcome: Any = None
         stream: AsyncOpenStream | None = None
-        io = _AsyncIO(asyncio.get_running_loop())
+        io = _AsyncIO(_running_loop())
+        leaving: BaseException | None = None
+        delivering = False
         self._under_way.add(io)
         try:
             while True:
@@ -359,8 +412,10 @@ class AsyncPump(_Pump):
                 except StopIteration:
                     return
                 if isinstance(step, Deliver):
+                    delivering = True
                     for item in step.items:
                         yield item
+                    delivering = False
                     outcome = None
                 elif isinstance(step, Receive):
                     if stream is None:
@@ -369,19 +424,27 @@ class AsyncPump(_Pump):
                         if io.interrupted:
                             raise httpx2.ReadError("interrupted")
                         outcome = await stream.receive()
-                    except FAILURES as exc:
+                    except Exception as exc:
+                        if not is_unexpected(exc):
+                            raise
                         outcome = Failure(exc, interrupted=io.interrupted)
                 else:
                     await _end_async(stream, io)
                     outcome = await self._carry_out(step, io)
         except RunAgentError:
             raise
-        except BaseException as exc:  # noqa: BLE001 - raised again
-            raise bare(exc)  # noqa: B904
+        except BaseException as exc:  # noqa: BLE001 - raised below, where nothing refers to it
+            # The user threw it in, or closes the stream, if that was while an item was delivered.
+            leaving = bare(exc) if delivering else self._leaving(exc)
         finally:
             steps.close()
             self._under_way.discard(io)
             await _end_async(stream, io)
+        if leaving is not None:
+            try:
+                raise leaving
+            finally:
+                del leaving  # it refers to this frame
 
     async def _carry_out(self, step: Step, io: _AsyncIO) -> Outcome:
         if isinstance(step, Send):
@@ -400,6 +463,7 @@ class AsyncPump(_Pump):
 
     async def _send(self, step: Send, io: _AsyncIO) -> Answer | Failure:
         io.begin_request()
+        self._check_own_client()
         # The end of all of it ends each read too, and at no cost.
         read = step.call.silence if step.call.streams else None
         deadline = io.loop.time() + step.seconds
@@ -423,18 +487,30 @@ class AsyncPump(_Pump):
                 except BaseException:
                     await response.aclose()
                     raise
-        except FAILURES as exc:
-            exception = exc
-        except RuntimeError as exc:  # of httpx2, whose client was closed meanwhile
-            if not self.closed:
-                raise
+        except Exception as exc:  # noqa: BLE001 - handed on
+            if not is_unexpected(exc):
+                raise bare(exc)  # noqa: B904
+            # An exception that is none of httpx2's may come from its client, closed meanwhile.
             exception = exc
         except BaseException as exc:  # noqa: BLE001 - raised again
             raise bare(exc)  # noqa: B904
         finally:
             if lease is not None:
                 lease.release()
-        return Failure(exception, io.connected, io.connecting, io.interrupted)
+        return Failure(exception, io.connected, io.connecting, io.interrupted or self.closed)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop.
+
+    Raises:
+        RunAgentError: No event loop of asyncio runs here.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    raise no_event_loop()
 
 
 async def _end_async(stream: AsyncOpenStream | None, io: _AsyncIO) -> None:

@@ -19,6 +19,7 @@ import anyio
 import httpcore2
 import httpx2
 
+from runagent.encodings import GzipDecoder, is_gzip, slices
 from runagent.results import StreamEvent
 from runagent.wire import StreamReader
 
@@ -34,7 +35,7 @@ GOODBYE_TIMEOUT = 1.0
 def body(response: httpx2.Response, limit: int) -> bytes:
     """Read a body; of one larger than `limit`, no more than shows that it is."""
     found = bytearray()
-    for data in response.iter_bytes():
+    for data in _pieces(response):
         found += data
         if len(found) > limit:
             break
@@ -45,13 +46,51 @@ def body(response: httpx2.Response, limit: int) -> bytes:
 async def body_async(response: httpx2.Response, limit: int) -> bytes:
     """Read a body; of one larger than `limit`, no more than shows that it is."""
     found = bytearray()
-    async with aclosing(response.aiter_bytes()) as chunks:
+    async with aclosing(_pieces_async(response)) as chunks:
         async for data in chunks:
             found += data
             if len(found) > limit:
                 break
     await response.aclose()
     return bytes(found)
+
+
+def _pieces(response: httpx2.Response) -> Iterator[bytes]:
+    """Yield a decoded body in pieces of at most `READ_SIZE`, or as they came in."""
+    if "content-encoding" not in response.headers:
+        return response.iter_bytes()
+    return _decoded(response)
+
+
+def _decoded(response: httpx2.Response) -> Iterator[bytes]:
+    if is_gzip(response.headers) and not response.is_stream_consumed:
+        decoder = GzipDecoder(READ_SIZE)
+        for data in response.iter_raw():
+            yield from decoder.feed(data)
+        return
+    for data in response.iter_bytes():
+        yield from slices(data, READ_SIZE)
+
+
+def _pieces_async(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    """Yield a decoded body in pieces of at most `READ_SIZE`, or as they came in."""
+    if "content-encoding" not in response.headers:
+        return response.aiter_bytes()
+    return _decoded_async(response)
+
+
+async def _decoded_async(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    if is_gzip(response.headers) and not response.is_stream_consumed:
+        decoder = GzipDecoder(READ_SIZE)
+        async with aclosing(response.aiter_raw()) as chunks:
+            async for data in chunks:
+                for piece in decoder.feed(data):
+                    yield piece
+        return
+    async with aclosing(response.aiter_bytes()) as chunks:
+        async for data in chunks:
+            for piece in slices(data, READ_SIZE):
+                yield piece
 
 
 def network_stream(response: httpx2.Response) -> Any:
@@ -93,7 +132,7 @@ class OpenStream:
         self._socket = _socket(response)
         self._arrivals: Iterator[list[StreamEvent]]
         if self._socket is None:
-            self._arrivals = map(reader.feed, response.iter_bytes())
+            self._arrivals = map(reader.feed, _pieces(response))
         else:
             self._arrivals = self._messages(silence)
 
@@ -157,7 +196,7 @@ async def _arrivals(
     if network is None:
         # The response is closed first, so that the generators around it have nothing to wait for
         # when this is cancelled.
-        async with aclosing(response.aiter_bytes()) as chunks, aclosing(response):
+        async with aclosing(_pieces_async(response)) as chunks, aclosing(response):
             async for data in chunks:
                 yield reader.feed(data)
         return

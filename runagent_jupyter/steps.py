@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from runagent import StreamEvent
+from runagent.wire.text import with_pairs_joined
 from runagent_jupyter import markdown
-from runagent_jupyter._controls import with_pairs_joined
 from runagent_jupyter.reply import obvious_text
 
 _ENDS: Final = frozenset({"start", "done"})

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runagent import AuthenticationError, RunAgentError, StreamEvent
+from runagent.wire.text import with_pairs_joined
 from runagent_jupyter import markdown, steps
-from runagent_jupyter._controls import with_pairs_joined
 from runagent_jupyter.failure import summary
 from runagent_jupyter.reply import json_of, obvious_text
 

@@ -22,6 +22,12 @@ class ServerSentEvent(NamedTuple):
     data: str
 
 
+_PIECE_EFFORT = 256
+_LINE_EFFORT = 16
+_EVENT_EFFORT = 1_000
+"""Bytes that a piece, a line and an event count besides their own, as each of them takes work."""
+
+
 class EventTooLargeError(ValueError):
     """An event that is larger than the decoder may hold."""
 
@@ -33,6 +39,9 @@ class SSEDecoder:
     a line feed or a carriage return, so that pieces may end anywhere.
 
     `id` and `retry` are ignored: they serve to connect again, and a stream cannot be resumed.
+
+    Attributes:
+        effort: Bytes read so far, with a surcharge for each piece, line and event.
     """
 
     def __init__(self, max_event_size: int | None = None) -> None:
@@ -46,8 +55,10 @@ class SSEDecoder:
         self._line_size = 0
         self._skip_lf = False
         self._at_start = True
-        self._data: list[bytes] = []
-        self._data_size = 0
+        # One buffer: a list of lines of a byte each would take fifty times their size.
+        self._data = bytearray()
+        self._has_data = False
+        self.effort = 0
         self._event = b""
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
@@ -56,6 +67,7 @@ class SSEDecoder:
         Raises:
             EventTooLargeError: An event larger than `max_event_size`.
         """
+        self.effort += len(data) + _PIECE_EFFORT
         if self._skip_lf and data:
             self._skip_lf = False
             data = data.removeprefix(b"\n")
@@ -74,6 +86,7 @@ class SSEDecoder:
             self._at_start = False
             lines[0] = lines[0].removeprefix(_BOM)
         events = self._read(lines)
+        self.effort += len(lines) * _LINE_EFFORT + len(events) * _EVENT_EFFORT
         self._hold(rest)
         return events
 
@@ -84,30 +97,31 @@ class SSEDecoder:
             self._check_size()
 
     def _check_size(self) -> None:
-        if self._data_size + self._line_size > self._limit:
+        if len(self._data) + len(self._event) + self._line_size > self._limit:
             raise EventTooLargeError(f"an event is larger than {self._limit:,} bytes")
 
     def _read(self, lines: list[bytes]) -> list[ServerSentEvent]:
         events = []
         for line in lines:
             if not line:
-                if self._data:
-                    events.append(
-                        ServerSentEvent(
-                            self._event.decode("utf-8", "replace") or "message",
-                            b"\n".join(self._data).decode("utf-8", "replace"),
-                        )
-                    )
-                    self._data = []
-                    self._data_size = 0
+                if self._has_data:
+                    events.append(self._dispatched())
                 self._event = b""
                 continue
             name, _, value = line.partition(b":")
-            value = value.removeprefix(b" ")
             if name == b"data":
-                self._data.append(value)
-                self._data_size += len(value) + 1
+                if self._has_data:
+                    self._data += b"\n"
+                self._has_data = True
+                self._data += value.removeprefix(b" ")
                 self._check_size()
             elif name == b"event":
-                self._event = value
+                self._event = value.removeprefix(b" ")
         return events
+
+    def _dispatched(self) -> ServerSentEvent:
+        kind = self._event.decode("utf-8", "replace") or "message"
+        text = self._data.decode("utf-8", "replace")
+        self._data = bytearray()
+        self._has_data = False
+        return ServerSentEvent(kind, text)

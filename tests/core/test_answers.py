@@ -50,6 +50,7 @@ from runagent import (
     StreamEvent,
 )
 from runagent.wire import Input
+from runagent.wire.error_answers import is_error
 from runagent.wire.rest import RestWire
 
 Serve = Callable[..., FaultServer]
@@ -157,7 +158,10 @@ def test_everything_that_is_known_of_an_answer(mode: str, serve: Serve) -> None:
 def test_any_json_is_an_answer_or_an_error(body: Any, status: int) -> None:
     wire = RestWire("http://x", "a")
     text = json.dumps(body).encode()
-    if status < 300:
+    if status < 300 and is_error(body):
+        with pytest.raises(RunAgentError):
+            wire.answer(status, {}, text)
+    elif status < 300:
         assert isinstance(wire.answer(status, {}, text).result, dict)
     problem = wire.error(status, {}, text)
     assert isinstance(problem, RunAgentError)
