@@ -157,7 +157,7 @@ def problem_in(data: Any, levels: int = 3) -> Problem:
         code,
         _details(fields),
         as_text(fields.get("request_id")),
-        number(fields.get("retry_after")),
+        _seconds(fields),
         next((shortened(text, errors.MAX_MESSAGE) for text in _hints(fields, outer)), None),
         fields,
     )
@@ -175,6 +175,11 @@ def _message(fields: Mapping[str, Any]) -> str:
 def _code(fields: Mapping[str, Any], names: Iterable[str] = ("code", "error_code")) -> str | None:
     values = (fields.get(name) for name in names)
     return next((as_text(value) for value in values if value is not None and value != ""), None)
+
+
+def _seconds(fields: Mapping[str, Any]) -> float | None:
+    seconds = number(fields.get("retry_after"))
+    return None if seconds is None or seconds < 0 else seconds
 
 
 def _details(fields: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -220,7 +225,7 @@ def _of_list(problems: list[Any], outer: Mapping[str, Any]) -> Problem:
         code or _code(outer),
         {"errors": problems} if any(objects) else None,
         as_text(outer.get("request_id")),
-        number(outer.get("retry_after")),
+        _seconds(outer),
         fields=dict(outer),
     )
 
