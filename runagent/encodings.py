@@ -25,7 +25,7 @@ class GzipDecoder:
     """
 
     def __init__(self, size: int) -> None:
-        """Yield pieces of at most `size` bytes, so that few bytes never become very many at once."""
+        """Yield pieces of at most `size` bytes, so that a few bytes never become very many."""
         self._size = size
         self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
 

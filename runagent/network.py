@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import anyio
@@ -30,6 +30,9 @@ system; among many threads that takes longer than the rest of a call.
 
 _PIECE = 1 << 16
 """Bytes written at most at a time."""
+
+_MOST_UNREAD = 32
+"""Pieces read at most from a connection that broke while it was written to."""
 
 
 def use_own_backends(client: httpx2.Client | httpx2.AsyncClient) -> None:
@@ -234,14 +237,65 @@ class _AsyncStream(httpcore2.AsyncNetworkStream):
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
+        self._early: list[bytes] = []
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         _exchange()
+        if self._early:
+            return self._early.pop(0)
         return await self._stream.read(max_bytes, timeout)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         _exchange()
-        await self._stream.write(buffer, timeout)
+        if len(buffer) <= _PIECE:
+            await self._stream.write(buffer, timeout)
+        else:
+            await self._write_and_listen(buffer, timeout)
+
+    async def _write_and_listen(self, buffer: bytes, timeout: float | None) -> None:
+        """Write, unless the server answers before it has read all.
+
+        A server that refuses a large body answers and closes the connection. An event loop whose
+        writing fails for that closes the socket, and what it has not read by then is lost, but for
+        a duplicate of the socket.
+        """
+        spare = self._duplicate()
+        with nullcontext() if spare is None else spare:
+            error = await self._race(buffer, timeout)
+            if error is not None and spare is not None and not self._early:
+                self._early = _unread(spare)
+        if self._early:
+            # httpcore2 takes this as the end of the request, and goes on to read the answer.
+            raise httpcore2.WriteError("the server answered before it had read the request")
+        if error is not None:
+            raise error
+
+    async def _race(self, buffer: bytes, timeout: float | None) -> Exception | None:
+        """Write and read at the same time until one of both ends; return how the writing failed."""
+        error: Exception | None = None
+        async with anyio.create_task_group() as group:
+
+            async def listen() -> None:
+                with suppress(httpcore2.NetworkError):
+                    self._early.append(await self._stream.read(_PIECE))
+                    group.cancel_scope.cancel()
+
+            group.start_soon(listen)
+            try:
+                await self._stream.write(buffer, timeout)
+            except (httpcore2.NetworkError, httpcore2.TimeoutException) as exc:
+                error = exc  # raised outside of the group, which would wrap it
+            group.cancel_scope.cancel()
+        return error
+
+    def _duplicate(self) -> socket.socket | None:
+        """Return a duplicate of a socket without TLS, `None` if there is none."""
+        if self._stream.get_extra_info("ssl_object") is not None:
+            return None
+        with suppress(AttributeError, OSError, NotImplementedError):
+            duplicate: socket.socket = self._stream.get_extra_info("socket").dup()
+            return duplicate
+        return None
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -263,6 +317,23 @@ class _AsyncStream(httpcore2.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+def _unread(sock: socket.socket) -> list[bytes]:
+    """Return what has arrived at a connection that is broken, and the end of it."""
+    found: list[bytes] = []
+    sock.setblocking(False)
+    for _ in range(_MOST_UNREAD):
+        try:
+            data = sock.recv(_PIECE)
+        except BlockingIOError:
+            break
+        except OSError:  # told once; the bytes that came before it are still there
+            continue
+        if not data:
+            break
+        found.append(data)
+    return [*found, b""] if found else []
 
 
 def _exchange() -> None:

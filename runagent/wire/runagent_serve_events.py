@@ -11,7 +11,7 @@ from runagent.wire.error_answers import problem_in
 from runagent.wire.runagent_serve_values import decode
 from runagent.wire.text import ExpansionError, as_text, brief, chunk_text, excerpt, parse_json
 
-_PIECE_EFFORT = 256
+_PIECE_EFFORT = 1_000
 _EVENT_EFFORT = 1_000
 """Bytes that a piece and a frame count besides their own, as each of them takes work."""
 

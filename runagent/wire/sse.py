@@ -22,7 +22,7 @@ class ServerSentEvent(NamedTuple):
     data: str
 
 
-_PIECE_EFFORT = 256
+_PIECE_EFFORT = 1_000
 _LINE_EFFORT = 16
 _EVENT_EFFORT = 1_000
 """Bytes that a piece, a line and an event count besides their own, as each of them takes work."""
