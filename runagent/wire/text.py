@@ -64,6 +64,8 @@ def _check_expansion(text: str, room: int) -> None:
     elif "\\u" in text:
         width = max(width, 2)
     expected = sys.getsizeof(text) + width * len(text)
+    if width > 1:  # a string that turns out to be wide is copied while it is read
+        expected += 3 * width * len(text) // 10
     expected += sum(weight * text.count(character) for character, weight in _WEIGHTS)
     if expected > room:
         raise ExpansionError(f"it would take about {expected:,} bytes of memory")
