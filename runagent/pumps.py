@@ -272,9 +272,11 @@ class SyncPump(_Pump):
                 except BaseException:
                     response.close()
                     raise
-        except Exception as exc:  # noqa: BLE001 - handed on
+        except RunAgentError as exc:
+            raise bare(exc)  # noqa: B904
+        except Exception as exc:
             if not is_unexpected(exc):
-                raise bare(exc)  # noqa: B904
+                raise
             # An exception that is none of httpx2's may come from its client, closed meanwhile.
             return Failure(exc, io.connected, io.connecting, io.interrupted or self.closed)
         except BaseException as exc:  # noqa: BLE001 - raised again
@@ -487,9 +489,11 @@ class AsyncPump(_Pump):
                 except BaseException:
                     await response.aclose()
                     raise
-        except Exception as exc:  # noqa: BLE001 - handed on
+        except RunAgentError as exc:
+            raise bare(exc)  # noqa: B904
+        except Exception as exc:
             if not is_unexpected(exc):
-                raise bare(exc)  # noqa: B904
+                raise
             # An exception that is none of httpx2's may come from its client, closed meanwhile.
             exception = exc
         except BaseException as exc:  # noqa: BLE001 - raised again
