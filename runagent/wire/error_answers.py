@@ -219,9 +219,10 @@ def _list_in(outer: Mapping[str, Any], inner: Any) -> list[Any] | None:
 def _of_list(problems: list[Any], outer: Mapping[str, Any]) -> Problem:
     """Return several problems as one: GraphQL's and JSON:API's, and FastAPI's with places."""
     objects = [as_dict(problem) for problem in problems[:100]]
+    speaks = any(isinstance(problem, str) for problem in problems) or any(map(_message, objects))
     code = next((found for fields in objects if (found := _code_in_list(fields))), None)
     return Problem(
-        joined(map(_one_of_list, problems), errors.MAX_MESSAGE),
+        joined(map(_one_of_list, problems), errors.MAX_MESSAGE) if speaks else "",
         code or _code(outer),
         {"errors": problems} if any(objects) else None,
         as_text(outer.get("request_id")),
