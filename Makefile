@@ -21,14 +21,15 @@ quickstart demo: export JUPYTER_DATA_DIR = $(CACHE)/jupyter/data
 quickstart demo: export JUPYTER_RUNTIME_DIR = $(CACHE)/jupyter/runtime
 quickstart demo: export JUPYTERLAB_SETTINGS_DIR = $(CACHE)/jupyter/settings
 quickstart demo: export JUPYTERLAB_WORKSPACES_DIR = $(CACHE)/jupyter/workspaces
-test screenshots: export XDG_CACHE_HOME = $(CACHE)
+test check screenshots: export XDG_CACHE_HOME = $(CACHE)
 
-.PHONY: help quickstart demo test screenshots clean
+.PHONY: help quickstart demo test check screenshots clean
 
 help:
 	@echo 'make quickstart   set everything up and open $(NOTEBOOK) in JupyterLab'
 	@echo 'make demo         set everything up, execute the notebook here and print what streams'
 	@echo 'make test         set everything up and run all checks; ARGS="-s lint" runs some'
+	@echo 'make check        run the few checks that matter most for a change: KIND=core, magic, chat or page'
 	@echo 'make screenshots  set everything up and take pictures of all states, and those of the README'
 	@echo 'make clean        remove everything that the others installed'
 	@echo
@@ -44,6 +45,10 @@ demo: .venv/installed
 test: $(TOOLS)/bin/nox
 	@$(if $(ARGS),$(if $(findstring browser,$(ARGS)),$(INSTALL_CHROMIUM)),$(INSTALL_CHROMIUM))
 	$(NOX) $(ARGS)
+
+check: $(TOOLS)/bin/nox
+	@$(if $(filter page,$(KIND)),$(INSTALL_CHROMIUM))
+	@$(NOX) -s check -- $(KIND)
 
 screenshots: $(TOOLS)/bin/nox
 	@$(INSTALL_CHROMIUM)

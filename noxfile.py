@@ -17,6 +17,21 @@ CI_PYTHONS = ["3.10", "3.13"]
 # The oldest Python has the oldest of what pyproject.toml allows, the others have the newest.
 OLDEST = {"3.10": ["--upgrade", "--resolution=lowest-direct", "ipykernel==6.31.*"]}
 
+# A change of one kind: its tests that notice most mistakes and take the least time.
+KINDS = {
+    "core": [
+        "tests/core/test_answers.py",
+        "tests/core/test_protocols.py",
+        "tests/core/test_settings.py",
+        "tests/core/test_server_faults.py",
+        "tests/core/test_server_wire.py",
+        "tests/core/test_sse.py",
+    ],
+    "magic": ["tests/jupyter/test_magic.py", "tests/jupyter/test_magic_template.py"],
+    "chat": ["tests/jupyter/test_widget.py"],
+    "page": ["tests/browser/test_widget_in_browser.py", "-k", "keyboard or menu or views"],
+}
+
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
@@ -111,6 +126,19 @@ def tests(session: nox.Session) -> None:
     if session.python in OLDEST:
         options += ["--rows=3"]
     session.run("pytest", *(session.posargs or [*options, "tests", "--ignore=tests/browser"]))
+
+
+@nox.session
+def check(session: nox.Session) -> None:
+    """Lint, and run the tests that matter most for a change of one kind: `nox -s check -- core`."""
+    kind = " ".join(session.posargs)
+    if kind not in KINDS:
+        session.error(f"KIND={kind} is not known; choose one of {', '.join(KINDS)}")
+    install(session)
+    session.install("ruff>=0.14")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("pytest", *parallel_with(2 * (os.cpu_count() or 1)), *KINDS[kind])
 
 
 @nox.session

@@ -14,7 +14,7 @@ from runagent.errors import (
     TimeoutError,  # noqa: A004 - also the builtin, so that either catches it
     ValidationError,
 )
-from runagent.results import Entrypoint, RateLimit, RunResult, StreamEvent
+from runagent.results import Entrypoint, Health, RateLimit, RunResult, StreamEvent
 from runagent.stream import AsyncStream, Stream
 from runagent.version import __version__
 
@@ -31,6 +31,7 @@ __all__ = [
     "AsyncStreamGenerator",
     "AuthenticationError",
     "Entrypoint",
+    "Health",
     "InputData",
     "NetworkError",
     "OutputData",

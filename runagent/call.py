@@ -11,10 +11,16 @@ from typing import Literal
 
 import httpx2
 
-from runagent.secrecy import redact
+from runagent.redaction import Redactor
 from runagent.wire import Input, Outgoing, Wire
 
-Action = Literal["invoke", "stream", "entrypoints"]
+Action = Literal["invoke", "stream", "entrypoints", "health"]
+
+_UNHEALTHY = 503
+"""The status with which many servers report that they are not healthy."""
+
+_TIMER = 0.02
+"""Seconds by which a timer may be early."""
 
 logger = logging.getLogger("runagent")
 
@@ -27,7 +33,9 @@ class Call:
         data: The input.
         action: The method of the wire that makes its request.
         timeout: Seconds, `math.inf` for no limit: for the whole call, or of a stream's silence.
+        total_timeout: Seconds, `math.inf` for no limit: for a stream, to its end.
         headers: Sent with each attempt.
+        redact: Takes the secrets of the client and of these headers out of texts.
         idempotency_key: Sent with each attempt, so that a server may tell that they are one call.
         outgoing: The request.
         attempts: Requests sent so far.
@@ -43,13 +51,18 @@ class Call:
         action: Action,
         timeout: float,
         headers: Mapping[str, str],
+        redactor: Redactor,
+        total_timeout: float = math.inf,
     ) -> None:
         """Prepare the request; `start` begins the call."""
         self.data = data
         self.action = action
         self.timeout = timeout
+        self.total_timeout = total_timeout
         self.headers = headers
-        self.idempotency_key = secrets.token_hex(16)
+        self.redact = redactor.with_headers(headers)
+        self._limit = min(timeout, total_timeout)
+        self.idempotency_key = ""
         self.attempts = 0
         self.answered = self.accepted = False
         self.received: Mapping[str, str] = {}
@@ -67,6 +80,8 @@ class Call:
             return self.wire.stream(self.data)
         if self.action == "entrypoints":
             return self.wire.entrypoints()
+        if self.action == "health":
+            return self.wire.health()
         return self.wire.invoke(self.data)
 
     @property
@@ -76,8 +91,9 @@ class Call:
 
     @property
     def needs_entrypoints(self) -> bool:
-        """Whether it can only be made over a wire that has named entrypoints."""
-        return self.action == "entrypoints" or not self.data.is_generic
+        """Whether it can only be made over a wire that has named entrypoints and users."""
+        data = self.data
+        return self.action == "entrypoints" or not data.is_generic or data.names_user
 
     @property
     def silence(self) -> float | None:
@@ -86,6 +102,8 @@ class Call:
 
     def start(self) -> None:
         """Begin: the time runs from here."""
+        # Not before: a stream may be taken along to a forked process, and begin in both.
+        self.idempotency_key = secrets.token_hex(16)
         self._started = time.monotonic()
 
     @property
@@ -96,7 +114,17 @@ class Call:
     @property
     def remaining(self) -> float:
         """Seconds left until the call must be answered; never quite zero."""
-        return max(self._started + self.timeout - time.monotonic(), 0.001)
+        return max(self._started + self._limit - time.monotonic(), 0.001)
+
+    @property
+    def deadline(self) -> float:
+        """When a stream must have ended, on the monotonic clock; `math.inf` for no limit."""
+        return self._started + self.total_timeout
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time for the whole stream is over, but for the precision of a timer."""
+        return self.elapsed > self.total_timeout - _TIMER
 
     def begin_attempt(self) -> None:
         """Take note that a request is about to be sent."""
@@ -104,7 +132,7 @@ class Call:
         self.answered = self.accepted = False
         self._sent = time.monotonic()
 
-    def accepts(self, response: httpx2.Response, secret: str | None) -> bool:
+    def accepts(self, response: httpx2.Response) -> bool:
         """Take note of an answer's status and headers; return whether it is a good one."""
         self.answered = True
         # A plain dictionary is quicker to look things up in.
@@ -117,9 +145,9 @@ class Call:
                 response.status_code,
                 time.monotonic() - self._sent,
                 self.attempts,
-                redact(self.received.get("x-request-id", "unknown"), secret),
+                self.redact(self.received.get("x-request-id", "unknown")),
             )
         self.accepted = self.wire.accepts(
             self.outgoing, response.status_code, self.received, streams=self.streams
-        )
+        ) or (self.action == "health" and response.status_code == _UNHEALTHY)
         return self.accepted

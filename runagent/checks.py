@@ -101,6 +101,18 @@ def check_timeout(value: object, source: str = "timeout=") -> float:
     return seconds if seconds < threading.TIMEOUT_MAX else math.inf
 
 
+def check_total_timeout(value: object, default: float) -> float:
+    """Return a timeout for a whole stream in seconds, `default` for `None`."""
+    return default if value is None else check_timeout(value, "total_timeout=")
+
+
+def check_user_id(value: object) -> str | None:
+    """Return a user's id, `None` for none."""
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        refuse("user_id=", value, "is not a string that names a user")
+    return value
+
+
 def check_retries(value: object, source: str = "max_retries=") -> int:
     """Return a number of retries: zero or more."""
     number = _number(value, source, "a whole number")
@@ -178,7 +190,7 @@ def check_headers(headers: object, name: str) -> dict[str, str]:
         return checked
     if not isinstance(headers, Mapping):
         raise ValidationError(
-            f"{name} is of type {type(headers).__name__}, not a dictionary of names and values.",
+            f"{name} is not a dictionary of names and values.",
             code="INVALID_SETTING",
         )
     for key in headers:
@@ -197,7 +209,7 @@ def check_headers(headers: object, name: str) -> dict[str, str]:
                 "carry nothing else.",
                 code="INVALID_SETTING",
             )
-        checked[key] = headers[key]
+        checked[key] = Secret(headers[key])
     return checked
 
 

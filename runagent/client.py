@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, overload
+from types import FunctionType, TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from runagent import batch, checks, config
 from runagent.encode import to_json
 from runagent.errors import ValidationError
-from runagent.results import Entrypoint, RunResult, StreamEvent
+from runagent.lazy import LazyModule
+from runagent.results import Entrypoint, Health, RunResult, StreamEvent
 from runagent.secrecy import conceal
+from runagent.slips import AsyncClientSlips, BlockingClientSlips, check_not_awaited
 from runagent.stream import AsyncStream, Stream
 from runagent.wire import Input
 
@@ -18,9 +20,12 @@ if TYPE_CHECKING:
     import ssl
 
     import httpx2
-    from typing_extensions import Self
 
-    from runagent.pumps import AsyncPump, SyncPump
+    from runagent import pumps
+else:  # tools that look at the annotations evaluate them
+    httpx2, pumps, ssl = map(LazyModule, ("httpx2", "runagent.pumps", "ssl"))
+
+C = TypeVar("C", bound="_BaseClient")
 
 DEFAULT_POOL_SIZE = 100
 DEFAULT_CONCURRENCY = 16
@@ -37,16 +42,23 @@ _SETTINGS = (
     "protocol",
     "headers",
     "allow_http",
+    "total_timeout",
+    "user_id",
+    "persistent_memory",
 )
-"""The arguments of the constructor that have other sources too."""
+"""The arguments of the constructor that are settings of calls."""
 
 _CONFIDENTIAL = frozenset({"api_key", "headers", "proxy"})
 
 
-class _BaseClient:
-    """The things both clients share: their settings, and how they are copied and pickled."""
+_User = tuple["str | None", "bool | None"]
+"""The arguments `user_id` and `persistent_memory` of a call, `None` for the client's."""
 
-    _pump: SyncPump | AsyncPump
+
+class _BaseClient:
+    """The common part of both clients: their settings, and how they are copied and pickled."""
+
+    _pump: pumps.SyncPump | pumps.AsyncPump
 
     def __init__(
         self,
@@ -66,6 +78,9 @@ class _BaseClient:
         proxy: str | None = None,
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
         http_client: httpx2.Client | httpx2.AsyncClient | None = None,
+        total_timeout: float | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool = False,
     ) -> None:
         """Make a client for one agent. Nothing is sent yet.
 
@@ -91,6 +106,10 @@ class _BaseClient:
             proxy: URL of a proxy, instead of those in the environment.
             max_message_size: Bytes an answer, or one event of a stream, may have.
             http_client: Your own httpx2 client to send requests with; it is not closed.
+            total_timeout: Seconds a whole stream may take; `None` for no limit.
+            user_id: The user on whose behalf the agent runs. Only servers of the protocol of
+                `runagent serve` take one; a call to any other raises a `ValidationError`.
+            persistent_memory: Whether the agent may remember calls for that user; as `user_id`.
 
         Raises:
             ValidationError: An invalid argument or setting.
@@ -100,6 +119,16 @@ class _BaseClient:
         arguments = dict(locals())
         del arguments["self"]
         self._configure(arguments)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Give the public clients methods that have their names in messages, not this class's."""
+        super().__init_subclass__(**options)
+        if _BaseClient not in cls.__bases__:
+            return
+        for name, member in vars(_BaseClient).items():
+            is_public = name == "__init__" or not name.startswith("_")
+            if isinstance(member, FunctionType) and is_public:
+                setattr(cls, name, _renamed(member, f"{cls.__name__}.{name}"))
 
     def _configure(self, arguments: dict[str, Any]) -> None:
         """Check and keep the arguments of the constructor."""
@@ -137,7 +166,7 @@ class _BaseClient:
         facts = f"{settings.agent_id!r}, base_url={settings.base_url!r}" if settings else ""
         return f"{type(self).__name__}({facts})"
 
-    def with_options(self, **options: Any) -> Self:
+    def with_options(self: C, **options: Any) -> C:  # noqa: PYI019 - Python 3.10 has no Self
         """Return a client that differs in these arguments of the constructor.
 
         It shares this client's connections where the arguments allow it, which makes it cheap.
@@ -170,6 +199,9 @@ class _BaseClient:
             "retry_backoff": settings.retry_backoff,
             "protocol": settings.protocol,
             "allow_http": settings.allow_http,
+            "total_timeout": settings.total_timeout,
+            "user_id": settings.user_id,
+            "persistent_memory": settings.persistent_memory,
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -185,6 +217,7 @@ class _BaseClient:
         name: str = "input_data",
         entrypoint: str | None = None,
         input_args: Sequence[Any] = (),
+        user: _User = (None, None),
     ) -> tuple[Input, float, Mapping[str, str]]:
         """Check the arguments of a call; return the arguments of a pump's methods."""
         self._pump.flow.check_open()
@@ -195,9 +228,16 @@ class _BaseClient:
                 hint='Wrap it, for example as {"query": ...}.',
             )
         args = to_json(list(input_args), "input_args") if input_args else b"[]"
+        user_id, remembers = user
+        settings = self._settings
+        user_id = settings.user_id if user_id is None else checks.check_user_id(user_id)
+        if remembers is None:
+            remembers = settings.persistent_memory
+        else:
+            remembers = checks.check_flag(remembers, "persistent_memory=")
         return (
-            Input(to_json(input_data, name), entrypoint, args),
-            self._settings.timeout if timeout is None else checks.check_timeout(timeout),
+            Input(to_json(input_data, name), entrypoint, args, user_id, remembers),
+            settings.timeout if timeout is None else checks.check_timeout(timeout),
             checks.check_headers(headers, "headers"),
         )
 
@@ -208,6 +248,7 @@ class _BaseClient:
         headers: Mapping[str, str] | None,
         entrypoint: str | None,
         input_args: Sequence[Any],
+        user: _User,
         *,
         streams: bool,
     ) -> tuple[Input, float, Mapping[str, str]]:
@@ -220,7 +261,10 @@ class _BaseClient:
             )
         if input_data is None:
             input_data = {}
-        return self._prepare(input_data, timeout, headers, "input_data", tag, input_args)
+        return self._prepare(input_data, timeout, headers, "input_data", tag, input_args, user)
+
+    def _total(self, total_timeout: float | None) -> float:
+        return checks.check_total_timeout(total_timeout, self._settings.total_timeout)
 
     def _prepare_all(
         self,
@@ -228,6 +272,7 @@ class _BaseClient:
         timeout: float | None,
         headers: Mapping[str, str] | None,
         max_concurrency: int,
+        user: _User,
     ) -> list[tuple[Input, float, Mapping[str, str]]]:
         checks.check_count(max_concurrency, "max_concurrency=")
         if isinstance(inputs, (Mapping, str, bytes)) or not isinstance(inputs, Iterable):
@@ -236,9 +281,26 @@ class _BaseClient:
                 code="INVALID_INPUT",
             )
         return [
-            self._prepare(input_data, timeout, headers, f"inputs[{index}]")
+            self._prepare(input_data, timeout, headers, f"inputs[{index}]", user=user)
             for index, input_data in enumerate(inputs)
         ]
+
+
+def _renamed(function: FunctionType, name: str) -> FunctionType:
+    """Return a copy of a function that has another name in messages."""
+    copied = FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copied.__doc__ = function.__doc__
+    copied.__module__ = function.__module__
+    copied.__annotations__ = function.__annotations__
+    copied.__kwdefaults__ = function.__kwdefaults__
+    copied.__qualname__ = name
+    return copied
 
 
 def _unpickle(kind: type[_BaseClient], arguments: dict[str, Any]) -> _BaseClient:
@@ -253,7 +315,7 @@ def _event(event: StreamEvent) -> StreamEvent:
     return event
 
 
-class RunAgentClient(_BaseClient):
+class RunAgentClient(_BaseClient, BlockingClientSlips):
     """Calls one agent.
 
     A client may be shared between threads, pickled, and used in a forked process. Keep it and
@@ -266,7 +328,7 @@ class RunAgentClient(_BaseClient):
             print(chunk, end="")
     """
 
-    _pump: SyncPump
+    _pump: pumps.SyncPump
 
     def _connect(self) -> None:
         from runagent.pumps import SyncPump  # noqa: PLC0415 - loads httpx2
@@ -282,6 +344,9 @@ class RunAgentClient(_BaseClient):
         input_data: Mapping[str, Any],
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
     ) -> dict[str, Any]:
         """Run the agent and return its answer.
 
@@ -290,6 +355,9 @@ class RunAgentClient(_BaseClient):
                 says how dataclasses, DataFrames and others are sent.
             timeout: Seconds the call may take in all, retries included; `None` for the client's.
             headers: Sent with this request, over the client's.
+            user_id: The user on whose behalf the agent runs; `None` for the client's.
+            persistent_memory: Whether the agent may remember the call for that user; `None` for
+                the client's.
 
         Returns:
             The agent's answer; one that is not an object comes as `{"result": answer}`.
@@ -303,13 +371,19 @@ class RunAgentClient(_BaseClient):
             NetworkError: A server that could not be reached, or a lost connection.
             RunAgentError: Any other failure of the agent or the server, and a closed client.
         """
-        return self.run_generic_with_metadata(input_data, timeout, headers).result
+        check_not_awaited(self, "run_generic")
+        headers = conceal(headers)
+        prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
+        return self._pump.invoke(*prepared).result
 
     def run_generic_with_metadata(
         self,
         input_data: Mapping[str, Any],
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
     ) -> RunResult:
         """Run the agent and return its answer with everything that is known about it.
 
@@ -319,13 +393,20 @@ class RunAgentClient(_BaseClient):
             The answer, token usage, execution time, agent version, request id, attempts, status
             and rate limits.
         """
-        return self._pump.invoke(*self._prepare(input_data, timeout, headers))
+        check_not_awaited(self, "run_generic_with_metadata")
+        headers = conceal(headers)
+        prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
+        return self._pump.invoke(*prepared)
 
     def run_generic_stream(
         self,
         input_data: Mapping[str, Any],
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        total_timeout: float | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
     ) -> Stream[str]:
         """Stream the agent's answer.
 
@@ -335,6 +416,10 @@ class RunAgentClient(_BaseClient):
             input_data: The input, as for `run_generic`.
             timeout: Seconds the server may be silent; `None` for the client's.
             headers: Sent with this request, over the client's.
+            total_timeout: Seconds the whole stream may take; `None` for the client's.
+            user_id: The user on whose behalf the agent runs; `None` for the client's.
+            persistent_memory: Whether the agent may remember the call for that user; `None` for
+                the client's.
 
         Returns:
             An iterator over the chunks of text, which is a context manager too. A chunk that is
@@ -345,7 +430,10 @@ class RunAgentClient(_BaseClient):
             StreamError: While iterating: a stream that broke off, or in which the agent failed.
             RunAgentError: As for `run_generic`; errors of the server while iterating.
         """
-        return self._pump.stream(*self._prepare(input_data, timeout, headers), _text)
+        check_not_awaited(self, "run_generic_stream")
+        headers = conceal(headers)
+        prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
+        return self._pump.stream(*prepared, _text, self._total(total_timeout))
 
     def stream_events(
         self,
@@ -355,6 +443,9 @@ class RunAgentClient(_BaseClient):
         *,
         entrypoint: str | None = None,
         input_args: Sequence[Any] = (),
+        total_timeout: float | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
     ) -> Stream[StreamEvent]:
         """Stream the agent's answer as events, with the raw values the agent sent.
 
@@ -364,10 +455,18 @@ class RunAgentClient(_BaseClient):
             An iterator over all events of the stream, also over those of unknown kinds. It is a
             context manager too.
         """
+        check_not_awaited(self, "stream_events")
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
-            input_data, timeout, headers, entrypoint, input_args, streams=True
+            input_data,
+            timeout,
+            headers,
+            entrypoint,
+            input_args,
+            (user_id, persistent_memory),
+            streams=True,
         )
-        return self._pump.stream(*prepared, _event)
+        return self._pump.stream(*prepared, _event, self._total(total_timeout))
 
     @overload
     def batch_run(
@@ -379,6 +478,8 @@ class RunAgentClient(_BaseClient):
         on_progress: Callable[[int, int], object] | None = ...,
         timeout: float | None = ...,
         headers: Mapping[str, str] | None = ...,
+        user_id: str | None = ...,
+        persistent_memory: bool | None = ...,
     ) -> list[dict[str, Any]]: ...
 
     @overload
@@ -391,6 +492,8 @@ class RunAgentClient(_BaseClient):
         on_progress: Callable[[int, int], object] | None = ...,
         timeout: float | None = ...,
         headers: Mapping[str, str] | None = ...,
+        user_id: str | None = ...,
+        persistent_memory: bool | None = ...,
     ) -> list[dict[str, Any] | Exception]: ...
 
     def batch_run(
@@ -402,6 +505,8 @@ class RunAgentClient(_BaseClient):
         on_progress: Callable[[int, int], object] | None = None,
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
     ) -> Any:
         """Run the agent on many inputs, several at a time.
 
@@ -416,6 +521,9 @@ class RunAgentClient(_BaseClient):
                 and the number of all: `lambda done, total: print(done, "of", total)`.
             timeout: Seconds each call may take in all; `None` for the client's.
             headers: Sent with each request, over the client's.
+            user_id: The user on whose behalf the agent runs; `None` for the client's.
+            persistent_memory: Whether the agent may remember the call for that user; `None` for
+                the client's.
 
         Returns:
             The answers, in the order of the inputs.
@@ -423,9 +531,13 @@ class RunAgentClient(_BaseClient):
         Raises:
             RunAgentError: As for `run_generic`.
         """
+        check_not_awaited(self, "batch_run")
+        headers = conceal(headers)
         return batch.run(
             lambda prepared, group: self._pump.invoke(*prepared, group).result,
-            self._prepare_all(inputs, timeout, headers, max_concurrency),
+            self._prepare_all(
+                inputs, timeout, headers, max_concurrency, (user_id, persistent_memory)
+            ),
             max_concurrency=max_concurrency,
             return_exceptions=return_exceptions,
             on_progress=on_progress,
@@ -439,6 +551,8 @@ class RunAgentClient(_BaseClient):
         input_args: Sequence[Any] = (),
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
     ) -> Any:
         """Run an entrypoint of the agent and return its answer unchanged.
 
@@ -449,6 +563,9 @@ class RunAgentClient(_BaseClient):
             input_args: Positional arguments for it.
             timeout: Seconds the call may take in all; `None` for the client's.
             headers: Sent with this request, over the client's.
+            user_id: The user on whose behalf the agent runs; `None` for the client's.
+            persistent_memory: Whether the agent may remember the call for that user; `None` for
+                the client's.
 
         Returns:
             The agent's answer, of any JSON type.
@@ -457,8 +574,16 @@ class RunAgentClient(_BaseClient):
             ValidationError: An entrypoint that the agent does not have, or that streams.
             RunAgentError: As for `run_generic`.
         """
+        check_not_awaited(self, "run")
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
-            input_data, timeout, headers, entrypoint, input_args, streams=False
+            input_data,
+            timeout,
+            headers,
+            entrypoint,
+            input_args,
+            (user_id, persistent_memory),
+            streams=False,
         )
         return self._pump.invoke(*prepared).value
 
@@ -470,11 +595,15 @@ class RunAgentClient(_BaseClient):
         input_args: Sequence[Any] = (),
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        total_timeout: float | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
     ) -> Stream[str]:
         """Stream the answer of an entrypoint, whose tag ends in `_stream`.
 
-        Arguments are those of `run`, but `timeout` bounds the silence of the server. A server
-        closes a stream whose reader pauses for long: `runagent serve` does after 20 to 40 s.
+        Arguments are those of `run`, but `timeout` bounds the silence of the server, and
+        `total_timeout` the seconds of the whole stream (`None` for the client's). A server closes a
+        stream whose reader pauses for long: `runagent serve` does after 20 to 40 s.
 
         Returns:
             The same as from `run_generic_stream`; `stream_events` yields chunks unchanged.
@@ -483,10 +612,18 @@ class RunAgentClient(_BaseClient):
             ValidationError: An entrypoint that the agent does not have, or that does not stream.
             RunAgentError: As for `run_generic_stream`.
         """
+        check_not_awaited(self, "run_stream")
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
-            input_data, timeout, headers, entrypoint, input_args, streams=True
+            input_data,
+            timeout,
+            headers,
+            entrypoint,
+            input_args,
+            (user_id, persistent_memory),
+            streams=True,
         )
-        return self._pump.stream(*prepared, _text)
+        return self._pump.stream(*prepared, _text, self._total(total_timeout))
 
     def entrypoints(
         self, timeout: float | None = None, headers: Mapping[str, str] | None = None
@@ -504,8 +641,29 @@ class RunAgentClient(_BaseClient):
             ValidationError: A server whose agents have no named entrypoints.
             RunAgentError: As for `run_generic`.
         """
+        check_not_awaited(self, "entrypoints")
+        headers = conceal(headers)
         _, seconds, checked = self._prepare({}, timeout, headers)
         return self._pump.entrypoints(seconds, checked)
+
+    def health(
+        self, timeout: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> Health:
+        """Ask for the health of the agent, or of its server under `runagent serve`.
+
+        Args:
+            timeout: Seconds the call may take in all; `None` for the client's.
+            headers: Sent with this request, over the client's.
+
+        Returns:
+            The report, also where it says that the server is not healthy.
+
+        Raises:
+            RunAgentError: As for `run_generic`; a server that reports nothing.
+        """
+        check_not_awaited(self, "health")
+        _, seconds, checked = self._prepare({}, timeout, headers)
+        return self._pump.health(seconds, checked)
 
     def close(self) -> None:
         """Close the connections. May be called again; the client cannot be used afterwards.
@@ -514,7 +672,7 @@ class RunAgentClient(_BaseClient):
         """
         self._pump.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self: C) -> C:  # noqa: PYI019 - Python 3.10 has no Self
         return self
 
     def __exit__(
@@ -526,7 +684,7 @@ class RunAgentClient(_BaseClient):
         self.close()
 
 
-class AsyncRunAgentClient(_BaseClient):
+class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
     """Calls one agent, for code that runs in an asyncio event loop.
 
     A client may be used from several event loops, one after the other or at once in several
@@ -537,7 +695,7 @@ class AsyncRunAgentClient(_BaseClient):
         answers = await asyncio.gather(*(client.run_generic({"query": q}) for q in questions))
     """
 
-    _pump: AsyncPump
+    _pump: pumps.AsyncPump
 
     def _connect(self) -> None:
         from runagent.pumps import AsyncPump  # noqa: PLC0415 - loads httpx2
@@ -553,6 +711,9 @@ class AsyncRunAgentClient(_BaseClient):
         input_data: Mapping[str, Any],
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
     ) -> dict[str, Any]:
         """Run the agent and return its answer.
 
@@ -561,6 +722,9 @@ class AsyncRunAgentClient(_BaseClient):
                 says how dataclasses, DataFrames and others are sent.
             timeout: Seconds the call may take in all, retries included; `None` for the client's.
             headers: Sent with this request, over the client's.
+            user_id: The user on whose behalf the agent runs; `None` for the client's.
+            persistent_memory: Whether the agent may remember the call for that user; `None` for
+                the client's.
 
         Returns:
             The agent's answer; one that is not an object comes as `{"result": answer}`.
@@ -574,13 +738,18 @@ class AsyncRunAgentClient(_BaseClient):
             NetworkError: A server that could not be reached, or a lost connection.
             RunAgentError: Any other failure of the agent or the server, and a closed client.
         """
-        return (await self.run_generic_with_metadata(input_data, timeout, headers)).result
+        headers = conceal(headers)
+        prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
+        return (await self._pump.invoke(*prepared)).result
 
     async def run_generic_with_metadata(
         self,
         input_data: Mapping[str, Any],
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
     ) -> RunResult:
         """Run the agent and return its answer with everything that is known about it.
 
@@ -590,13 +759,19 @@ class AsyncRunAgentClient(_BaseClient):
             The answer, token usage, execution time, agent version, request id, attempts, status
             and rate limits.
         """
-        return await self._pump.invoke(*self._prepare(input_data, timeout, headers))
+        headers = conceal(headers)
+        prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
+        return await self._pump.invoke(*prepared)
 
     def run_generic_stream(
         self,
         input_data: Mapping[str, Any],
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        total_timeout: float | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
     ) -> AsyncStream[str]:
         """Stream the agent's answer. The stream itself is not awaited.
 
@@ -606,6 +781,10 @@ class AsyncRunAgentClient(_BaseClient):
             input_data: The input, as for `run_generic`.
             timeout: Seconds the server may be silent; `None` for the client's.
             headers: Sent with this request, over the client's.
+            total_timeout: Seconds the whole stream may take; `None` for the client's.
+            user_id: The user on whose behalf the agent runs; `None` for the client's.
+            persistent_memory: Whether the agent may remember the call for that user; `None` for
+                the client's.
 
         Returns:
             An asynchronous iterator over the chunks of text, which is an asynchronous context
@@ -617,7 +796,9 @@ class AsyncRunAgentClient(_BaseClient):
             StreamError: While iterating: a stream that broke off, or in which the agent failed.
             RunAgentError: As for `run_generic`; errors of the server while iterating.
         """
-        return self._pump.stream(*self._prepare(input_data, timeout, headers), _text)
+        headers = conceal(headers)
+        prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
+        return self._pump.stream(*prepared, _text, self._total(total_timeout))
 
     def stream_events(
         self,
@@ -627,6 +808,9 @@ class AsyncRunAgentClient(_BaseClient):
         *,
         entrypoint: str | None = None,
         input_args: Sequence[Any] = (),
+        total_timeout: float | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
     ) -> AsyncStream[StreamEvent]:
         """Stream the agent's answer as events, with the raw values the agent sent.
 
@@ -636,10 +820,17 @@ class AsyncRunAgentClient(_BaseClient):
             An asynchronous iterator over all events of the stream, also over those of unknown
             kinds. It is an asynchronous context manager too.
         """
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
-            input_data, timeout, headers, entrypoint, input_args, streams=True
+            input_data,
+            timeout,
+            headers,
+            entrypoint,
+            input_args,
+            (user_id, persistent_memory),
+            streams=True,
         )
-        return self._pump.stream(*prepared, _event)
+        return self._pump.stream(*prepared, _event, self._total(total_timeout))
 
     @overload
     async def batch_run(
@@ -651,6 +842,8 @@ class AsyncRunAgentClient(_BaseClient):
         on_progress: Callable[[int, int], object] | None = ...,
         timeout: float | None = ...,
         headers: Mapping[str, str] | None = ...,
+        user_id: str | None = ...,
+        persistent_memory: bool | None = ...,
     ) -> list[dict[str, Any]]: ...
 
     @overload
@@ -663,6 +856,8 @@ class AsyncRunAgentClient(_BaseClient):
         on_progress: Callable[[int, int], object] | None = ...,
         timeout: float | None = ...,
         headers: Mapping[str, str] | None = ...,
+        user_id: str | None = ...,
+        persistent_memory: bool | None = ...,
     ) -> list[dict[str, Any] | Exception]: ...
 
     async def batch_run(
@@ -674,6 +869,8 @@ class AsyncRunAgentClient(_BaseClient):
         on_progress: Callable[[int, int], object] | None = None,
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
     ) -> Any:
         """Run the agent on many inputs, several at a time.
 
@@ -688,6 +885,9 @@ class AsyncRunAgentClient(_BaseClient):
                 and the number of all: `lambda done, total: print(done, "of", total)`.
             timeout: Seconds each call may take in all; `None` for the client's.
             headers: Sent with each request, over the client's.
+            user_id: The user on whose behalf the agent runs; `None` for the client's.
+            persistent_memory: Whether the agent may remember the call for that user; `None` for
+                the client's.
 
         Returns:
             The answers, in the order of the inputs.
@@ -695,13 +895,16 @@ class AsyncRunAgentClient(_BaseClient):
         Raises:
             RunAgentError: As for `run_generic`.
         """
+        headers = conceal(headers)
 
         async def invoke(prepared: tuple[Input, float, Mapping[str, str]]) -> dict[str, Any]:
             return (await self._pump.invoke(*prepared)).result
 
         return await batch.run_async(
             invoke,
-            self._prepare_all(inputs, timeout, headers, max_concurrency),
+            self._prepare_all(
+                inputs, timeout, headers, max_concurrency, (user_id, persistent_memory)
+            ),
             max_concurrency=max_concurrency,
             return_exceptions=return_exceptions,
             on_progress=on_progress,
@@ -715,6 +918,8 @@ class AsyncRunAgentClient(_BaseClient):
         input_args: Sequence[Any] = (),
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
     ) -> Any:
         """Run an entrypoint of the agent and return its answer unchanged.
 
@@ -725,6 +930,9 @@ class AsyncRunAgentClient(_BaseClient):
             input_args: Positional arguments for it.
             timeout: Seconds the call may take in all; `None` for the client's.
             headers: Sent with this request, over the client's.
+            user_id: The user on whose behalf the agent runs; `None` for the client's.
+            persistent_memory: Whether the agent may remember the call for that user; `None` for
+                the client's.
 
         Returns:
             The agent's answer, of any JSON type.
@@ -733,8 +941,15 @@ class AsyncRunAgentClient(_BaseClient):
             ValidationError: An entrypoint that the agent does not have, or that streams.
             RunAgentError: As for `run_generic`.
         """
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
-            input_data, timeout, headers, entrypoint, input_args, streams=False
+            input_data,
+            timeout,
+            headers,
+            entrypoint,
+            input_args,
+            (user_id, persistent_memory),
+            streams=False,
         )
         return (await self._pump.invoke(*prepared)).value
 
@@ -746,11 +961,15 @@ class AsyncRunAgentClient(_BaseClient):
         input_args: Sequence[Any] = (),
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        total_timeout: float | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
     ) -> AsyncStream[str]:
         """Stream the answer of an entrypoint, whose tag ends in `_stream`.
 
-        Arguments are those of `run`, but `timeout` bounds the silence of the server. A server
-        closes a stream whose reader pauses for long: `runagent serve` does after 20 to 40 s.
+        Arguments are those of `run`, but `timeout` bounds the silence of the server, and
+        `total_timeout` the seconds of the whole stream (`None` for the client's). A server closes a
+        stream whose reader pauses for long: `runagent serve` does after 20 to 40 s.
 
         Returns:
             The same as from `run_generic_stream`; `stream_events` yields chunks unchanged.
@@ -759,10 +978,17 @@ class AsyncRunAgentClient(_BaseClient):
             ValidationError: An entrypoint that the agent does not have, or that does not stream.
             RunAgentError: As for `run_generic_stream`.
         """
+        headers = conceal(headers)
         prepared = self._prepare_entrypoint(
-            input_data, timeout, headers, entrypoint, input_args, streams=True
+            input_data,
+            timeout,
+            headers,
+            entrypoint,
+            input_args,
+            (user_id, persistent_memory),
+            streams=True,
         )
-        return self._pump.stream(*prepared, _text)
+        return self._pump.stream(*prepared, _text, self._total(total_timeout))
 
     async def entrypoints(
         self, timeout: float | None = None, headers: Mapping[str, str] | None = None
@@ -780,8 +1006,27 @@ class AsyncRunAgentClient(_BaseClient):
             ValidationError: A server whose agents have no named entrypoints.
             RunAgentError: As for `run_generic`.
         """
+        headers = conceal(headers)
         _, seconds, checked = self._prepare({}, timeout, headers)
         return await self._pump.entrypoints(seconds, checked)
+
+    async def health(
+        self, timeout: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> Health:
+        """Ask for the health of the agent, or of its server under `runagent serve`.
+
+        Args:
+            timeout: Seconds the call may take in all; `None` for the client's.
+            headers: Sent with this request, over the client's.
+
+        Returns:
+            The report, also where it says that the server is not healthy.
+
+        Raises:
+            RunAgentError: As for `run_generic`; a server that reports nothing.
+        """
+        _, seconds, checked = self._prepare({}, timeout, headers)
+        return await self._pump.health(seconds, checked)
 
     async def aclose(self) -> None:
         """Close the connections. May be called again; the client cannot be used afterwards.
@@ -790,7 +1035,7 @@ class AsyncRunAgentClient(_BaseClient):
         """
         await self._pump.aclose()
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self: C) -> C:  # noqa: PYI019 - Python 3.10 has no Self
         return self
 
     async def __aexit__(

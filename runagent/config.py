@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from runagent.checks import (
     check_retries,
     check_text,
     check_timeout,
+    check_total_timeout,
+    check_user_id,
 )
 from runagent.config_file import config_path, read_config_file
 from runagent.errors import AuthenticationError, ValidationError
@@ -68,6 +71,9 @@ class Settings:
         base_url: Without a trailing slash or `/v1`.
         base_url_source: Where `base_url` was set, for messages.
         timeout: Seconds, `math.inf` for no limit.
+        total_timeout: Seconds for a whole stream, `math.inf` for no limit.
+        user_id: The user named with each call, `None` for none.
+        persistent_memory: Whether agents may remember calls for that user.
         max_retries: Attempts after the first.
         retry_delay: Seconds before the first retry, at most.
         retry_backoff: Factor from one retry's delay to the next.
@@ -88,6 +94,9 @@ class Settings:
     protocol: ProtocolName
     headers: Mapping[str, str] = field(repr=False)
     allow_http: bool
+    total_timeout: float
+    user_id: str | None
+    persistent_memory: bool
 
     @property
     def quoted_agent_id(self) -> str:
@@ -107,6 +116,9 @@ def resolve(
     protocol: ProtocolName | None = DEFAULT_PROTOCOL,
     headers: Mapping[str, str] | None = None,
     allow_http: bool | None = None,
+    total_timeout: float | None = None,
+    user_id: str | None = None,
+    persistent_memory: bool = False,
 ) -> Settings:
     """Return the settings of one client.
 
@@ -143,6 +155,9 @@ def resolve(
         protocol=wire,
         headers=checked_headers,
         allow_http=may_use_http,
+        total_timeout=check_total_timeout(total_timeout, math.inf),
+        user_id=check_user_id(user_id),
+        persistent_memory=check_flag(persistent_memory, "persistent_memory="),
     )
 
 

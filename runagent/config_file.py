@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runagent.errors import ValidationError
-from runagent.secrecy import Concealed, conceal
+from runagent.secrecy import Concealed, Secret
 from runagent.warn import warn_user
 
 _FILE_KEYS = frozenset({"api_key", "api_url", "timeout", "retry_config", "protocol", "allow_http"})
@@ -84,11 +84,18 @@ def _parse(data: bytes) -> tuple[Any, str]:
     if len(data) > _MAX_SIZE:
         return None, "it is larger than 1 MiB"
     try:
-        return conceal(json.loads(data.decode("utf-8-sig"))), ""
+        return _concealed(json.loads(data.decode("utf-8-sig"))), ""
     except UnicodeDecodeError:
         return None, "it is not UTF-8"
     except (ValueError, RecursionError) as exc:
         return None, f"it is not JSON: {exc}"
+
+
+def _concealed(value: Any) -> Any:
+    """Return a file's values as tracebacks do not show them; messages show single ones."""
+    if isinstance(value, dict):
+        return Concealed(value)
+    return Secret(value) if isinstance(value, str) else value
 
 
 def _json_kind(value: object) -> str:

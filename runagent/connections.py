@@ -9,7 +9,7 @@ import ssl
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from http.cookiejar import CookieJar
@@ -31,6 +31,17 @@ POOL_SIZE = 5
 """Connections of an event loop in one pool. For each request, a pool goes through all it has."""
 
 C = TypeVar("C", httpx2.Client, httpx2.AsyncClient)
+
+
+class _NoCookies(CookieJar):
+    """Keeps no cookie: calls with different keys share connections, and no server is a session."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Leave the cookies of an answer alone."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield nothing, and sooner than the base class finds out that there is nothing."""
+        return iter(())
 
 
 def _unusable(problem: str) -> ValidationError:
@@ -106,18 +117,18 @@ class ConnectionOptions:
         """Return a client whose reads and writes keep to the deadline of their call."""
         return self._new(httpx2.Client, self.pool_size)
 
-    def new_async_client(self, pool_size: int, cookies: CookieJar) -> httpx2.AsyncClient:
+    def new_async_client(self, pool_size: int) -> httpx2.AsyncClient:
         """Return an asynchronous client that tells a call when it connects for it."""
-        return self._new(httpx2.AsyncClient, pool_size, cookies)
+        return self._new(httpx2.AsyncClient, pool_size)
 
-    def _new(self, kind: type[C], pool_size: int, cookies: CookieJar | None = None) -> C:
+    def _new(self, kind: type[C], pool_size: int) -> C:
         limits = httpx2.Limits(
             max_connections=pool_size,
             max_keepalive_connections=pool_size,
             keepalive_expiry=KEEPALIVE_EXPIRY,
         )
         try:
-            client = kind(**self.arguments(), limits=limits, cookies=cookies)
+            client = kind(**self.arguments(), limits=limits, cookies=_NoCookies())
         except ImportError as exc:
             if "socks" not in str(exc).lower():
                 raise _unusable(f"A package that connections need is missing: {exc}") from None
@@ -221,7 +232,8 @@ class _ProcessConnections:
     def __init__(self, http: httpx2.Client, size: int) -> None:
         self.http = http
         self.pid = os.getpid()
-        self._lock = threading.Lock()
+        # A stream that the garbage collector closes may release one while this thread leases one.
+        self._lock = ForkSafeLock(reentrant=True)
         self._free = size
         self._waiting: deque[threading.Event] = deque()
 
@@ -242,13 +254,20 @@ class _ProcessConnections:
         try:
             with io.woken_by(turn.set):
                 turn.wait(min(seconds, threading.TIMEOUT_MAX))
-        finally:
-            with self._lock:
-                came = turn not in self._waiting
-                if not came:
-                    self._waiting.remove(turn)
-        if not came:
+        except BaseException:
+            if not self._leave(turn):
+                self.release()  # it came at the same moment
+            raise
+        if self._leave(turn):
             raise httpx2.PoolTimeout("no free connection")
+
+    def _leave(self, turn: threading.Event) -> bool:
+        """Leave the queue; return whether the turn had not come."""
+        with self._lock:
+            waits = turn in self._waiting
+            if waits:
+                self._waiting.remove(turn)
+            return waits
 
     def release(self) -> None:
         """Give a connection back, to the thread that has waited longest."""
@@ -274,6 +293,8 @@ class AsyncConnections:
         self.options = options
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
         self._lock = ForkSafeLock()
+        self._pid = os.getpid()
+        self._inherited: list[_LoopConnections] = []
         self._detecting: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
             weakref.WeakKeyDictionary()
         )
@@ -290,6 +311,7 @@ class AsyncConnections:
             return Lease(own, _nothing)  # it waits for a connection by itself
         loop = asyncio.get_running_loop()
         with self._lock:
+            self._check_process()
             connections = self._by_loop.get(loop)
             if connections is None or connections.is_closed:
                 connections = _LoopConnections(self.options, self._forget)
@@ -299,7 +321,16 @@ class AsyncConnections:
     def detecting(self) -> asyncio.Lock:
         """Return the lock for tasks of the running loop that ask which protocol a server speaks."""
         with self._lock:
+            self._check_process()
             return self._detecting.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+    def _check_process(self) -> None:
+        """In a forked process: neither use nor close the connections of its parent."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._inherited += self._by_loop.values()
+            self._by_loop.clear()
+            self._detecting.clear()  # tasks of the parent hold them
 
     def _forget(self, connections: _LoopConnections) -> None:
         """Forget connections of the running loop that are closed, as they keep the loop alive."""
@@ -312,6 +343,7 @@ class AsyncConnections:
     async def aclose(self) -> None:
         """Close the connections of the running loop, and have other running loops close theirs."""
         with self._lock:
+            self._check_process()
             by_loop = dict(self._by_loop)
             self._by_loop.clear()
         own = by_loop.pop(asyncio.get_running_loop(), None)
@@ -352,7 +384,6 @@ class _LoopConnections:
         self._forget = forget
         self._slots = asyncio.Semaphore(options.pool_size)
         self._pools: list[_Pool] = []
-        self._cookies = CookieJar()
         self._guard = self._until_shutdown()
         self._started = False
 
@@ -384,7 +415,7 @@ class _LoopConnections:
             if pool.free:
                 return pool
         size = min(POOL_SIZE, self._options.pool_size - POOL_SIZE * len(self._pools))
-        pool = _Pool(self._options.new_async_client(size, self._cookies), size, self._slots)
+        pool = _Pool(self._options.new_async_client(size), size, self._slots)
         self._pools.append(pool)
         return pool
 

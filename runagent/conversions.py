@@ -31,7 +31,7 @@ def _attrs_fields(value: Any) -> dict[str, Any]:
 
 
 def _refuse_secret(_: object) -> NoReturn:
-    # Whoever made it a secret did so that it goes nowhere by accident; a mask would be a lie.
+    # A mask would be wrong input, and its owner made it a secret so that it leaves only on purpose.
     raise ValueError("it keeps its value secret; pass its get_secret_value() to send it")
 
 
@@ -39,8 +39,8 @@ def _refuse_lazy(_: object) -> NoReturn:
     raise ValueError("it is a query that has not run; pass its collect()")
 
 
-# Classes by the module and name of one of their bases, so that no package is imported for a look.
-# In this order: an enum member may be a str, a Timestamp is a datetime.
+# Classes by the module and name of one of their bases, so that no package has to be imported.
+# The order matters: an enum member may be a str, and a Timestamp is a datetime.
 _BY_NAME: tuple[tuple[str, frozenset[str], Callable[[Any], Any]], ...] = (
     ("enum", frozenset({"Enum"}), lambda value: value.value),
     ("pandas", frozenset({"NaTType", "NAType"}), lambda _: None),
@@ -53,7 +53,7 @@ _BY_NAME: tuple[tuple[str, frozenset[str], Callable[[Any], Any]], ...] = (
     ("polars", frozenset({"LazyFrame"}), _refuse_lazy),
     ("pyarrow", frozenset({"Scalar"}), lambda value: value.as_py()),
     ("numpy", frozenset({"ndarray", "datetime64", "timedelta64", "void"}), numpy_values),
-    # `item()` makes one of the same class of a number that is longer than Python's.
+    # `item()` does not convert a number with more precision than Python's own.
     ("numpy", frozenset({"floating"}), float),
     ("numpy", frozenset({"complexfloating"}), complex),
     ("numpy", frozenset({"generic"}), lambda value: value.item()),

@@ -62,13 +62,28 @@ def to_json(value: object, name: str = "input_data") -> bytes:
         ValidationError: A value has no faithful JSON form (an infinity, a figure, a key that is
             not a string); the message has the path to it.
     """
+    data, has_nan = encode(value, name)
+    if has_nan:
+        warn_user(
+            "JSON has no NaN, so null is sent in its place. Replace NaN by a value of your choice, "
+            "or by None to send null without this warning."
+        )
+    return data
+
+
+def encode(value: object, name: str) -> tuple[bytes, bool]:
+    """Return `value` as `to_json` does, and whether null stands for a NaN in it.
+
+    Raises:
+        ValidationError: As `to_json` does.
+    """
     try:
         is_plain = _has_string_keys(value, _LEVELS, _CONTAINERS)
         if is_plain is not False:
             # A value that was searched to its end does not contain itself; json need not check it.
             data = _dump(value, check_circular=is_plain is None)
             if is_plain or _has_string_keys(value):
-                return data
+                return data, False
     except (TypeError, ValueError, RecursionError):
         pass  # the converter handles it, or says what is wrong and where
     converter = _Converter()
@@ -78,12 +93,7 @@ def to_json(value: object, name: str = "input_data") -> bytes:
         raise _cannot(
             converter.deepest or name, "the value is nested too deeply to be sent as JSON"
         ) from None
-    if converter.has_nan:
-        warn_user(
-            "JSON has no NaN, so null is sent in its place. Replace NaN by a value of your choice, "
-            "or by None to send null without this warning."
-        )
-    return data
+    return data, converter.has_nan
 
 
 def _dump(value: object, *, check_circular: bool = True) -> bytes:

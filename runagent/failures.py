@@ -1,4 +1,4 @@
-"""Failures of the layers below, and answers that are no good ones, as this package's errors."""
+"""Failures of the layers below, and refusals of servers, as errors of this package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx2
 
 from runagent import encodings, errors
 from runagent.config import Settings
-from runagent.secrecy import redact
+from runagent.redaction import Redactor
 from runagent.wire import Outgoing, Wire
 
 E = TypeVar("E", bound=BaseException)
@@ -111,29 +111,35 @@ def bare(exception: E) -> E:
     return exception.with_traceback(None)
 
 
-def presentable(error: errors.RunAgentError, secret: str | None) -> errors.RunAgentError:
+def presentable(error: errors.RunAgentError, redact: Redactor) -> errors.RunAgentError:
     """Return an error that may be shown to anybody.
 
-    It has no traceback yet, and the API key is taken out, as the server may have echoed it. Its
+    It has no traceback yet, and secrets are taken out, as the server may have echoed them. Its
     cause is a copy of the exception of the layers below, without the request it belongs to and
     without its traceback, whose frames hold the request's headers.
     """
     cause = error.__cause__
     bare(error)
     if isinstance(cause, Exception):
-        text = redact(str(cause)[: errors.MAX_MESSAGE], secret)
+        text = redact(str(cause)[: errors.MAX_MESSAGE])
         try:
             error.__cause__ = type(cause)(text)
         except TypeError:  # it takes other arguments, as a UnicodeError does
             error.__cause__ = RuntimeError(f"{type(cause).__name__}: {text}")
-    for name, value in vars(error).items():
-        setattr(error, name, redact(value, secret))
+    for name, value in zip(vars(error), redact(list(vars(error).values())), strict=True):
+        setattr(error, name, value)
     error.args = (error.message,)
     return error
 
 
 def from_failure(
-    failure: Failure, settings: Settings, timeout: float, *, streams: bool, answered: bool
+    failure: Failure,
+    settings: Settings,
+    timeout: float,
+    *,
+    streams: bool,
+    answered: bool,
+    total_timeout: float | None = None,
 ) -> errors.RunAgentError:
     """Return the error for a failure of the layers below.
 
@@ -143,18 +149,37 @@ def from_failure(
         timeout: Seconds: the timeout of the call.
         streams: Whether the answer is a stream.
         answered: Whether the answer had begun.
+        total_timeout: Seconds for the whole stream, if they are over; `None` otherwise.
     """
     exception = failure.exception
     began = streams and answered
     if not isinstance(exception, FAILURES):
         return unexpected(exception, began=began)
-    error = _timed_out(failure, settings, timeout, streams=streams)
+    error = _overdue(failure, settings, total_timeout)
+    if error is None:
+        error = _timed_out(failure, settings, timeout, streams=streams)
     if error is None:
         error = _not_connected(exception, settings)
     if error is None:
         error = _lost(exception, settings, began=began)
     error.__cause__ = exception
     return error
+
+
+def _is_late(exception: Exception) -> bool:
+    return isinstance(exception, (httpx2.TimeoutException, builtins.TimeoutError))
+
+
+def _overdue(
+    failure: Failure, settings: Settings, total_timeout: float | None
+) -> errors.RunAgentError | None:
+    if total_timeout is None or not _is_late(failure.exception):
+        return None
+    return errors.TimeoutError(
+        f"The stream from {settings.base_url} did not end within {total_timeout:g} s.",
+        code="TIMEOUT",
+        hint="Pass a larger total_timeout= (in seconds) if the agent needs longer.",
+    )
 
 
 def _timed_out(
@@ -167,7 +192,7 @@ def _timed_out(
             code="TIMEOUT",
             hint="Make fewer calls at once, or pass a larger connection_pool_size=.",
         )
-    late = isinstance(exception, (httpx2.TimeoutException, builtins.TimeoutError))
+    late = _is_late(exception)
     if isinstance(exception, httpx2.ConnectTimeout) or (late and failure.connecting):
         return errors.TimeoutError(
             f"Could not connect to {settings.base_url} in time.",
@@ -233,7 +258,7 @@ def from_refusal(
     headers: Mapping[str, str],
     body: bytes,
 ) -> errors.RunAgentError:
-    """Return the error for an answer that is not a good one."""
+    """Return the error for an answer that the wire does not accept."""
     if 300 <= status < 400:  # noqa: PLR2004
         return errors.RunAgentError(
             f"{sent.url} answered with a redirect to {headers.get('location')!r}.",
@@ -325,4 +350,23 @@ def no_entrypoints(base_url: str) -> errors.ValidationError:
         code="NO_ENTRYPOINTS",
         hint="Use run_generic or run_generic_stream: only the agents of `runagent serve` have "
         "named entrypoints.",
+    )
+
+
+def no_users(base_url: str) -> errors.ValidationError:
+    """Return the error for a user named to a server whose protocol has no place for one."""
+    return errors.ValidationError(
+        f"{base_url} takes neither user_id= nor persistent_memory=.",
+        code="NO_USERS",
+        hint="Only servers of the protocol of `runagent serve` take them; elsewhere, put what the "
+        "agent needs to know into its input.",
+    )
+
+
+def unreadable(status: int, problem: ValueError) -> errors.RunAgentError:
+    """Return the error for an answer about the agent or its server that cannot be read."""
+    return errors.RunAgentError(
+        f"The server's answer cannot be read: {problem}.",
+        code="INVALID_RESPONSE",
+        status_code=status,
     )

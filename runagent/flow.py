@@ -7,21 +7,22 @@ returns the answer or raises. The pumps in `pumps` carry out the steps.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import httpx2
 
-from runagent import failures
+from runagent import failures, retry
 from runagent.call import Action, Call
 from runagent.config import Settings
 from runagent.detection import Detection
 from runagent.errors import RunAgentError, StreamError
 from runagent.failures import Failure
-from runagent.results import Entrypoint, RunResult, StreamEvent
-from runagent.retry import RetryPolicy
+from runagent.redaction import Redactor
+from runagent.results import Entrypoint, Health, RunResult, StreamEvent
 from runagent.stream import StreamState
 from runagent.wire import Input, Outgoing, StreamReader, Wire
 from runagent.wire.text import PairJoiner
@@ -101,11 +102,14 @@ class Receive:
         response: The answer, which was left open.
         reader: Reads the events.
         silence: Seconds in which nothing may come, `None` for no limit.
+        deadline: The end of the time for the whole stream, on the monotonic clock; `math.inf` for
+            no limit.
     """
 
     response: httpx2.Response
     reader: StreamReader
     silence: float | None
+    deadline: float
 
 
 @dataclass(slots=True)
@@ -139,13 +143,16 @@ class Flow:
         detection: The wires, and which of them the server speaks.
     """
 
-    def __init__(self, settings: Settings, max_message_size: int) -> None:
-        """Decide by these settings."""
+    def __init__(
+        self, settings: Settings, max_message_size: int, proxies: Iterable[str] = ()
+    ) -> None:
+        """Decide by these settings; the passwords of the proxies are kept out of errors."""
         self.closed = False
         self.detection = Detection(settings)
         self._settings = settings
         self._max_size = max_message_size
-        self._policy = RetryPolicy(
+        self._redactor = Redactor.of(settings.api_key, settings.headers, proxies)
+        self._policy = retry.RetryPolicy(
             settings.max_retries, settings.retry_delay, settings.retry_backoff
         )
 
@@ -159,19 +166,29 @@ class Flow:
             raise failures.client_closed(self._settings.agent_id)
 
     def prepare(
-        self, action: Action, data: Input, timeout: float, headers: Mapping[str, str]
+        self,
+        action: Action,
+        data: Input,
+        timeout: float,
+        headers: Mapping[str, str],
+        total_timeout: float = math.inf,
     ) -> Call:
         """Return a call that is still to be made.
 
         Raises:
-            ValidationError: An entrypoint of a server that is known to have none.
+            ValidationError: An entrypoint or a user, for a server that is known to have none.
         """
         wire: Wire | None = self.detection.wire
-        if action == "entrypoints" or not data.is_generic:
+        if action == "entrypoints" or not data.is_generic or data.names_user:
             wire = self.detection.wire_with_entrypoints()
         if wire is None:
-            raise failures.no_entrypoints(self._settings.base_url)
-        return Call(wire, data, action, timeout, headers)
+            raise self._not_offered(data)
+        return Call(wire, data, action, timeout, headers, self._redactor, total_timeout)
+
+    def _not_offered(self, data: Input) -> RunAgentError:
+        if data.names_user:
+            return failures.no_users(self._settings.base_url)
+        return failures.no_entrypoints(self._settings.base_url)
 
     # The flow of each kind of call
 
@@ -183,12 +200,16 @@ class Flow:
         """Ask the server which entrypoints the agent has."""
         return self._until_answered(call, self._entrypoints)
 
+    def health(self, call: Call) -> Steps[Health]:
+        """Ask the server for its health."""
+        return self._until_answered(call, self._health)
+
     def stream(self, call: Call, select: Select[Any], state: StreamState) -> Steps[None]:
         """Deliver a stream of the items that `select` makes of its events."""
         answer = yield from self._until_answered(call, lambda _, answer: answer)
         state.request_id = call.received.get("x-request-id")
         reader = call.wire.reader(call.data, self._max_size)
-        receive = Receive(answer.response, reader, call.silence)
+        receive = Receive(answer.response, reader, call.silence, call.deadline)
         pairs = PairJoiner()
         most = 2 * self._max_size + SPARE_EFFORT
         error: RunAgentError
@@ -212,7 +233,22 @@ class Flow:
         if self.closed:
             error = failures.client_closed(self._settings.agent_id, streaming=True)
         error = yield from self._explained(call, error)
-        raise _with_text(self._presentable(call, error), state)
+        if error.request_id is None:
+            error.request_id = state.request_id
+        error = self._presentable(call, error)
+        if isinstance(error, StreamError):
+            error.text = state.text  # as it came: it is a part of the answer
+        raise error
+
+    def leaving(self, exc: BaseException) -> BaseException:
+        """Return the exception that leaves a call instead of `exc`.
+
+        This is where the promise is kept that nothing leaves a call but a `RunAgentError` and the
+        exceptions of the user's own code.
+        """
+        if isinstance(exc, Exception) and failures.is_unexpected(exc):
+            return failures.presentable(failures.unexpected(exc), self._redactor)
+        return failures.bare(exc)
 
     # Attempts
 
@@ -221,6 +257,7 @@ class Flow:
         call.start()
         while True:
             undelivered = interrupted = False
+            wanted: bool | None = None
             try:
                 if self.detection.is_needed_before(call.wire):
                     yield from self._detect(call)
@@ -241,12 +278,17 @@ class Flow:
                         yield from self._detect(call)
                     ):
                         continue
+                    wanted = retry.wanted(outcome.response.status_code, call.received)
             except RunAgentError as exc:
                 error = exc
             delay = None
             if not (interrupted or self.closed):
                 delay = self._policy.next_delay(
-                    error, call.attempts, call.remaining, undelivered=undelivered
+                    error,
+                    call.attempts,
+                    call.timeout - call.elapsed,  # none is left where `remaining` is never zero
+                    undelivered=undelivered,
+                    wanted=wanted,
                 )
             if delay is not None:
                 self._log_retry(call, delay, error)
@@ -256,7 +298,7 @@ class Flow:
 
     def _body_limit(self, call: Call, response: httpx2.Response) -> int | None:
         """Return the bytes to read of an answer; `None` for a stream that has begun."""
-        if not call.accepts(response, self._settings.api_key):
+        if not call.accepts(response):
             return MAX_ERROR_BODY
         if call.action == "invoke":
             return self._max_size
@@ -289,11 +331,15 @@ class Flow:
         try:
             return call.wire.read_entrypoints(answer.body)
         except ValueError as exc:
-            raise RunAgentError(
-                f"The server's answer cannot be read: {exc}.",
-                code="INVALID_RESPONSE",
-                status_code=answer.response.status_code,
-            ) from None
+            raise failures.unreadable(answer.response.status_code, exc) from None
+
+    def _health(self, call: Call, answer: Answer) -> Health:
+        try:
+            return call.wire.read_health(answer.body)
+        except ValueError as exc:
+            if not answer.response.is_success:
+                raise self._refusal(call, answer) from None
+            raise failures.unreadable(answer.response.status_code, exc) from None
 
     # Errors
 
@@ -311,7 +357,12 @@ class Flow:
         if failure.is_unsent():
             call.attempts -= 1
         return failures.from_failure(
-            failure, self._settings, call.timeout, streams=call.streams, answered=call.answered
+            failure,
+            self._settings,
+            call.timeout,
+            streams=call.streams,
+            answered=call.answered,
+            total_timeout=call.total_timeout if call.is_over else None,
         )
 
     def _conclusion(self, call: Call, error: RunAgentError) -> Steps[RunAgentError]:
@@ -325,7 +376,7 @@ class Flow:
         error.attempts = call.attempts or None
         if "content-encoding" in call.received:
             error = failures.unreadable_encoding(error, call.received)
-        return failures.presentable(error, self._settings.api_key)
+        return failures.presentable(error, call.redact)
 
     # Questions to the server about itself
 
@@ -333,7 +384,7 @@ class Flow:
         """Find out which protocol the server speaks; return whether `call` changed its wire.
 
         Raises:
-            ValidationError: An entrypoint of a server whose protocol has none.
+            ValidationError: An entrypoint or a user, for a server whose protocol has none.
         """
         turn = yield TakeTurn(call.remaining)
         if turn is not None:
@@ -346,7 +397,7 @@ class Flow:
         if not self.detection.is_certain or call.wire is wire:
             return False
         if call.needs_entrypoints and not wire.has_entrypoints:
-            raise failures.no_entrypoints(self._settings.base_url)
+            raise self._not_offered(call.data)
         call.switch(wire)
         return True
 
@@ -398,10 +449,12 @@ def _items(
         if event.kind == "error":
             state.failed = event
             return
-        if event.text is not None:
-            text = pairs.feed(event.text)
-            if text is not event.text:
-                event = replace(event, text=text)  # noqa: PLW2901
+        text = event.text
+        if text is not None:
+            if pairs.held or not text.isascii():
+                text = pairs.feed(text)
+                if text is not event.text:
+                    event = replace(event, text=text)  # noqa: PLW2901
         elif event.kind == "done" and (text := pairs.finish()):
             half = StreamEvent("chunk", text, text)
             state.take(half)
@@ -416,12 +469,3 @@ def _items(
             yield item
         if state.done:
             return
-
-
-def _with_text(error: RunAgentError, state: StreamState) -> RunAgentError:
-    """Add to an error the text and the request id of the stream it ends."""
-    if isinstance(error, StreamError):
-        error.text = state.text
-    if error.request_id is None:
-        error.request_id = state.request_id
-    return error

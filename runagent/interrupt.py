@@ -30,7 +30,7 @@ class Interruptible:
         connected: Whether a connection was made for the request under way, or was to be.
         connecting: Whether that is still under way.
         interrupted: Whether `interrupt` was called.
-        pid: The id of the process the call is made in.
+        pid: The id of the process that the call is made in.
         deadline: When operations that block must be over, on the monotonic clock.
     """
 
@@ -52,6 +52,12 @@ class Interruptible:
     def begin_request(self) -> None:
         """Take note that a request is about to be sent."""
         self.connected = self.connecting = False
+        self.pid = os.getpid()
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether it is the copy that a forked process has of its parent's, and must not touch."""
+        return self.pid != os.getpid()
 
     def connect(self) -> None:
         """Take note that a connection is about to be made."""
@@ -93,6 +99,8 @@ class BlockingIO(Interruptible):
     def interrupt(self) -> None:
         """Make the wait, read or write under way, and every later one, end at once."""
         self.interrupted = True
+        if self.is_inherited:
+            return
         wake = self._wake
         if wake is not None:
             wake()
@@ -165,6 +173,8 @@ class AsyncIO(Interruptible):
     def interrupt(self) -> None:
         """Make the wait, read or write under way, and every later one, end at once."""
         self.interrupted = True
+        if self.is_inherited:
+            return
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self.loop.call_soon_threadsafe(self._interrupt)
 
@@ -211,8 +221,7 @@ class IOGroup(Generic[I]):
     def end(self) -> set[I]:
         """Interrupt all members, and those added later too; return those there are now."""
         self._ended = True
-        # A forked process has copies of its parent's, whose sockets are not its own.
-        members = {io for io in self._members.copy() if io.pid == os.getpid()}
+        members = {io for io in self._members.copy() if not io.is_inherited}
         for io in members:
             io.interrupt()
         return members

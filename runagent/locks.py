@@ -10,14 +10,19 @@ import weakref
 class ForkSafeLock:
     """A lock that a forked process finds free, as the thread that held it does not exist there."""
 
-    def __init__(self) -> None:
-        """Make a lock that is free."""
+    def __init__(self, *, reentrant: bool = False) -> None:
+        """Make a lock that is free.
+
+        Args:
+            reentrant: Whether the thread that holds it may take it again.
+        """
+        self._make = threading.RLock if reentrant else threading.Lock
         self.renew()
         _locks.add(self)
 
     def renew(self) -> None:
         """Free the lock, even if another thread held it."""
-        self._lock = threading.Lock()
+        self._lock = self._make()
 
     def acquire(self, timeout: float = -1) -> bool:
         """Wait for the lock, at most `timeout` seconds; return whether it was taken."""
@@ -28,17 +33,17 @@ class ForkSafeLock:
         self._lock.release()
 
     def __enter__(self) -> None:
-        self.acquire()
+        self._lock.acquire()
 
     def __exit__(self, *exc_info: object) -> None:
-        self.release()
+        self._lock.release()
 
 
 _locks: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()
 
 
 def _renew() -> None:
-    for lock in _locks:
+    for lock in list(_locks):
         lock.renew()
 
 

@@ -6,12 +6,16 @@ alive for ever. So the connections of every client are made by the backends here
 
 from __future__ import annotations
 
+import asyncio
 import math
+import os
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable
+import types
+import weakref
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import nullcontext, suppress
 from typing import Any
 
@@ -20,13 +24,27 @@ import httpcore2
 import httpx2
 
 from runagent.interrupt import BlockingIO, current_io
+from runagent.lasting import Lasting
 
 FRESH = 0.05
-"""Seconds for which a connection is taken to be open still, as its server has just answered on it.
+"""Seconds for which a connection is assumed to be open, as its server has just answered on it.
 
 For each request, a pool asks all idle connections whether they were closed, and each asks the
-system; among many threads that takes longer than the rest of a call.
+system. With many threads, that takes longer than the rest of a call.
 """
+
+KEEPALIVE_IDLE = 60
+"""Seconds without data after which the system asks whether the other side is still there.
+
+Agents think for minutes, and whatever translates addresses on the way forgets a silent connection:
+the gateways of clouds after 240 or 350 s.
+"""
+
+KEEPALIVE_INTERVAL = 30
+"""Seconds from one such question without an answer to the next."""
+
+KEEPALIVE_COUNT = 5
+"""Questions without an answer after which the connection is lost."""
 
 _PIECE = 1 << 16
 """Bytes written at most at a time."""
@@ -44,9 +62,51 @@ def use_own_backends(client: httpx2.Client | httpx2.AsyncClient) -> None:
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
         if isinstance(transport, (httpx2.HTTPTransport, httpx2.AsyncHTTPTransport)):
             pool: Any = transport._pool  # noqa: SLF001
+            _pools.add(pool)
             own = _BlockingBackend if isinstance(client, httpx2.Client) else _AsyncBackend
             if not isinstance(pool._network_backend, own):  # noqa: SLF001
                 pool._network_backend = own(pool._network_backend)  # noqa: SLF001
+
+
+_pools: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _free_pools() -> None:
+    """In a forked process: free the locks of pools that threads of the parent held.
+
+    This process closes the pools too, at its end if not before.
+    """
+    for pool in _pools:
+        pool._optional_thread_lock = type(pool._optional_thread_lock)()  # noqa: SLF001
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_pools)
+
+
+def _keep_alive(stream: Any, chosen: Iterable[httpcore2.SOCKET_OPTION] | None) -> None:
+    """Turn TCP's keep-alive on for a connection, except for options that the user has chosen.
+
+    A system or a kind of socket that does not know one of them goes without it.
+    """
+    taken = {option[:2] for option in chosen or ()}
+    sock = stream.get_extra_info("socket")
+    for level, name, value in _keepalive_options():
+        if (level, name) not in taken:
+            with suppress(OSError, AttributeError):
+                sock.setsockopt(level, name, value)
+
+
+def _keepalive_options() -> Iterator[tuple[int, int, int]]:
+    yield socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
+    for names, value in (
+        (("TCP_KEEPIDLE", "TCP_KEEPALIVE"), KEEPALIVE_IDLE),  # the second is macOS's name
+        (("TCP_KEEPINTVL",), KEEPALIVE_INTERVAL),
+        (("TCP_KEEPCNT",), KEEPALIVE_COUNT),
+    ):
+        for name in names:
+            if hasattr(socket, name):
+                yield socket.IPPROTO_TCP, getattr(socket, name), value
 
 
 class _BlockingStream(httpcore2.NetworkStream):
@@ -55,15 +115,17 @@ class _BlockingStream(httpcore2.NetworkStream):
     def __init__(self, stream: httpcore2.NetworkStream) -> None:
         self._stream = stream
         self._used = -math.inf
+        self._pid = os.getpid()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        _check_process(self._pid, httpcore2.ReadError)
         limit = self._limit(timeout, httpcore2.ReadTimeout)
         data = self._stream.read(max_bytes, limit)
         self._used = time.monotonic()
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        # In pieces, each with the time that is left: a slow reader would get it all for each send.
+        # In pieces, each with the time that is left: else a slow reader gets all of it each time.
         for start in range(0, len(buffer), _PIECE):
             limit = self._limit(timeout, httpcore2.WriteTimeout)
             self._stream.write(buffer[start : start + _PIECE], limit)
@@ -78,7 +140,7 @@ class _BlockingStream(httpcore2.NetworkStream):
         return _limit(io, self._stream, timeout, error)
 
     def close(self) -> None:
-        self._stream.close()
+        self._stream.close()  # closes no more than this process's copy, also after a fork
 
     def start_tls(
         self,
@@ -116,6 +178,15 @@ def _limit(
     return left if timeout is None else min(timeout, left)
 
 
+def _check_process(pid: int, error: type[httpcore2.ReadError | httpcore2.WriteError]) -> None:
+    """Refuse to use a connection that the process with this id has made.
+
+    After a fork both processes have it: one would take bytes from the other, or add some.
+    """
+    if pid != os.getpid():
+        raise error(f"the connection belongs to the process {pid}, which was forked")
+
+
 class _BlockingBackend(httpcore2.NetworkBackend):
     """Makes streams that keep to the deadline of the call they are used for."""
 
@@ -148,15 +219,18 @@ class _BlockingBackend(httpcore2.NetworkBackend):
         deadline = math.inf if limit is None else time.monotonic() + limit
         addresses = _addresses(host, port)
         for untried in range(len(addresses), 0, -1):
-            # An address that does not answer leaves time for those after it.
+            # An address that does not answer leaves time for the others.
             share = None if limit is None else max(deadline - time.monotonic(), 0.001) / untried
             try:
-                return self._backend.connect_tcp(
+                stream = self._backend.connect_tcp(
                     addresses[-untried], port, share, local_address, socket_options
                 )
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 if untried == 1:
                     raise
+            else:
+                _keep_alive(stream, socket_options)
+                return stream
         raise httpcore2.ConnectError(f"{host} has no address")
 
     def connect_unix_socket(
@@ -232,21 +306,83 @@ def _in_thread(
     return outcome
 
 
-class _AsyncStream(httpcore2.AsyncNetworkStream):
-    """A stream of the event loop; cancellation ends its operations."""
+class Read:
+    """A read of a network stream, which goes on if the task that waits for it is cancelled."""
+
+    def __init__(
+        self, stream: httpcore2.AsyncNetworkStream, max_bytes: int, timeout: float | None
+    ) -> None:
+        self._stream = stream
+        self._max_bytes = max_bytes
+        self._timeout = timeout
+        self._going_on: Lasting[bytes] | None = None
+
+    async def wait(self) -> bytes:
+        """Return the bytes that were read.
+
+        Raises:
+            httpcore2.TimeoutException: Nothing came in time.
+            httpcore2.NetworkError: The connection was lost, or `cancel` was called.
+        """
+        if self._going_on is not None:
+            return await self._going_on.wait()
+        began = time.monotonic()
+        try:
+            return await self._stream.read(self._max_bytes, self._timeout)
+        except asyncio.CancelledError:
+            # A read that is cancelled has taken nothing. It goes on in a task only now, because a
+            # task for every read would take longer than the read.
+            left = self._timeout
+            if left is not None:
+                left = max(left - (time.monotonic() - began), 0.001)
+            self._going_on = Lasting(self._stream.read(self._max_bytes, left))
+            raise
+
+    def abandon(self) -> None:
+        """End the read, if it goes on in a task."""
+        if self._going_on is not None:
+            self._going_on.abandon()
+
+    async def cancel(self) -> None:
+        """End the read, if it goes on in a task, and wait until it has ended."""
+        if self._going_on is not None:
+            await self._going_on.cancel()
+
+
+@types.coroutine
+def _by_caller(read: Read) -> Generator[Read, bytes, bytes]:
+    """Have whoever takes the steps of this coroutine wait for the read, and send the bytes."""
+    return (yield read)
+
+
+class AsyncStream(httpcore2.AsyncNetworkStream):
+    """A stream of the event loop; cancellation ends its operations.
+
+    Attributes:
+        yields_reads: Whether a read is yielded as a `Read` to whoever takes the steps of the
+            coroutine, who waits for it.
+    """
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self.yields_reads = False
         self._stream = stream
+        self._pid = os.getpid()
         self._early: list[bytes] = []
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        _exchange()
+        """Return the next bytes, none at the end."""
+        _check_process(self._pid, httpcore2.ReadError)
         if self._early:
             return self._early.pop(0)
+        if self.yields_reads:
+            return await _by_caller(Read(self._stream, max_bytes, timeout))
+        self._exchange()
         return await self._stream.read(max_bytes, timeout)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        _exchange()
+        """Send all bytes."""
+        _check_process(self._pid, httpcore2.WriteError)
+        self._exchange()
         if len(buffer) <= _PIECE:
             await self._stream.write(buffer, timeout)
         else:
@@ -298,7 +434,11 @@ class _AsyncStream(httpcore2.AsyncNetworkStream):
         return None
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        """Close the stream."""
+        # An event loop closes by shutting down the connection and by forgetting it in what it waits
+        # on, both of which a forked process shares with its parent.
+        if self._pid == os.getpid():
+            await self._stream.aclose()
 
     async def start_tls(
         self,
@@ -306,6 +446,7 @@ class _AsyncStream(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore2.AsyncNetworkStream:
+        """Return an encrypted stream over this one."""
         try:
             stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
         except BaseException:
@@ -313,10 +454,18 @@ class _AsyncStream(httpcore2.AsyncNetworkStream):
             with anyio.CancelScope(shield=True):
                 await self._stream.aclose()
             raise
-        return _AsyncStream(stream)
+        return AsyncStream(stream)
 
     def get_extra_info(self, info: str) -> Any:
+        """Return a fact about the stream."""
         return self._stream.get_extra_info(info)
+
+    def _exchange(self) -> None:
+        """Take note that the call is connected, and data goes to and fro."""
+        io: Any = current_io()
+        if io is not None:
+            io.connecting = False
+            io.stream = self
 
 
 def _unread(sock: socket.socket) -> list[bytes]:
@@ -334,13 +483,6 @@ def _unread(sock: socket.socket) -> list[bytes]:
             break
         found.append(data)
     return [*found, b""] if found else []
-
-
-def _exchange() -> None:
-    """Take note that the call is connected, and data goes to and fro."""
-    io = current_io()
-    if io is not None:
-        io.connecting = False
 
 
 class _AsyncBackend(httpcore2.AsyncNetworkBackend):
@@ -364,7 +506,8 @@ class _AsyncBackend(httpcore2.AsyncNetworkBackend):
         except RuntimeError:  # as there is no thread for the resolver any more
             address = _addresses(host, port)[0]
             stream = await connect(address, port, timeout, local_address, socket_options)
-        return _AsyncStream(stream)
+        _keep_alive(stream, socket_options)
+        return AsyncStream(stream)
 
     async def connect_unix_socket(
         self,
@@ -373,7 +516,7 @@ class _AsyncBackend(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         _connect_async()
-        return _AsyncStream(await self._backend.connect_unix_socket(path, timeout, socket_options))
+        return AsyncStream(await self._backend.connect_unix_socket(path, timeout, socket_options))
 
 
 def _connect_async() -> None:

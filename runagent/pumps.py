@@ -6,8 +6,9 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
+from urllib.request import getproxies
 
 import anyio
 import httpx2
@@ -15,33 +16,14 @@ import httpx2
 from runagent.config import Settings
 from runagent.connections import AsyncConnections, ConnectionOptions, Lease, SyncConnections
 from runagent.errors import RunAgentError, ValidationError
-from runagent.failures import (
-    Failure,
-    bare,
-    is_unexpected,
-    no_event_loop,
-    own_client_closed,
-    presentable,
-    unexpected,
-)
-from runagent.flow import (
-    Answer,
-    Deliver,
-    Flow,
-    Outcome,
-    Receive,
-    Select,
-    Send,
-    Step,
-    Steps,
-    TakeTurn,
-    Wait,
-)
-from runagent.interrupt import AsyncIO, BlockingIO, IOGroup
+from runagent.failures import Failure, bare, is_unexpected, own_client_closed
+from runagent.flow import Answer, Flow, Outcome, Select, Send, Step, Steps, TakeTurn, Wait
+from runagent.interrupt import BlockingIO, IOGroup
 from runagent.locks import ForkSafeLock
-from runagent.receive import AsyncOpenStream, OpenStream, body, body_async, network_stream
+from runagent.receive import body, body_async, network_stream
 from runagent.request import build
-from runagent.results import Entrypoint, RunResult, StreamEvent
+from runagent.results import Entrypoint, Health, RunResult
+from runagent.sources import AsyncCallIO, AsyncSource, SyncIO, items, running_loop
 from runagent.stream import AsyncStream, Stream, StreamState
 from runagent.urls import is_loopback
 from runagent.wire import Input
@@ -53,7 +35,7 @@ LETTING_GO = 1.0
 
 
 class _Pump:
-    """The things both pumps have: the flows of a client, and how its connections are made."""
+    """The common part of both pumps: the flows of a client, and how its connections are made."""
 
     def __init__(
         self, settings: Settings, arguments: Mapping[str, Any], http_kind: type[Any]
@@ -75,7 +57,9 @@ class _Pump:
             http_client=own,
         )
         self._options.arguments()  # refuses bad ones now, not at the first call
-        self.flow = Flow(settings, arguments["max_message_size"])
+        proxy = self._options.proxy
+        proxies = [proxy] if isinstance(proxy, str) else getproxies().values()
+        self.flow = Flow(settings, arguments["max_message_size"], proxies)
 
     @property
     def closed(self) -> bool:
@@ -86,16 +70,6 @@ class _Pump:
         own = self._options.http_client
         if own is not None and own.is_closed:
             raise own_client_closed()
-
-    def _leaving(self, exc: BaseException) -> BaseException:
-        """Return the exception that leaves a call instead of `exc`.
-
-        This is where the promise is kept that nothing leaves a call but a `RunAgentError` and the
-        exceptions of the user's own code.
-        """
-        if isinstance(exc, Exception) and is_unexpected(exc):
-            return presentable(unexpected(exc), self._settings.api_key)
-        return bare(exc)
 
     def _request(
         self, http: httpx2.Client | httpx2.AsyncClient, step: Send, read: float | None
@@ -118,7 +92,7 @@ class SyncPump(_Pump):
         """Make a pump from the settings and the arguments of a client."""
         super().__init__(settings, arguments, httpx2.Client)
         self._detecting = ForkSafeLock()
-        self._under_way: IOGroup[_SyncIO] = IOGroup()
+        self._under_way: IOGroup[SyncIO] = IOGroup()
         self._connections = SyncConnections(self._options)
         self._connections.users.add(self)
 
@@ -138,7 +112,7 @@ class SyncPump(_Pump):
     ) -> RunResult:
         """Run the agent once, as one of `group`."""
         call = self.flow.prepare("invoke", data, timeout, headers)
-        io = _SyncIO()
+        io = SyncIO()
         if group is None:
             return self._run(self.flow.invoke(call), io)
         group.add(io)
@@ -150,17 +124,28 @@ class SyncPump(_Pump):
     def entrypoints(self, timeout: float, headers: Mapping[str, str]) -> list[Entrypoint]:
         """Ask the server which entrypoints the agent has."""
         call = self.flow.prepare("entrypoints", Input(b"{}"), timeout, headers)
-        return self._run(self.flow.entrypoints(call), _SyncIO())
+        return self._run(self.flow.entrypoints(call), SyncIO())
+
+    def health(self, timeout: float, headers: Mapping[str, str]) -> Health:
+        """Ask the server for its health."""
+        call = self.flow.prepare("health", Input(b"{}"), timeout, headers)
+        return self._run(self.flow.health(call), SyncIO())
 
     def stream(
-        self, data: Input, timeout: float, headers: Mapping[str, str], select: Select[T]
+        self,
+        data: Input,
+        timeout: float,
+        headers: Mapping[str, str],
+        select: Select[T],
+        total_timeout: float,
     ) -> Stream[T]:
         """Return a stream of the items that `select` makes of its events."""
-        call = self.flow.prepare("stream", data, timeout, headers)
+        call = self.flow.prepare("stream", data, timeout, headers, total_timeout)
         state = StreamState()
-        io = _SyncIO()
-        items = self._items(self.flow.stream(call, select, state), io)
-        return Stream(items, state, io.abandon)
+        io = SyncIO()
+        steps = self.flow.stream(call, select, state)
+        source = items(steps, self._carry_out, self._under_way, io, self.flow.leaving)
+        return Stream(source, state, io.abandon)
 
     def close(self) -> None:
         """Send nothing any more, and end the waits of other threads.
@@ -173,7 +158,7 @@ class SyncPump(_Pump):
         if not self._connections.users:
             self._connections.close()
 
-    def _run(self, steps: Steps[T], io: _SyncIO) -> T:
+    def _run(self, steps: Steps[T], io: SyncIO) -> T:
         """Carry out the steps of a flow; return its result."""
         outcome: Any = None
         self._under_way.add(io)
@@ -187,7 +172,7 @@ class SyncPump(_Pump):
         except RunAgentError:
             raise
         except BaseException as exc:  # noqa: BLE001 - raised below, where nothing refers to it
-            leaving = self._leaving(exc)
+            leaving = self.flow.leaving(exc)
         finally:
             self._under_way.discard(io)
             steps.close()
@@ -196,48 +181,7 @@ class SyncPump(_Pump):
         finally:
             del leaving  # it refers to this frame
 
-    def _items(self, steps: Steps[None], io: _SyncIO) -> Generator[Any, None, None]:
-        """Carry out the steps of a flow that streams; yield the items it delivers."""
-        outcome: Any = None
-        stream: OpenStream | None = None
-        leaving: BaseException | None = None
-        delivering = False
-        self._under_way.add(io)
-        try:
-            while True:
-                try:
-                    step = steps.send(outcome)
-                except StopIteration:
-                    return
-                if isinstance(step, Deliver):
-                    delivering = True
-                    yield from step.items
-                    delivering = False
-                    outcome = None
-                elif isinstance(step, Receive):
-                    if stream is None:
-                        stream = OpenStream(step.response, step.reader, step.silence)
-                    outcome = _receive(stream, io)
-                else:
-                    _end(stream, io)
-                    outcome = self._carry_out(step, io)
-        except RunAgentError:
-            if not io.abandoned:
-                raise
-        except BaseException as exc:  # noqa: BLE001 - raised below, where nothing refers to it
-            # The user threw it in, or closes the stream, if that was while an item was delivered.
-            leaving = bare(exc) if delivering else self._leaving(exc)
-        finally:
-            steps.close()
-            self._under_way.discard(io)
-            _end(stream, io)
-        if leaving is not None:
-            try:
-                raise leaving
-            finally:
-                del leaving  # it refers to this frame
-
-    def _carry_out(self, step: Step, io: _SyncIO) -> Outcome:
+    def _carry_out(self, step: Step, io: SyncIO) -> Outcome:
         if isinstance(step, Send):
             return self._send(step, io)
         if isinstance(step, Wait):
@@ -247,7 +191,7 @@ class SyncPump(_Pump):
         seconds = min(step.seconds, threading.TIMEOUT_MAX)
         return self._detecting if self._detecting.acquire(seconds) else None
 
-    def _send(self, step: Send, io: _SyncIO) -> Answer | Failure:
+    def _send(self, step: Send, io: SyncIO) -> Answer | Failure:
         io.begin_request()
         self._check_own_client()
         left = None if step.seconds == math.inf else step.seconds
@@ -286,48 +230,13 @@ class SyncPump(_Pump):
                 lease.release()
 
 
-def _receive(stream: OpenStream, io: _SyncIO) -> list[StreamEvent] | Failure | None:
-    try:
-        with io.until(math.inf):
-            return stream.receive()
-    except Exception as exc:
-        if not is_unexpected(exc):
-            raise
-        return Failure(exc, interrupted=io.interrupted)
-
-
-def _end(stream: OpenStream | None, io: _SyncIO) -> None:
-    """Close a stream, or the answer it was to be read from, and give the connection back."""
-    try:
-        if stream is not None:
-            stream.close()
-        elif io.response is not None:
-            io.response.close()
-    finally:
-        if io.lease is not None:
-            io.lease.release()
-            io.lease = None
-
-
-class _SyncIO(BlockingIO):
-    """The I/O of one call.
-
-    Attributes:
-        lease: The connection of the answer that was left open.
-        response: That answer.
-    """
-
-    lease: Lease[httpx2.Client] | None = None
-    response: httpx2.Response | None = None
-
-
 class AsyncPump(_Pump):
     """Carries out the steps of an `AsyncRunAgentClient`, in the tasks that call it."""
 
     def __init__(self, settings: Settings, arguments: Mapping[str, Any]) -> None:
         """Make a pump from the settings and the arguments of a client."""
         super().__init__(settings, arguments, httpx2.AsyncClient)
-        self._under_way: IOGroup[_AsyncIO] = IOGroup()
+        self._under_way: IOGroup[AsyncCallIO] = IOGroup()
         self._connections = AsyncConnections(self._options)
         self._connections.users.add(self)
 
@@ -348,13 +257,25 @@ class AsyncPump(_Pump):
         call = self.flow.prepare("entrypoints", Input(b"{}"), timeout, headers)
         return await self._run(self.flow.entrypoints(call))
 
+    async def health(self, timeout: float, headers: Mapping[str, str]) -> Health:
+        """Ask the server for its health."""
+        call = self.flow.prepare("health", Input(b"{}"), timeout, headers)
+        return await self._run(self.flow.health(call))
+
     def stream(
-        self, data: Input, timeout: float, headers: Mapping[str, str], select: Select[T]
+        self,
+        data: Input,
+        timeout: float,
+        headers: Mapping[str, str],
+        select: Select[T],
+        total_timeout: float,
     ) -> AsyncStream[T]:
         """Return a stream of the items that `select` makes of its events."""
-        call = self.flow.prepare("stream", data, timeout, headers)
+        call = self.flow.prepare("stream", data, timeout, headers, total_timeout)
         state = StreamState()
-        return AsyncStream(self._items(self.flow.stream(call, select, state)), state)
+        steps = self.flow.stream(call, select, state)
+        source = AsyncSource(steps, self._carry_out, self._under_way, state, self.flow.leaving)
+        return AsyncStream(source, state)
 
     async def aclose(self) -> None:
         """Send nothing any more, and end the waits of other tasks.
@@ -362,8 +283,11 @@ class AsyncPump(_Pump):
         The connections are closed, unless another pump uses them too.
         """
         self.flow.closed = True
-        here = _running_loop()
         self._connections.users.discard(self)
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:  # a process forked from a coroutine has no loop, and no connections
+            return
         try:
             with anyio.move_on_after(LETTING_GO):
                 for io in self._under_way.end():
@@ -378,7 +302,7 @@ class AsyncPump(_Pump):
     async def _run(self, steps: Steps[T]) -> T:
         """Carry out the steps of a flow; return its result."""
         outcome: Any = None
-        io = _AsyncIO(_running_loop())
+        io = AsyncCallIO(running_loop())
         self._under_way.add(io)
         try:
             while True:
@@ -390,7 +314,7 @@ class AsyncPump(_Pump):
         except RunAgentError:
             raise
         except BaseException as exc:  # noqa: BLE001 - raised below, where nothing refers to it
-            leaving = self._leaving(exc)
+            leaving = self.flow.leaving(exc)
         finally:
             self._under_way.discard(io)
             steps.close()
@@ -399,56 +323,7 @@ class AsyncPump(_Pump):
         finally:
             del leaving  # it refers to this frame
 
-    async def _items(self, steps: Steps[None]) -> AsyncGenerator[Any, None]:
-        """Carry out the steps of a flow that streams; yield the items it delivers."""
-        outcome: Any = None
-        stream: AsyncOpenStream | None = None
-        io = _AsyncIO(_running_loop())
-        leaving: BaseException | None = None
-        delivering = False
-        self._under_way.add(io)
-        try:
-            while True:
-                try:
-                    step = steps.send(outcome)
-                except StopIteration:
-                    return
-                if isinstance(step, Deliver):
-                    delivering = True
-                    for item in step.items:
-                        yield item
-                    delivering = False
-                    outcome = None
-                elif isinstance(step, Receive):
-                    if stream is None:
-                        stream = AsyncOpenStream(step.response, step.reader, step.silence)
-                    try:
-                        if io.interrupted:
-                            raise httpx2.ReadError("interrupted")
-                        outcome = await stream.receive()
-                    except Exception as exc:
-                        if not is_unexpected(exc):
-                            raise
-                        outcome = Failure(exc, interrupted=io.interrupted)
-                else:
-                    await _end_async(stream, io)
-                    outcome = await self._carry_out(step, io)
-        except RunAgentError:
-            raise
-        except BaseException as exc:  # noqa: BLE001 - raised below, where nothing refers to it
-            # The user threw it in, or closes the stream, if that was while an item was delivered.
-            leaving = bare(exc) if delivering else self._leaving(exc)
-        finally:
-            steps.close()
-            self._under_way.discard(io)
-            await _end_async(stream, io)
-        if leaving is not None:
-            try:
-                raise leaving
-            finally:
-                del leaving  # it refers to this frame
-
-    async def _carry_out(self, step: Step, io: _AsyncIO) -> Outcome:
+    async def _carry_out(self, step: Step, io: AsyncCallIO) -> Outcome:
         if isinstance(step, Send):
             return await self._send(step, io)
         if isinstance(step, Wait):
@@ -463,7 +338,7 @@ class AsyncPump(_Pump):
             return lock
         return None
 
-    async def _send(self, step: Send, io: _AsyncIO) -> Answer | Failure:
+    async def _send(self, step: Send, io: AsyncCallIO) -> Answer | Failure:
         io.begin_request()
         self._check_own_client()
         # The end of all of it ends each read too, and at no cost.
@@ -500,43 +375,6 @@ class AsyncPump(_Pump):
             raise bare(exc)  # noqa: B904
         finally:
             if lease is not None:
+                io.stream = None  # from here on another call may use it
                 lease.release()
         return Failure(exception, io.connected, io.connecting, io.interrupted or self.closed)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop:
-    """Return the running event loop.
-
-    Raises:
-        RunAgentError: No event loop of asyncio runs here.
-    """
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    raise no_event_loop()
-
-
-async def _end_async(stream: AsyncOpenStream | None, io: _AsyncIO) -> None:
-    """Close a stream, or the answer it was to be read from, and give the connection back."""
-    try:
-        if stream is not None:
-            await stream.aclose()
-        elif io.response is not None:
-            await io.response.aclose()
-    finally:
-        if io.lease is not None:
-            io.lease.release()
-            io.lease = None
-
-
-class _AsyncIO(AsyncIO):
-    """The I/O of one call.
-
-    Attributes:
-        lease: The connection of the answer that was left open.
-        response: That answer.
-    """
-
-    lease: Lease[httpx2.AsyncClient] | None = None
-    response: httpx2.Response | None = None

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import types
-from collections.abc import (
-    AsyncGenerator,
-    Awaitable,
-    Callable,
-    Generator,
-    Iterator,
-)
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-import anyio
 import httpcore2
 import httpx2
 
 from runagent.encodings import GzipDecoder, is_gzip, slices
+from runagent.lasting import Lasting
+from runagent.network import AsyncStream, Read
 from runagent.results import StreamEvent
 from runagent.wire import StreamReader
 
@@ -162,88 +158,185 @@ class OpenStream:
         self._response.close()
 
 
+Received = list[StreamEvent] | None
+"""The next events of a stream, `None` at the end of its connection."""
+
+
 class AsyncOpenStream:
-    """A stream that was left open, and is read by a task."""
+    """A stream that was left open, and is read by tasks.
+
+    A task that waits for events may be cancelled; the next one goes on where it was.
+
+    Attributes:
+        receive: Returns the next events, or else an awaitable of them.
+    """
+
+    # The generators of httpx2 end when they are cancelled. So they never wait for the network
+    # themselves: they yield their reads, and what is cancelled is the wait for a read, here.
 
     def __init__(
         self, response: httpx2.Response, reader: StreamReader, silence: float | None
     ) -> None:
         """Read with `reader`; more than `silence` seconds without data are a failure."""
-        self._arrivals = _arrivals(response, reader, silence)
-        self._begun = False
+        self._response = response
+        self._reader = reader
+        self._silence = silence
+        self._socket = _socket(response)
+        self._network = network_stream(response)
+        self._bytes = _pieces_async(response)
+        self._step: Any = None  # the step of `_bytes` under way, and what it waits for:
+        self._wanted: Any = None
+        self._operation: Lasting[Any] | None = None  # an operation under way that is no read
+        self._events: list[StreamEvent] = []
+        self._is_stepped = self._socket is None and isinstance(self._network, AsyncStream)
+        if self._is_stepped:
+            self._network.yields_reads = True
+            self._anext: Callable[[], Any] = self._bytes.__anext__
+            self._feed = reader.feed
+        self.receive = self._receiver()
 
-    def receive(self) -> Awaitable[list[StreamEvent] | None]:
-        """Return the next events, `None` at the end of the connection."""
-        if self._begun:
-            return anext(self._arrivals, None)
-        self._begun = True
-        return unregistered(_next(self._arrivals))
+    def _receiver(self) -> Callable[[], Received | Awaitable[Received]]:
+        if self._socket is not None:
+            return self._message
+        return self._first if self._is_stepped else self._other
+
+    def _first(self) -> Received | Awaitable[Received]:
+        """Receive the first events without telling the event loop of the asynchronous generators.
+
+        A loop that shuts down closes all generators it knows at the same time. Where they wrap each
+        other, as those of httpx2 do, the outer ones then fail to close the inner ones.
+        """
+        self.receive = self._following
+        return _unregistered(self._following)
+
+    def _following(self) -> Received | Awaitable[Received]:
+        step = self._anext()
+        try:
+            self._wanted = next(step)
+        except StopIteration as stop:
+            return self._feed(stop.value)
+        except StopAsyncIteration:
+            return None
+        self._step = step
+        self.receive = self._rest_of_step
+        return self._rest_of_step()
+
+    async def _rest_of_step(self) -> Received:
+        step = self._step
+        while True:
+            wanted = self._wanted
+            found = exception = None
+            try:
+                found = await (wanted.wait() if isinstance(wanted, Read) else _waited(wanted))
+            except BaseException as exc:
+                if isinstance(wanted, Read) and isinstance(exc, asyncio.CancelledError):
+                    raise
+                exception = exc
+            try:
+                self._wanted = step.send(found) if exception is None else step.throw(exception)
+            except BaseException as exc:
+                self._step = self._wanted = None
+                self.receive = self._following
+                if isinstance(exc, StopIteration):
+                    return self._reader.feed(exc.value)
+                if isinstance(exc, StopAsyncIteration):
+                    return None
+                raise
+
+    async def _message(self) -> Received:
+        await self._send()
+        if not self._events:
+            if self._wanted is None:
+                self._wanted = Read(self._socket, READ_SIZE, self._silence)
+            with _as_http_errors():
+                data = await self._wanted.wait()
+            self._wanted = None
+            if not data:
+                return None
+            self._events = self._reader.feed(data)
+            await self._send()
+        events, self._events = self._events, []
+        return events
+
+    async def _send(self) -> None:
+        """Send the bytes that the reader wants to be sent."""
+        if self._operation is None and (outgoing := self._reader.outgoing()):
+            self._operation = Lasting(self._socket.write(outgoing, self._silence))
+        if self._operation is not None:
+            with _as_http_errors():
+                await self._operation.wait()
+            self._operation = None
+
+    async def _other(self) -> Received:
+        """Receive from a transport of the user's own, whose reads nobody else can wait for."""
+        if self._operation is None:
+            self._operation = Lasting(self._next())
+        with _as_http_errors():
+            data: bytes | None = await self._operation.wait()
+        self._operation = None
+        return None if data is None else self._reader.feed(data)
+
+    async def _next(self) -> bytes | None:
+        step: Any = self._bytes.__anext__()
+        try:
+            found: bytes = await _stepped(step, partial(_unregistered, partial(step.send, None)))
+        except StopAsyncIteration:
+            return None
+        return found
+
+    def abandon(self) -> None:
+        """Make the operation under way end at once, if it is not one that shutting down ends."""
+        if self._operation is not None:
+            self._operation.abandon()
 
     async def aclose(self) -> None:
         """Say goodbye, and give the connection back or close it."""
-        await self._arrivals.aclose()
-
-
-async def _next(arrivals: AsyncGenerator[list[StreamEvent], None]) -> list[StreamEvent] | None:
-    return await anext(arrivals, None)
-
-
-async def _arrivals(
-    response: httpx2.Response, reader: StreamReader, silence: float | None
-) -> AsyncGenerator[list[StreamEvent], None]:
-    """Yield the events of a stream as they come, and send the bytes its reader wants to be sent."""
-    network = _socket(response)
-    if network is None:
-        # The response is closed first, so that the generators around it have nothing to wait for
-        # when this is cancelled.
-        async with aclosing(_pieces_async(response)) as chunks, aclosing(response):
-            async for data in chunks:
-                yield reader.feed(data)
-        return
-    try:
-        with _as_http_errors():
-            await network.write(reader.outgoing(), silence)
-        while True:
-            with _as_http_errors():
-                data = await network.read(READ_SIZE, silence)
-                if not data:
-                    return
-                events = reader.feed(data)
-                if outgoing := reader.outgoing():
-                    await network.write(outgoing, silence)
-            yield events
-    finally:
-        with anyio.CancelScope(shield=True):
+        may_speak = self._socket is not None and self._operation is None
+        if self._operation is not None:
+            await self._operation.cancel()
+        if isinstance(self._wanted, Read):
+            await self._wanted.cancel()
+        if self._is_stepped:
+            self._network.yields_reads = False
+        if self._step is not None:
+            step, self._step = self._step, None
+            with suppress(httpx2.HTTPError):
+                await _stepped(step, partial(step.throw, httpcore2.ReadError("closed")))
+        if may_speak:
             with suppress(httpcore2.NetworkError, httpcore2.TimeoutException):
-                await network.write(reader.closing(), GOODBYE_TIMEOUT)
-            await response.aclose()
+                await self._socket.write(self._reader.closing(), GOODBYE_TIMEOUT)
+        # The response is closed first, so that the generators around it have nothing to wait for.
+        await self._response.aclose()
+        await self._bytes.aclose()
 
 
-@types.coroutine
-def unregistered(awaitable: Awaitable[T]) -> Generator[Any, None, T]:
-    """Await something without telling the event loop of its asynchronous generators.
-
-    A loop that shuts down closes all generators it knows at the same time. Where they wrap each
-    other, as those of httpx2 do, the outer ones then fail to close the inner ones.
-    """
-    steps = awaitable.__await__()
-    advance: Callable[[], Any] = partial(next, steps)
+def _unregistered(advance: Callable[[], T]) -> T:
+    """Call a function without telling the event loop of the asynchronous generators it begins."""
     register = sys.get_asyncgen_hooks().firstiter
     sys.set_asyncgen_hooks(firstiter=None)
     try:
-        waited = advance()
-    except StopIteration as stop:
-        return cast("T", stop.value)
+        return advance()
     finally:
         sys.set_asyncgen_hooks(firstiter=register)
+
+
+@types.coroutine
+def _waited(wanted: Any) -> Generator[Any, Any, Any]:
+    """Wait for what a step of a coroutine has yielded."""
+    return (yield wanted)
+
+
+@types.coroutine
+def _stepped(step: Any, advance: Callable[[], Any]) -> Generator[Any, Any, Any]:
+    """Take a step to its end, of which `advance` goes on with the first part."""
     while True:
         try:
-            yield waited
-        except BaseException as exc:  # noqa: BLE001 - handed on
-            advance = partial(steps.throw, exc)
-        else:
-            advance = partial(next, steps)
-        try:
-            waited = advance()
+            wanted = advance()
         except StopIteration as stop:
-            return cast("T", stop.value)
+            return stop.value
+        try:
+            found = yield wanted
+        except BaseException as exc:  # noqa: BLE001 - handed on
+            advance = partial(step.throw, exc)
+        else:
+            advance = partial(step.send, found)

@@ -30,7 +30,8 @@ def build(
     """Return the request as `http` sends it.
 
     Args:
-        http: The client that sends it; its own headers, cookies and parameters go along.
+        http: The client that sends it; its own headers, cookies and parameters go along. Only a
+            client of the user's own has cookies.
         settings: The key, and the headers of all requests.
         outgoing: The request as the wire wants it.
         headers: The headers of this call, which take the place of those in `settings`.
@@ -52,7 +53,7 @@ def build(
         _parsed(outgoing.url),
         params=http.params or None,
         headers=_headers(http, settings, outgoing, headers, idempotency_key),
-        cookies=http.cookies,
+        cookies=_cookies(http),
         content=outgoing.content,
         extensions={"timeout": timeouts},
     )
@@ -85,6 +86,23 @@ def _headers(
             encoded = name.encode()
             found[encoded.lower()] = encoded, value.encode()
     return list(found.values())
+
+
+def _cookies(http: httpx2.Client | httpx2.AsyncClient) -> httpx2.Cookies | None:
+    """Return the cookies of a client, without those that no header can carry; `None` for none.
+
+    A server may set such a cookie, and a client of the user's own may keep it.
+    """
+    cookies = http.cookies
+    if not cookies:
+        return None
+    if all(cookie.name.isascii() and (cookie.value or "").isascii() for cookie in cookies.jar):
+        return cookies
+    sendable = httpx2.Cookies()
+    for cookie in cookies.jar:
+        if cookie.name.isascii() and (cookie.value or "").isascii():
+            sendable.jar.set_cookie(cookie)
+    return sendable
 
 
 @functools.lru_cache(maxsize=256)

@@ -106,6 +106,25 @@ class Entrypoint:
         return self.tag.endswith("_stream")
 
 
+@dataclass(frozen=True)
+class Health:
+    """The health of a server, as it reports it.
+
+    Attributes:
+        status: The state in the server's word, such as `"healthy"`, `"degraded"` or `"unhealthy"`.
+        version: Version of the agent or its server, `None` if it does not say.
+        uptime: Seconds it has been up, `None` if it does not say.
+        checks: Its checks by name, with their results as it sent them; empty if it sent none.
+        raw: The decoded body of the answer, whole.
+    """
+
+    status: str
+    version: str | None = None
+    uptime: float | None = None
+    checks: dict[str, Any] = field(default_factory=dict)
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
 def number(value: object) -> float | None:
     """Return a value of a server as a finite number, `None` if it is not one."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):

@@ -1,13 +1,16 @@
-"""The iterators that streams are to their users: chunks as they come, and the facts about them."""
+"""The iterators over streams that users get: chunks as they come, and facts about the stream."""
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+from runagent.errors import RunAgentError, StreamError
 from runagent.results import StreamEvent, number
+from runagent.slips import AsyncStreamSlips, BlockingStreamSlips
 
 T = TypeVar("T")
 
@@ -49,13 +52,14 @@ class StreamState:
             recent.append(event.text)
             if len(recent) >= _TOGETHER:  # a string for each chunk would take far more memory
                 self._held = ((*parts, "".join(recent)), [])
-        elif event.kind == "start" and self.request_id is None:
+        elif event.kind in ("start", "done"):
             facts = event.value if isinstance(event.value, dict) else {}
-            found = facts.get("request_id", facts.get("invocation_id"))
-            self.request_id = None if found is None else str(found)
-        elif event.kind == "done":
+            if self.request_id is None:
+                found = facts.get("request_id", facts.get("invocation_id"))
+                self.request_id = None if found is None else str(found)
+            if event.kind == "start":
+                return
             self.done = True
-            facts = event.value if isinstance(event.value, dict) else {}
             usage = facts.get("usage")
             self.usage = usage if isinstance(usage, dict) else {}
             self.execution_time = number(facts.get("execution_time"))
@@ -65,6 +69,7 @@ class _Facts:
     """The facts about a stream, which both kinds of streams show."""
 
     _state: StreamState
+    _loop = "for"
 
     @property
     def text(self) -> str:
@@ -92,16 +97,19 @@ class _Facts:
         return self._state.done
 
     def __repr__(self) -> str:
-        state = "done" if self.done else "open"
-        return f"<{type(self).__name__}: {state}, {len(self.text)} characters>"
+        state = "done" if self.done else f"open, to be read with `{self._loop} chunk in stream`"
+        return f"<{type(self).__name__}: {len(self.text)} characters so far, {state}>"
 
 
-class Stream(_Facts, Generator[T, None, None], Generic[T]):
+class Stream(_Facts, BlockingStreamSlips, Generator[T, None, None], Generic[T]):
     """An agent's answer as it comes. Iterate over it once; nothing is sent before.
 
-    It ends when the server announces the end, or raises. Leaving the `with` block closes the
-    connection at once. So does leaving the loop early, by an exception too, if nothing else holds
-    the stream any more.
+    It ends when the server announces the end, or raises. After an error or a KeyboardInterrupt,
+    every further step raises too, so that half an answer is never taken for a whole one. A stream
+    that you close yourself just ends.
+
+    Leaving the `with` block closes the connection at once. So does leaving the loop early, by an
+    exception too, if nothing else holds the stream any more.
 
         with client.run_generic_stream({"query": "Tell a story"}) as stream:
             for chunk in stream:
@@ -116,6 +124,7 @@ class Stream(_Facts, Generator[T, None, None], Generic[T]):
         self._items = items
         self._state = state
         self._interrupt = interrupt
+        self._error: RunAgentError | None = None
         # At exit, too: a generator left to the interpreter's last moments finds half of it gone.
         weakref.finalize(self, _close, items)
 
@@ -123,23 +132,61 @@ class Stream(_Facts, Generator[T, None, None], Generic[T]):
         return self
 
     def __next__(self) -> T:
-        return next(self._items)
+        try:
+            return next(self._items)
+        except StopIteration:
+            raise
+        except BaseException as exc:
+            self._fail(exc)
+            raise
 
-    def send(self, value: None) -> T:
+    def send(self, value: None) -> T:  # noqa: ARG002 - there for a generator's sake
         """Do the same as `next`: a stream takes no values."""
-        return self._items.send(value)
+        return next(self)
 
     def throw(self, *args: Any) -> T:
         """Raise an exception where the stream waits, which closes it."""
-        return self._items.throw(*args)
+        try:
+            return self._items.throw(*args)
+        except BaseException as exc:
+            self._fail(exc)
+            raise
+
+    def _fail(self, exc: BaseException) -> None:
+        """Have every further step raise, too."""
+        if not _close(self._items):  # another thread is in it
+            return
+        if self._error is None:
+            is_ours = isinstance(exc, RunAgentError)
+            self._error = again(exc) if is_ours else broken_off(self._state, exc)
+        self._items = _failing(self._error)
 
     def close(self) -> None:
         """Close the connection; may be called again, and from another thread.
 
         The thread that waits for a chunk meanwhile sees the stream end.
         """
-        if not _close(self._items):
+        if self._error is None and not _close(self._items):
             self._interrupt()
+
+    def chunks(self) -> Generator[T, None, None]:
+        """Return a generator of Python's own over the rest, for frameworks that ask for one.
+
+        Closing it closes the stream. After an exception it has ended, as Python's generators have;
+        the stream itself goes on raising.
+        """
+        with self:
+            yield from self
+
+    def accumulated(self) -> Generator[str, None, None]:
+        """Return a generator over the text so far, which is yielded whenever it has grown."""
+        length = 0
+        with self:
+            for _ in self:
+                text = self.text
+                if len(text) > length:
+                    length = len(text)
+                    yield text
 
     def __enter__(self) -> Stream[T]:
         return self
@@ -153,6 +200,11 @@ class Stream(_Facts, Generator[T, None, None], Generic[T]):
         self.close()
 
 
+def _failing(error: RunAgentError) -> Generator[Any, None, None]:
+    raise again(error)
+    yield
+
+
 def _close(items: Generator[Any, None, None]) -> bool:
     """Close a generator; return whether that was possible: not while another thread is in it."""
     try:
@@ -162,36 +214,119 @@ def _close(items: Generator[Any, None, None]) -> bool:
     return True
 
 
-class AsyncStream(_Facts, AsyncGenerator[T, None], Generic[T]):
-    """An agent's answer as it comes, for `async for`. Nothing is sent before.
+def again(error: Any) -> RunAgentError:
+    """Return a copy of an error to be raised once more, as each raising adds to the traceback."""
+    copied: RunAgentError = copy.copy(error)
+    copied.__cause__ = error.__cause__
+    return copied
 
-    It ends when the server announces the end, or raises. Cancellation, and leaving the `async with`
-    block, close the connection at once. So does leaving the loop early, by an exception too, if
-    nothing else holds the stream any more.
+
+def broken_off(state: StreamState, reason: BaseException) -> StreamError:
+    """Return the error for the steps after one that did not end as a stream ends."""
+    return StreamError(
+        f"The stream was broken off by {type(reason).__name__}, before its end was announced.",
+        code="STREAM_BROKEN_OFF",
+        text=state.text,
+        request_id=state.request_id,
+    )
+
+
+class Source(Protocol):
+    """The source of the items of an asynchronous stream."""
+
+    parked: bool
+
+    def place(self) -> Place:
+        """Return the place of the generator that items come from."""
+
+    def abandon(self) -> None:
+        """Shut the connection at once, as the step that was cancelled is not to be continued."""
+
+    async def aclose(self) -> None:
+        """End the stream; a step under way in another task sees it end."""
+
+
+class Place:
+    """The place of the generator that the items of a stream come from.
+
+    Another generator takes it when a step was cancelled. Whoever holds the place holds the stream.
     """
 
-    def __init__(self, items: AsyncGenerator[T, None], state: StreamState) -> None:
-        """Wrap the generator that does the work."""
-        self._items = items
+    __slots__ = ("__weakref__", "items", "source")
+
+    def __init__(self, source: Source, items: AsyncGenerator[Any, None]) -> None:
+        self.source = source
+        self.items: Any = items
+
+    def __del__(self) -> None:
+        if self.source.parked:
+            self.source.abandon()
+
+
+class AsyncStream(_Facts, AsyncStreamSlips, AsyncGenerator[T, None], Generic[T]):
+    """An agent's answer as it comes, for `async for`. Nothing is sent before.
+
+    It ends when the server announces the end, or raises. After an error, every further step raises
+    too, so that half an answer is never taken for a whole one. A stream that you close yourself
+    just ends.
+
+    Leaving the `async with` block closes the connection at once, and so does cancellation in an
+    `async for` loop. Leaving the loop early in another way does so if nothing else holds the stream
+    any more.
+
+    A single step may be given up: after `asyncio.wait_for(anext(stream), 1)` has timed out, the
+    next `anext(stream)` goes on where it was. Close the stream if you do not go on: it stays open
+    as long as anything holds it.
+    """
+
+    _loop = "async for"
+
+    def __init__(self, source: Source, state: StreamState) -> None:
+        """Wrap the source that does the work."""
+        self._source = source
         self._state = state
+        self._place = source.place()
 
     def __aiter__(self) -> AsyncStream[T]:
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, T]:
-        return self._items.__anext__()
+        return self._place.items.__anext__()  # type: ignore[no-any-return]
 
-    def asend(self, value: None) -> Coroutine[Any, Any, T]:
+    def asend(self, value: None) -> Coroutine[Any, Any, T]:  # noqa: ARG002 - as for `send`
         """Do the same as `anext`: a stream takes no values."""
-        return self._items.asend(value)
+        return self._place.items.__anext__()  # type: ignore[no-any-return]
 
     def athrow(self, *args: Any) -> Coroutine[Any, Any, T]:
         """Raise an exception where the stream waits, which closes it."""
-        return self._items.athrow(*args)
+        return self._place.items.athrow(*args)  # type: ignore[no-any-return]
 
     async def aclose(self) -> None:
-        """Close the connection; may be called again."""
-        await self._items.aclose()
+        """Close the connection; may be called again, and from another task.
+
+        The task that waits for a chunk meanwhile sees the stream end.
+        """
+        await self._source.aclose()
+
+    async def chunks(self) -> AsyncGenerator[T, None]:
+        """Return a generator of Python's own over the rest, for frameworks that ask for one.
+
+        Closing it closes the stream. After an exception it has ended, as Python's generators have;
+        the stream itself goes on raising.
+        """
+        async with self:
+            async for item in self:
+                yield item
+
+    async def accumulated(self) -> AsyncGenerator[str, None]:
+        """Return a generator over the text so far, which is yielded whenever it has grown."""
+        length = 0
+        async with self:
+            async for _ in self:
+                text = self.text
+                if len(text) > length:
+                    length = len(text)
+                    yield text
 
     async def __aenter__(self) -> AsyncStream[T]:
         return self

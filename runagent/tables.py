@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 Records = list[dict[str, Any]]
@@ -139,10 +138,10 @@ def arrow_values(table: Any) -> list[Any]:
         ValueError: Neither pyarrow nor polars is there to read it, two columns have the same name,
             or Python's times would lose nanoseconds.
     """
-    if find_spec("pyarrow") is not None:
-        return _pyarrow_list(import_module("pyarrow").chunked_array(table))
-    if find_spec("polars") is not None:
-        return polars_values(import_module("polars").Series(table))
+    if (pyarrow := _library("pyarrow")) is not None:
+        return _pyarrow_list(pyarrow.chunked_array(table))
+    if (polars := _library("polars")) is not None:
+        return polars_values(polars.Series(table))
     if hasattr(table, "__dataframe__"):
         return interchange_records(table)
     raise ValueError("to read it takes pyarrow: pip install pyarrow")
@@ -154,9 +153,17 @@ def arrow_array_values(array: Any) -> list[Any]:
     Raises:
         ValueError: pyarrow is not installed, or as for `arrow_values`.
     """
-    if find_spec("pyarrow") is None:
+    pyarrow = _library("pyarrow")
+    if pyarrow is None:
         raise ValueError("to read it takes pyarrow: pip install pyarrow")
-    return _pyarrow_list(import_module("pyarrow").array(array))
+    return _pyarrow_list(pyarrow.array(array))
+
+
+def _library(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
 
 
 def _pyarrow_list(array: Any) -> list[Any]:
@@ -182,7 +189,7 @@ def interchange_records(table: Any) -> Records:
         warnings.simplefilter("ignore", DeprecationWarning)  # of the protocol itself
         if "pandas.index" in table.__dataframe__().metadata:  # only pandas reads that
             return frame_records(import_module("pandas").api.interchange.from_dataframe(table))
-        if find_spec("pyarrow") is None:
+        if _library("pyarrow") is None:
             raise ValueError("to read it takes pyarrow: pip install pyarrow")
         frame = import_module("pyarrow.interchange").from_dataframe(table)
     return arrow_values(frame)

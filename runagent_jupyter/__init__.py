@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-# Most are imported when they are first needed, which is no time to learn that they are missing.
+# Most are imported when they are first needed; it is better to learn now that one is missing.
 for _name in (
     "IPython",
     "anywidget",
@@ -22,25 +23,26 @@ for _name in (
             f'runagent_jupyter needs {_name}: pip install "runagent[jupyter]"', name=_name
         )
 
-from runagent_jupyter.reply import Reply  # noqa: E402 - what it imports is there
-
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from runagent_jupyter.reply import Reply
     from runagent_jupyter.widget import AgentWidget, chat
 
 __all__ = ["AgentWidget", "Reply", "chat", "load_ipython_extension", "unload_ipython_extension"]
 
-_LATE = ("AgentWidget", "chat")
+_LATE = {"AgentWidget": "widget", "Reply": "reply", "chat": "widget"}
+"""Names that load much, by the module that they are in."""
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Add the magics to an IPython shell, and let `asyncio.run` work in its running loop."""
-    from runagent_jupyter.loops import make_reentrant  # noqa: PLC0415 - only when asked to
-    from runagent_jupyter.magics import RunAgentMagics, complete  # noqa: PLC0415
+    from runagent_jupyter.completion import complete  # noqa: PLC0415 - only when asked to
+    from runagent_jupyter.event_loops import make_reentrant  # noqa: PLC0415
+    from runagent_jupyter.magics import RunAgentMagics  # noqa: PLC0415
 
     if not make_reentrant() and hasattr(shell, "kernel"):
-        # Loaded by a configuration file: the kernel's loop runs once there is a cell.
+        # A configuration file loads it before the kernel's loop runs; it runs in the first cell.
         shell.events.register("pre_run_cell", _enable_late)
     shell.register_magics(RunAgentMagics(shell))
     shell.Completer.custom_matchers.append(complete)
@@ -49,7 +51,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 def _enable_late(_: Any) -> None:
     from IPython.core.getipython import get_ipython  # noqa: PLC0415 - loaded with the extension
 
-    from runagent_jupyter.loops import make_reentrant  # noqa: PLC0415
+    from runagent_jupyter.event_loops import make_reentrant  # noqa: PLC0415
 
     _forget_late(get_ipython())
     make_reentrant()
@@ -62,8 +64,8 @@ def _forget_late(shell: Any) -> None:
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Remove the magics, and give asyncio back as it was."""
-    from runagent_jupyter.loops import restore  # noqa: PLC0415 - loaded with the extension
-    from runagent_jupyter.magics import complete  # noqa: PLC0415
+    from runagent_jupyter.completion import complete  # noqa: PLC0415 - loaded with the extension
+    from runagent_jupyter.event_loops import restore  # noqa: PLC0415
 
     _forget_late(shell)
     restore()
@@ -83,7 +85,5 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in _LATE:
-        from runagent_jupyter import widget  # noqa: PLC0415 - loads ipywidgets and anywidget
-
-        return getattr(widget, name)
+        return getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Replies kept in a local file, so that the same question need not be asked again."""
+"""Keeps replies in a local file, so that the same question is not asked again."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from typing import Any
 
 from runagent import StreamEvent, ValidationError
 from runagent.encode import to_json
+from runagent_jupyter.answer import FACTS
 from runagent_jupyter.reply import Reply
 
 _TABLE = "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, kept REAL, reply TEXT)"
 
 
 def default_path() -> Path:
-    """Return where replies are kept: `runagent/replies.sqlite` in the user's cache directory."""
+    """Return the usual file: `runagent/replies.sqlite` in the user's cache directory."""
     directory = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(directory).expanduser() / "runagent" / "replies.sqlite"
 
@@ -30,19 +31,30 @@ class ReplyCache:
     """A file of replies.
 
     Args:
-        path: The file; it is made, readable by its owner alone, when a reply is kept.
+        path: The file. It is made when a reply is kept, and only its owner can read it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def key(self, question: dict[str, Any]) -> str:
-        """Return what identifies a question: a digest of everything that may shape the answer."""
+        """Return the key of a question: a digest of everything that may shape the answer."""
         encoded = json.loads(to_json(question, "the question"))
         return hashlib.sha256(json.dumps(encoded, sort_keys=True).encode()).hexdigest()
 
     def find(self, key: str, reply: Reply) -> bool:
-        """Fill a reply in with what was answered before; return whether there is anything."""
+        """Fill a reply in with an earlier answer to the same question.
+
+        Args:
+            key: The key of the question.
+            reply: The reply; it is changed if there is an earlier answer.
+
+        Returns:
+            Whether there is one.
+
+        Raises:
+            ValidationError: The file cannot be read.
+        """
         if not self.path.exists():
             return False
         with self._open() as database:
@@ -58,9 +70,12 @@ class ReplyCache:
         return True
 
     def keep(self, key: str, reply: Reply) -> None:
-        """Keep a reply."""
-        names = ("value", "usage", "execution_time", "request_id", "elapsed")
-        facts = {name: getattr(reply, name) for name in names}
+        """Keep a reply.
+
+        Raises:
+            ValidationError: The file cannot be written.
+        """
+        facts = {name: getattr(reply, name) for name in ("value", "elapsed", *FACTS)}
         facts["events"] = [asdict(event) for event in reply.events]
         with self._open() as database:
             database.execute(

@@ -1,4 +1,4 @@
-"""Failures in a cell: one short readable message instead of a traceback of internals."""
+"""Failures in a cell: a short readable message instead of a traceback through our code."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ from typing import TypeVar
 
 from runagent import RunAgentError
 from runagent.registry import agent_ids
-from runagent_jupyter._controls import strip_controls
+from runagent_jupyter.control_characters import strip_controls
 
 E = TypeVar("E", bound=BaseException)
 
 
 def shortly(error: E, text: str | None = None) -> E:
-    """Make IPython show an exception in a line or two the first time, and whole in `%tb`.
+    """Make IPython show an exception in a few lines at first, and with its traceback in `%tb`.
 
-    It stays the exception it is: the cell fails, `except` works, and its cause is kept.
+    It is still the same exception: the cell fails, `except` works, and its cause is kept.
+
+    Args:
+        error: The exception.
+        text: The line to show; by default the facts about the exception.
+
+    Returns:
+        The exception, to be raised.
     """
     lines = facts_of(error) if text is None else [text]
 
     def render() -> list[str]:
-        # The next look, by %tb, gets the whole story.
+        # %tb renders it again and then shows the whole traceback.
         del error._render_traceback_  # type: ignore[attr-defined]
         return [f"\x1b[31m{type(error).__name__}\x1b[39m: {lines[0]}", *lines[1:]]
 
@@ -34,7 +41,7 @@ def _attach(error: BaseException, render: Callable[[], list[str]]) -> None:
 
 
 def facts_of(error: BaseException) -> list[str]:
-    """Return in a few lines what is known of an error, with nothing that steers a terminal."""
+    """Return the facts about an error in a few lines, without terminal sequences."""
     if not isinstance(error, RunAgentError):
         return [strip_controls(str(error))]
     facts = ", ".join(
@@ -55,16 +62,29 @@ def facts_of(error: BaseException) -> list[str]:
     return lines
 
 
+def as_agent_error(error: BaseException) -> RunAgentError:
+    """Return a failure as a `RunAgentError`; an unexpected exception is its cause."""
+    if isinstance(error, RunAgentError):
+        return error
+    wrapped = RunAgentError(f"{type(error).__name__}: {error}", code="INTERNAL_ERROR")
+    wrapped.__cause__ = error
+    return wrapped
+
+
 def summary(error: BaseException) -> str:
-    """Return in a few lines what happened, with nothing in it that steers a terminal."""
+    """Return an error's type and the facts about it as text, without terminal sequences."""
     return f"{type(error).__name__}: " + "\n".join(facts_of(error))
 
 
 def add_near_matches(error: RunAgentError, agent_id: str) -> bool:
-    """Name the agents served in this process that an id may have meant that leads nowhere.
+    """Add similar ids of agents that this process serves to the hint of an error.
+
+    Args:
+        error: The error about an id that no agent has; its hint is changed.
+        agent_id: The id.
 
     Returns:
-        Whether there are any.
+        Whether there are similar ids.
     """
     near = difflib.get_close_matches(agent_id, agent_ids())
     if near:

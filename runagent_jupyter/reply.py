@@ -1,52 +1,64 @@
-"""What an agent answered in a cell: the object behind `_` and `--out`."""
+"""An agent's answer in a cell: the object in `_` and in the variable of `--out`."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from runagent import RunAgentError, StreamEvent
+from IPython.core.getipython import get_ipython
+from IPython.display import display
+
+from runagent import RunAgentError, RunResult
+from runagent_jupyter import steps
+from runagent_jupyter.answer import FACTS, Answer
+from runagent_jupyter.rendering import bundle
+from runagent_jupyter.values import json_of, obvious_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TEXT_FIELDS = ("answer", "content", "text", "output", "response", "result")
-"""Names under which an answer's text is looked for when an agent answers with an object."""
 
+@dataclass(repr=False)
+class Reply(Answer):
+    """An agent's answer in a cell, complete or as far as it has come.
 
-@dataclass
-class Reply:
-    """An agent's answer, whole or as far as it came.
+    It has the attributes of `Answer` too: the events, the facts, and how the answer ended.
 
     Attributes:
-        agent_id: The agent.
-        input_data: What was sent.
-        value: The answer: a string, or the object the agent answered with, or a list of them.
+        agent_id: The agent's id.
+        input_data: The input that was sent to the agent.
+        value: The answer: a string, the object the agent answered with, or a list of objects.
         format: How it is shown: `"markdown"`, `"text"`, `"json"` or `"code"`.
-        events: The events of the stream, in order.
-        usage: Token counts by name, empty if the server sent none.
-        execution_time: Seconds the agent took, as the server measured them.
-        request_id: The server's id of the request.
-        elapsed: Seconds from the request to the end of the answer.
-        stopped: Whether it was interrupted.
-        error: What it ended with, if it failed.
-        cached: When it was kept, in seconds since the Unix epoch, if it comes from the cache.
+        cached: If it comes from the cache: when it was kept, in seconds since the Unix epoch.
     """
+
+    _LEADING: ClassVar = ("agent_id", "value", "format")
 
     agent_id: str
     input_data: dict[str, Any] = field(repr=False)
     value: Any = ""
     format: str = "markdown"
-    events: list[StreamEvent] = field(default_factory=list, repr=False)
-    usage: dict[str, Any] = field(default_factory=dict)
-    execution_time: float | None = None
-    request_id: str | None = None
-    elapsed: float = 0.0
-    stopped: bool = False
-    error: RunAgentError | None = None
-    cached: float | None = None
-    _shown_in: int | None = field(default=None, repr=False)
+    cached: float | None = field(default=None, kw_only=True)
+    _shown_in: int | None = field(default=None, repr=False, kw_only=True)
+
+    def take_result(self, result: object) -> None:
+        """Take an answer that came in one piece.
+
+        Args:
+            result: The result with the facts about it, or the value alone.
+        """
+        if isinstance(result, RunResult):
+            self.value = result.value
+            self.take_facts(result)
+        else:
+            self.value = result
+
+    def end(self, *, elapsed: float, error: RunAgentError | None, stopped: bool) -> None:
+        """Note how the answer ended, and make its value of the events that came."""
+        super().end(elapsed=elapsed, error=error, stopped=stopped)
+        if self.events:
+            self.value = steps.answer_of(self.events)
 
     @property
     def text(self) -> str:
@@ -60,7 +72,7 @@ class Reply:
         return self.text
 
     def to_markdown(self) -> str:
-        """Return the question and the answer as Markdown."""
+        """Write the question and the answer as Markdown."""
         question = self.input_data.get("query")
         if not isinstance(question, str):
             question = json.dumps(self.input_data, ensure_ascii=False, default=str)
@@ -71,15 +83,13 @@ class Reply:
         return f"**{self.agent_id}**\n\n{quoted}\n\n{answer}\n"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer and what is known about it as one flat dictionary."""
+        """Return the answer and the facts about it as one flat dictionary."""
         return {
             "agent_id": self.agent_id,
             "input": self.input_data,
             "value": self.value,
             "text": self.text,
-            "usage": self.usage,
-            "execution_time": self.execution_time,
-            "request_id": self.request_id,
+            **{name: getattr(self, name) for name in FACTS},
             "elapsed": self.elapsed,
             "stopped": self.stopped,
             "cached": self.cached,
@@ -91,7 +101,10 @@ class Reply:
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2, default=str)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return `to_dict` as a DataFrame of one row, to be concatenated with others.
+        """Return `to_dict` as a table of one row, which can be concatenated with others.
+
+        Returns:
+            A pandas DataFrame.
 
         Raises:
             ModuleNotFoundError: pandas is not installed.
@@ -102,31 +115,11 @@ class Reply:
         return frame
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        from runagent_jupyter.display import bundle  # noqa: PLC0415 - loads what renders Markdown
-
         return bundle(self)
 
     def _ipython_display_(self) -> None:
-        """Show the reply, unless the magic that returns it has just done so in this cell."""
-        from IPython.core.getipython import get_ipython  # noqa: PLC0415 - with a shell, it is there
-        from IPython.display import display  # noqa: PLC0415
-
+        """Show the reply, unless the magic that returns it has just shown it in this cell."""
         shown_in, self._shown_in = self._shown_in, None
         if shown_in is not None and shown_in == getattr(get_ipython(), "execution_count", None):
             return
         display(self._repr_mimebundle_(), raw=True)
-
-
-def json_of(value: Any) -> str:
-    """Return a value as JSON to be read; on one line, if lines would be mostly margin."""
-    line = json.dumps(value, ensure_ascii=False, default=repr)
-    text = json.dumps(value, ensure_ascii=False, default=repr, indent=2)
-    return text if len(text) < 5 * len(line) + 1_000 else line
-
-
-def obvious_text(value: Any) -> str | None:
-    """Return the text of an object that has just one string under a usual name, if it does."""
-    if not isinstance(value, dict):
-        return None
-    found = [value[name] for name in TEXT_FIELDS if isinstance(value.get(name), str)]
-    return found[0] if len(found) == 1 else None

@@ -1,4 +1,4 @@
-"""What an agent says besides its answer: tool calls, log lines, progress, thoughts."""
+"""The events of a stream, sorted into the answer and the steps on the way to it."""
 
 from __future__ import annotations
 
@@ -9,35 +9,47 @@ from typing import Any, Final
 
 from runagent import StreamEvent
 from runagent.wire.text import with_pairs_joined
-from runagent_jupyter import markdown
-from runagent_jupyter.reply import obvious_text
+from runagent_jupyter import html
+from runagent_jupyter.control_characters import strip_controls
+from runagent_jupyter.values import obvious_text
 
 _ENDS: Final = frozenset({"start", "done"})
-"""Events that begin and end a stream, and say nothing of the answer."""
+"""Kinds of events that begin and end a stream and are part of neither the answer nor the steps."""
 
 _TEXT_TYPES: Final = frozenset(
     """answer chunk content content_block_delta delta message output response text text_delta
     token""".split()  # noqa: SIM905 - a table of words
 )
-"""What agents call a chunk that is a piece of their answer, and no step on the way to it."""
+"""Types that agents give to a chunk that is a piece of the answer; other types make a step."""
 
 _KIND: Final = ("type", "kind", "event")
 _NAME: Final = ("name", "tool", "tool_name", "function", "title", "step", "stage", "node")
 _MESSAGE: Final = ("message", "content", "delta", "text", "status", "detail")
 _WORDS: Final = ("content", "delta", "text")
 _PROGRESS: Final = ("progress", "percent", "percentage")
+
 _TITLE: Final = 200
-"""Characters of a step's title; the rest is in its details."""
+"""Characters of a step's title; the whole text is in its details."""
 
 _SHOWN: Final = 500
-"""Steps that are folded into one line; of more of them, it says how many."""
+"""Steps that are shown; of the others, only the number is."""
 
 _THOUGHT: Final = 2_000
-"""Characters after which a thought goes on in a new step: a growing one is sent again and again."""
+"""Characters after which a thought continues in a new step: a page gets a growing step whole."""
+
+_LARGEST: Final = 1e15
+"""Numbers beyond it are not taken as progress."""
 
 
 def text_of(event: StreamEvent) -> str | None:
-    """Return the text that an event adds to the answer, `None` if it is a step."""
+    """Tell a piece of the answer from a step.
+
+    Args:
+        event: An event of a stream.
+
+    Returns:
+        The text that the event adds to the answer, or `None` if the event is a step.
+    """
     if event.kind in _ENDS:
         return ""
     value = event.value
@@ -48,17 +60,21 @@ def text_of(event: StreamEvent) -> str | None:
     kind = _first(value, _KIND)
     if kind and kind.lower() not in _TEXT_TYPES:
         return None
-    if _says(value):
+    if _has_words(value):
         return event.text
-    words = value.keys() - set(_KIND)
-    return obvious_text(value) if len(words) == 1 else None  # a piece, and nothing else with it
+    others = value.keys() - set(_KIND)
+    return obvious_text(value) if len(others) == 1 else None  # text, and nothing else with it
 
 
 def take(event: StreamEvent, steps: list[Step]) -> int:
-    """Add a step to those before it, or let it continue the last one.
+    """Add an event to the steps before it, as a new step or as more of the last one.
+
+    Args:
+        event: An event that is a step.
+        steps: The steps so far.
 
     Returns:
-        The position of the step that changed or is new.
+        The position of the step that is new or has changed.
     """
     step = Step.of(event)
     if steps and steps[-1].continued_by(step):
@@ -69,7 +85,14 @@ def take(event: StreamEvent, steps: list[Step]) -> int:
 
 
 def steps_of(events: Sequence[StreamEvent]) -> list[Step]:
-    """Return the steps among the events of a stream that has ended."""
+    """Find the steps of a stream that has ended.
+
+    Args:
+        events: All its events, in order.
+
+    Returns:
+        The steps.
+    """
     answer = {id(event) for event in _answering(events)}
     steps: list[Step] = []
     for event in events:
@@ -79,9 +102,16 @@ def steps_of(events: Sequence[StreamEvent]) -> list[Step]:
 
 
 def answer_of(events: Sequence[StreamEvent]) -> Any:
-    """Return what a stream answered: its text, or the object or objects if there is no text.
+    """Find the answer of a stream that has ended.
 
-    An object that is plainly a step, such as a tool call, is the answer only if all are.
+    An object that is plainly a step, such as a tool call, belongs to the answer only if all objects
+    are.
+
+    Args:
+        events: All its events, in order.
+
+    Returns:
+        The text of the answer, or the object or the list of objects if there is no text.
     """
     answer = _answering(events)
     texts = [text_of(event) for event in answer]
@@ -115,23 +145,41 @@ def _is_step(value: object) -> bool:
 
 
 def summary(steps: list[Step]) -> str:
-    """Return how many there are, and the title of the last one, as text."""
+    """Summarize steps in one line of text.
+
+    Args:
+        steps: The steps, at least one.
+
+    Returns:
+        The number of steps, and the title of the last one.
+    """
     return f"{len(steps):,} step{'' if len(steps) == 1 else 's'} · {steps[-1].title}"
 
 
 def folded(steps: list[Step]) -> str:
-    """Return steps folded into one line, as HTML that stands in `markdown.wrap`."""
+    """Render steps, folded into one line.
+
+    Args:
+        steps: The steps.
+
+    Returns:
+        Safe HTML to be put into `html.wrap`; empty if there are no steps.
+    """
     if not steps:
         return ""
-    shown = "".join(step.html() for step in steps[:_SHOWN])
-    if more := _left_out(steps):
-        shown += f'<div class="runagent-step">{more}</div>'
-    head = f"<summary>{markdown.escape(summary(steps))}</summary>"
-    return f'<details class="runagent-steps">{head}{shown}</details>'
+    shown = ((step.title, step.details()) for step in steps[:_SHOWN])
+    return html.folded_steps(summary(steps), shown, more=_left_out(steps))
 
 
 def lines(steps: list[Step]) -> str:
-    """Return the titles of steps as lines of text."""
+    """Render steps as text.
+
+    Args:
+        steps: The steps.
+
+    Returns:
+        A line with the title of each step.
+    """
     titles = [step.title for step in steps[:_SHOWN]]
     return "".join(f"[{title}]\n" for title in (*titles, _left_out(steps)) if title)
 
@@ -142,7 +190,7 @@ def _left_out(steps: list[Step]) -> str:
 
 @dataclass
 class Step:
-    """Something an agent did on the way to its answer: a tool call, a log line, progress."""
+    """An agent's action on the way to its answer: a tool call, a log line, progress, a thought."""
 
     kind: str
     name: str
@@ -152,7 +200,14 @@ class Step:
 
     @classmethod
     def of(cls, event: StreamEvent) -> Step:
-        """Return what an event says, in the words that agents usually choose."""
+        """Read an event by the names that agents usually give to its fields.
+
+        Args:
+            event: An event that is a step.
+
+        Returns:
+            The step.
+        """
         value = event.value
         facts = value if isinstance(value, dict) else {}
         kind = "" if event.kind == "chunk" else event.kind
@@ -171,7 +226,14 @@ class Step:
         )
 
     def continued_by(self, step: Step) -> bool:
-        """Whether a step is more of this one: newer progress, or the next words of a thought."""
+        """Check whether a step is more of this one: newer progress, or the next words of a thought.
+
+        Args:
+            step: The step that follows.
+
+        Returns:
+            Whether `continue_with` can take it.
+        """
         if (self.kind, self.name) != (step.kind, step.name):
             return False
         if self.is_progress and step.is_progress:
@@ -182,42 +244,44 @@ class Step:
     def _is_thought(self) -> bool:
         """Whether there is nothing in it but a piece of text."""
         value = self.value
-        return isinstance(value, dict) and _says(value) and value.keys() <= {*_KIND, *_WORDS}
+        return isinstance(value, dict) and _has_words(value) and value.keys() <= {*_KIND, *_WORDS}
 
     def continue_with(self, step: Step) -> None:
-        """Take the place of newer progress, or the next words."""
+        """Replace progress with newer progress, or append the next words of a thought."""
         self.message = step.message if step.is_progress else self.message + step.message
         self.value = step.value
 
-    def shown(self) -> dict[str, str]:
-        """Return its title as text, and its details as HTML."""
-        if self._is_thought:
-            details = markdown.plain(self.message)
-        elif isinstance(self.value, dict | list):
-            details = markdown.json_tree(self.value)
-        else:
-            details = ""
-        return {"title": self.title, "html": details}
-
-    def html(self) -> str:
-        """Return it folded, as HTML that stands in `markdown.wrap`."""
-        shown = self.shown()
-        return (
-            f'<details class="runagent-step"><summary>{markdown.escape(shown["title"])}</summary>'
-            f"{shown['html']}</details>"
-        )
-
     @property
     def title(self) -> str:
-        """What it is, in one line of text."""
+        """The step in one line of text."""
         message = " ".join(self.message[: 4 * _TITLE].split())
         words = (self.kind.replace("_", " "), self.name, message)
-        title = markdown.strip_controls(" · ".join(word for word in words if word)) or "step"
+        title = strip_controls(" · ".join(word for word in words if word)) or "step"
         return title if len(title) <= _TITLE else f"{title[:_TITLE]}…"
 
+    def details(self) -> str:
+        """Render the whole of a thought or of the agent's object.
 
-def _says(facts: dict[str, Any]) -> bool:
-    """Whether there is a piece of text in it."""
+        Returns:
+            Safe HTML; empty if the title says it all.
+        """
+        if self._is_thought:
+            return html.plain(self.message)
+        if isinstance(self.value, dict | list):
+            return html.json_tree(self.value)
+        return ""
+
+    def shown(self) -> dict[str, str]:
+        """Describe the step for a page.
+
+        Returns:
+            Its `title` as text and its details as `html`.
+        """
+        return {"title": self.title, "html": self.details()}
+
+
+def _has_words(facts: dict[str, Any]) -> bool:
+    """Whether an object has a piece of text in it."""
     return any(isinstance(facts.get(name), str) for name in _WORDS)
 
 
@@ -226,8 +290,8 @@ def _first(facts: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is a number of ordinary size, which is never an infinity."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15  # noqa: PLR2004
+    """Whether a value is a number of ordinary size; infinity is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 def _progress(done: float, facts: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Fills `{{expression}}` in a cell's body in from the notebook's variables."""
+"""Replaces each `{{expression}}` in a cell's body by a value from the notebook."""
 
 from __future__ import annotations
 
@@ -23,20 +23,24 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*("|\Z)', re.DOTALL)
 
 
 def fill(body: str, variables: Mapping[str, Any], *, is_json: bool = False) -> str:
-    """Return `body` with each `{{expression}}` replaced by its value.
+    """Replace each `{{expression}}` by its value.
 
-    Expressions are Jinja's, evaluated in its sandbox; what they insert is never evaluated again. In
-    a JSON object a value is inserted as JSON, or within a JSON string as that string's characters,
-    so that no value can change the shape of the object.
+    Expressions are written in Jinja's language and evaluated in its sandbox. An inserted value is
+    never evaluated again. In a JSON object, a value is inserted as JSON; within a JSON string, it
+    is inserted as characters of that string. So no value can change the shape of the object.
 
     Args:
         body: The cell's body.
-        variables: What expressions may name, besides a few builtins such as `len` and `sorted`.
+        variables: The variables that expressions may name, besides a few builtins such as `len`
+            and `sorted`.
         is_json: Whether the body is a JSON object.
 
+    Returns:
+        The body with the values.
+
     Raises:
-        ValidationError: An expression is none, fails, or names what is not there; or the body
-            is to be a JSON object and is not one.
+        ValidationError: An expression is not valid, fails, or names an unknown variable; or the
+            body should be a JSON object and is not.
     """
     filled, position, in_string = [], 0, False
     found = list(_expressions(body))
@@ -59,20 +63,23 @@ def fill(body: str, variables: Mapping[str, Any], *, is_json: bool = False) -> s
 
 
 def looks_like_json(body: str) -> bool:
-    """Whether a body begins as a JSON object does; `{{` is an expression's beginning."""
+    """Whether a body begins like a JSON object; `{{` begins an expression."""
     text = body.lstrip()
     return text.startswith("{") and not text.startswith("{{")
 
 
 def check_json(text: str, shown: str) -> dict[str, Any]:
-    """Return the JSON object in `text`.
+    """Read a JSON object.
 
     Args:
         text: The JSON.
-        shown: The same text as it is shown in an error, line by line.
+        shown: The text with the same lines that an error quotes.
+
+    Returns:
+        The object.
 
     Raises:
-        ValidationError: It is none; the message says where.
+        ValidationError: The text is not a JSON object; the message says where the fault is.
     """
     try:
         data: dict[str, Any] = json.loads(text)
@@ -82,7 +89,7 @@ def check_json(text: str, shown: str) -> dict[str, Any]:
             f"The body begins with {{ but is not JSON: {exc.msg} "
             f"in line {exc.lineno}, column {exc.colno}: {line!r}.",
             code="INVALID_INPUT",
-            hint="Mend it, or add --text to send it as text.",
+            hint="Correct it, or add --text to send it as text.",
         ) from None
     except RecursionError:
         raise ValidationError("The JSON is nested too deeply.", code="INVALID_INPUT") from None
@@ -90,7 +97,7 @@ def check_json(text: str, shown: str) -> dict[str, Any]:
 
 
 def _expressions(body: str) -> Iterator[tuple[int, int, Callable[..., Any]]]:
-    """Find expressions: where each begins and ends, and what evaluates it."""
+    """Find expressions: the position and the end of each, and the function that evaluates it."""
     position = 0
     while (start := body.find("{{", position)) >= 0:
         line_end = body.find("\n", start)
@@ -102,7 +109,7 @@ def _expressions(body: str) -> Iterator[tuple[int, int, Callable[..., Any]]]:
 def _compile(body: str, start: int, line_end: int) -> tuple[Callable[..., Any], int]:
     problem = "it has no }} on its line"
     end = start + 2
-    # The first }} that makes it an expression ends it: it may have braces of its own.
+    # An expression may have braces of its own. It ends at the first }} that makes it valid.
     while (end := body.find("}}", end, line_end)) >= 0:
         evaluate, problem = _compiled(body[start + 2 : end])
         if evaluate is not None:
@@ -116,13 +123,13 @@ def _compile(body: str, start: int, line_end: int) -> tuple[Callable[..., Any], 
 
 
 def _compiled(source: str) -> tuple[Callable[..., Any] | None, str]:
-    """Return what evaluates an expression, or what is wrong with it."""
+    """Return the function that evaluates an expression, or `None` and the fault in it."""
     from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - only for templates
 
     try:
         evaluate: Any = _environment().compile_expression(source, undefined_to_none=False)
     except TemplateSyntaxError as exc:
-        return None, (exc.message or "it is no expression").rstrip(".")
+        return None, (exc.message or "it is not an expression").rstrip(".")
     return evaluate, ""
 
 
@@ -133,7 +140,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
     own = {function.__name__: function for function in _BUILTINS}
-    # Not the rest of Jinja's, such as `lipsum` and `cycler`.
+    # Jinja's other globals, such as `lipsum` and `cycler`, are left out.
     environment.globals = {"range": environment.globals["range"], **own}
     return environment
 
@@ -148,7 +155,7 @@ def _evaluate(evaluate: Callable[..., Any], source: str, variables: Mapping[str,
             str(value)
         own = _environment().globals.values()
         if any(value is function for function in own) or isinstance(value, TemplateReference):
-            raise TypeError("this name is the template's own, and no value")
+            raise TypeError("this name belongs to the template and is not a value")
     except UndefinedError as exc:
         raise ValidationError(
             f"{source} cannot be filled in: {exc.message}.",
@@ -163,7 +170,7 @@ def _evaluate(evaluate: Callable[..., Any], source: str, variables: Mapping[str,
 
 
 def _unwrapped(value: Any) -> Any:
-    """Return what stands in JSON: a reply's value, and of Jinja's `tojson` what it encoded."""
+    """Return the value to write as JSON: the value of a reply, or of text that `tojson` made."""
     if isinstance(value, Reply):
         return value.value
     if hasattr(value, "__html__") and isinstance(value, str):
@@ -173,12 +180,12 @@ def _unwrapped(value: Any) -> Any:
 
 
 def _text(value: Any, source: str) -> str:
-    """Return a value as text, whole: tables and arrays print themselves with gaps."""
+    """Return a value as text. Tables and arrays are written whole; `str` would leave gaps."""
     try:
         if type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "to_string"):
             return str(value.to_string())
         if type(value).__module__ == "numpy":
-            import numpy as np  # noqa: PLC0415 - it is there, if a value is its
+            import numpy as np  # noqa: PLC0415 - its value is here, so it is installed
 
             with np.printoptions(threshold=sys.maxsize):
                 return str(value)
@@ -190,7 +197,7 @@ def _text(value: Any, source: str) -> str:
 
 
 def _blank(body: str, found: list[tuple[int, int, Callable[..., Any]]]) -> str:
-    """Return a JSON body of the same shape, with a number in the place of each expression."""
+    """Return the JSON body with a number of the same length in the place of each expression."""
     text = body
     for start, end, _ in found:
         text = f"{text[:start]}{'0'.ljust(end - start)}{text[end:]}"
@@ -198,6 +205,6 @@ def _blank(body: str, found: list[tuple[int, int, Callable[..., Any]]]) -> str:
 
 
 def _ends_in_string(text: str, in_string: bool) -> bool:
-    """Whether a piece of JSON ends within a string, if it began (not) within one."""
+    """Whether a piece of JSON ends within a string, given whether it began within one."""
     strings = _STRING.finditer('"' + text if in_string else text)
     return any(not string[1] for string in strings)

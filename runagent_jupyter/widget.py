@@ -1,92 +1,89 @@
-"""A chat with an agent, inside the notebook."""
+"""The chat widget: asks for its pages and for cells, and tells its pages the news."""
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
-import contextvars
 import difflib
 import functools
 import inspect
 import json
 import logging
 import pathlib
-import shlex
 import threading
 import time
 import uuid
 import zlib
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anywidget
 import ipywidgets
 import traitlets
-from IPython.display import display, update_display
+from IPython.display import display
 
-from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError, ValidationError
-from runagent_jupyter import markdown
-from runagent_jupyter.call import WAITED
-from runagent_jupyter.display import rest_after
-from runagent_jupyter.loops import background
-from runagent_jupyter.turns import Answer, Turn, describe
+from runagent import (
+    AsyncRunAgentClient,
+    RunAgentClient,
+    RunAgentError,
+    StreamEvent,
+    ValidationError,
+)
+from runagent_jupyter import html
+from runagent_jupyter.answer_view import AnswerView, describe
+from runagent_jupyter.cell_source import cell_source
+from runagent_jupyter.control_characters import strip_controls
+from runagent_jupyter.conversation import Conversation, history_of
+from runagent_jupyter.event_loops import background, is_background
+from runagent_jupyter.interrupts import TICK, noted
+from runagent_jupyter.pacing import rest_after
+from runagent_jupyter.page_script import joined
+from runagent_jupyter.request import Request, read_stream
+from runagent_jupyter.saved_copies import SavedCopies
+from runagent_jupyter.turn import Turn
 
 INTERVAL = 0.06
-"""Seconds between two messages to the page while an answer streams."""
-
-REST = 0.06
-"""Seconds that reading rests after it had to wait, so that chunks come by the dozen."""
-
-BEFORE_REST = 10
-"""Events that are read as they come: a short answer waits for nothing."""
-
-COPY_DELAY = 1.0
-"""Seconds after a change until the copy for viewers without a kernel is renewed."""
-
-COPY_BYTES_PER_SECOND = 100_000
-"""What renewing that copy may take; a long conversation's is renewed later."""
+"""Seconds between two messages to the pages while an answer streams."""
 
 _STATIC = pathlib.Path(__file__).parent / "static"
-_SAVED_STYLE = f"<style>{(_STATIC / 'saved.css').read_text('utf-8')}</style>"
 
 _logger = logging.getLogger(__name__)
 
 
 class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[misc, name-defined] # untyped
-    """A chat with one agent. Streams run beside the kernel, which stays free for cells.
+    """A chat with one agent. Answers stream beside the kernel, which stays free for cells.
 
     Args:
         agent: An agent's id, or a client.
         title: Shown above the chat. Default: the agent's id.
         placeholder: Shown in the empty input.
         suggestions: Questions to begin with, as buttons.
-        height: Of the conversation at most, in pixels; it scrolls.
-        context: Fields that go along with every question, such as `{"df": df}`; they are read
-            each time, so that a variable's content is what it is then.
+        height: The greatest height of the conversation, in pixels; beyond it, it scrolls.
+        context: Fields that go along with every question, such as `{"df": df}`. They are read
+            each time, so the agent gets the contents that a variable has at that time.
         field: The field that carries the question.
         history: Whether the turns so far go along, as `history`: a list of `role` and `text`.
-        entrypoint: The agent's entrypoint, of those that `runagent serve` serves and that stream.
-            Default: the usual one.
+        entrypoint: A streaming entrypoint of an agent under `runagent serve`. Default: the usual
+            one.
         session_id: Goes along with every question, so that the agent knows the conversation.
-            Default: a new one, which is left out for an agent that refuses to be given any.
-        **client_options: The client's, such as `base_url`.
+            Default: a new one, which is left out if the agent refuses it.
+        **client_options: Options of the client, such as `base_url`.
 
     Attributes:
         turns: The conversation, a list of `Turn`; to be read, not changed.
-        client: Calls the agent; another one may take its place, with a new key for example.
-        context: May be changed, for the questions to come.
-        session_id: What goes along with the questions to come; `None` for nothing.
+        client: Calls the agent; assign another one to use a new key, for example.
+        context: The fields that go along with the next questions; it may be changed.
+        session_id: The session of the next questions; `None` for none.
 
-    Traits to observe, on the thread that reads the streams, which an observer should not hold up:
-    `busy`, whether an answer is on its way, and `value`, the last answer's text once it has ended.
-    That text is the agent's: show it with `Textarea` or `Label`, never as `HTML`. To write into an
-    `Output` from there, use its `append_stdout`: what is printed belongs to no cell any more.
+    Two traits can be observed: `busy`, whether an answer is on its way, and `value`, the text of
+    the last answer that has ended. Observers run on the thread that reads the streams, so they
+    should return quickly. The text comes from the agent: show it with `Textarea` or `Label`, never
+    as `HTML`. To write into an `Output` from an observer, use its `append_stdout`, because text
+    that is printed there belongs to no cell.
 
     Raises:
-        TypeError: An unknown option, an agent that is neither an id nor a client, or suggestions
-            that are no list of strings.
+        TypeError: An option is unknown, the agent is neither an id nor a client, or the
+            suggestions are not a list of strings.
         RunAgentError: The client refuses its settings, or the context cannot be sent.
     """
 
@@ -99,7 +96,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     height = traitlets.Int(min=80).tag(sync=True)
     busy = traitlets.Bool(False).tag(sync=True)
     value = traitlets.Unicode().tag(sync=True)
-    # Made when a page asks for the state, so that it costs nothing while an answer streams.
+    # It is made when a page asks for the state, and so costs nothing while an answer streams.
     _snapshot = traitlets.Dict().tag(
         sync=True,
         to_json=lambda _, widget: {"deflated": _deflated(widget._transcript(0))},  # noqa: SLF001 - its own
@@ -107,7 +104,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     )
     _markdown_css = traitlets.Unicode().tag(sync=True)
     _copy = traitlets.Unicode().tag(sync=True)
-    _current: Turn | None = None  # for `close`, of a chat that could not be made too
+    _current: Request | None = None  # `close` needs it, also if the constructor failed
 
     def __init__(
         self,
@@ -130,7 +127,8 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             if not isinstance(text, str):
                 raise TypeError(f"{name} is {text!r}; give a string.")
         self._client = _client(agent, client_options)
-        self.turns: list[Turn] = []
+        self._conversation = Conversation()
+        self.turns: list[Turn] = self._conversation.turns
         self.context: Mapping[str, Any] | None = dict(context or {})
         self.session_id: str | None = session_id or uuid.uuid4().hex
         self._needs_session = session_id is not None
@@ -139,25 +137,27 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         self._entrypoint = entrypoint
         self._lock = threading.RLock()
         self._sequence = 0
-        self._answers: dict[int, Answer] = {}  # by the identity of their turn
-        self._requests: dict[int, str] = {}  # the page's name for a question of its
-        self._tasks: dict[int, asyncio.Task[None]] = {}  # by the identity of their turn
-        self._displayed: deque[tuple[str, contextvars.Context]] = deque(maxlen=20)
-        self._renewal: asyncio.TimerHandle | None = None
-        self._stream("?", [])  # refuses what cannot be sent, and sends nothing
+        self._copies = SavedCopies(self._current_copy, self._answer_length, background("chats"))
+        self._stream("?", [])  # sends nothing, but raises if the context cannot be sent
         super().__init__(
-            title=markdown.strip_controls(self._client.agent_id if title is None else title),
+            title=strip_controls(self._client.agent_id if title is None else title),
             placeholder=_sendable(placeholder),
             suggestions=[_sendable(suggestion) for suggestion in suggestions],
             height=height,
-            _markdown_css=markdown.css(),
+            _markdown_css=html.css(),
             _copy=uuid.uuid4().hex,
+            _esm=str(self._esm),
         )
         self.on_msg(self._received)
 
+    @traitlets.validate("_esm")
+    def _join_script(self, proposal: Any) -> str:
+        """Join the script at first, and whenever hot reloading sets it."""
+        return joined(proposal["value"])
+
     @property
     def client(self) -> AsyncRunAgentClient:
-        """What calls the agent; another one, with a new key for example, may take its place."""
+        """The client that calls the agent; assign another one to use a new key, for example."""
         return self._client
 
     @client.setter
@@ -173,18 +173,20 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             The answer. A failure is in its `error`.
 
         Raises:
-            RuntimeError: An answer is on its way, or this is called by what observes the chat.
+            KeyboardInterrupt: The kernel was interrupted.
+            RuntimeError: An answer is on its way, or an observer of the chat calls this.
             ValueError: The question is empty.
             ValidationError: The context cannot be sent.
         """
-        if _is_background():
+        if is_background("chats"):
             raise RuntimeError("ask() would wait for itself here; use `await ask_async()`.")
-        answer, ended = self._start(question)
-        try:
-            concurrent.futures.wait([ended])
-        except KeyboardInterrupt:
+        with noted() as interrupts:
+            answer, ended = self._start(question)
+            while not (ended.done() or interrupts.came):
+                concurrent.futures.wait([ended], TICK)
+        if interrupts.came:
             self.stop()
-            raise
+            raise KeyboardInterrupt
         return answer
 
     async def ask_async(self, question: str) -> Turn:
@@ -198,23 +200,23 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         return answer
 
     def stop(self) -> None:
-        """Stop the answer that is on its way, if any; what came of it stays."""
-        turn = self._current
-        if turn is not None:
-            background().call_soon_threadsafe(self._cancel, turn)  # after its `_begin`
+        """Stop the answer that is on its way, if there is one; the text so far stays."""
+        request = self._current
+        if request is not None:
+            request.stop()
 
     def clear(self) -> None:
         """Forget the conversation and begin a new session; an answer on its way is stopped."""
         with self._lock:
             self.stop()
             self._current = None
-            self._cut(0)
+            self._conversation.cut(0)
             self.session_id = self.session_id and uuid.uuid4().hex
             self._show(0)
         self._set("busy", False)
 
     def close(self) -> None:
-        """Stop what is on its way, and remove the chat from every page."""
+        """Stop the answer that is on its way, and remove the chat from every page."""
         self.stop()
         super().close()
 
@@ -226,30 +228,32 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     def to_cell(self) -> str:
         """Return the source of a cell that asks the last question again, with the magic.
 
-        What goes along with it is in the cell where it can be written as JSON; a key never is.
+        The context is in it as far as it can be written as JSON; a key never is.
         """
-        client = self.client
-        last = self._last_question()
-        question = self.turns[last].text if last >= 0 else "Your question"
-        options = ["--text", "--no-template"]
-        if self._field != "query":
-            options += ["--field", self._field]
-        if self._entrypoint is not None:
-            options += ["--entrypoint", self._entrypoint]
-        if client.base_url != _default_base_url(client.agent_id):
-            options += ["--base-url", client.base_url]
-        for name, value in (self.context or {}).items():
-            with contextlib.suppress(TypeError, ValueError):
-                options += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
-        line = shlex.join(["%%runagent", client.agent_id, *options])
-        return f"{line}\n{question}"
+        last = self._conversation.last_question()
+        return cell_source(
+            self.client,
+            self.turns[last].text if last >= 0 else "Your question",
+            field=self._field,
+            entrypoint=self._entrypoint,
+            context=self.context or {},
+        )
 
     # --- Asking ---------------------------------------------------------------------------------
 
     def _start(
         self, question: str, *, at: int | None = None, request: str = ""
     ) -> tuple[Turn, concurrent.futures.Future[None]]:
-        """Ask, in the place of the turns from `at` on; return the answer, and when it has ended."""
+        """Ask a question.
+
+        Args:
+            question: The question.
+            at: The position of the last question, if this one takes its place.
+            request: The page's id of the question, if a page asked it.
+
+        Returns:
+            The answer, and a future that is done when the answer has ended.
+        """
         if not isinstance(question, str):
             raise TypeError(f"The question is a {type(question).__name__}; it takes a string.")
         if not question.strip():
@@ -258,28 +262,29 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             if self._current is not None:
                 raise RuntimeError("An answer is on its way; wait for it, or call stop() first.")
             first = len(self.turns) if at is None else at
-            if at is not None and (at < 0 or at != self._last_question()):
+            if at is not None and (at < 0 or at != self._conversation.last_question()):
                 raise RuntimeError("The conversation went on meanwhile; send it as a new question.")
             ask = functools.partial(self._stream, question, self.turns[:first])
             stream = ask()
-            asked, answer = Turn("user", question), Turn("agent", status="streaming")
-            self._cut(first)
-            self.turns += [asked, answer]
-            self._requests[id(asked)] = request
-            shown = self._answers[id(answer)] = Answer(answer)
-            self._current = answer
+            self._conversation.cut(first)
+            view = self._conversation.add(question, request)
+            self._current = Request(
+                functools.partial(self._run, stream, ask, view),
+                view.turn,
+                background("chats"),
+                # It may have been cleared before it starts.
+                at_start=lambda started: self._set("busy", self._current is started),
+                at_end=functools.partial(self._end, view),
+            )
             self._show(first)
-            ended: concurrent.futures.Future[None] = concurrent.futures.Future()
-            background().call_soon_threadsafe(self._begin, stream, ask, shown, ended)
-        return answer, ended
-
-    def _last_question(self) -> int:
-        """Return the position of the last question, -1 if there is none."""
-        asked = (i for i, turn in enumerate(self.turns) if turn.role == "user")
-        return max(asked, default=-1)
+            self._current.start()
+            return view.turn, self._current.ended
 
     def _stream(self, question: str, history: Sequence[Turn]) -> Any:
-        """Return the events of an answer. Sends nothing yet, but refuses what cannot be sent."""
+        """Return the stream of an answer.
+
+        Nothing is sent before the stream is entered, but input that cannot be sent is refused here.
+        """
         context = self.context or {}
         if self._field in context:
             raise ValidationError(
@@ -290,134 +295,88 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         session = {} if self.session_id is None else {"session_id": self.session_id}
         data = {**session, **context, self._field: question}
         if self._history:
-            data["history"] = [{"role": turn.role, "text": turn.text} for turn in history]
+            data["history"] = history_of(history)
         return self.client.stream_events(data, entrypoint=self._entrypoint)
 
-    def _begin(
-        self,
-        stream: Any,
-        ask: Callable[[], Any],
-        answer: Answer,
-        ended: concurrent.futures.Future[None],
-    ) -> None:
-        self._set("busy", self._current is answer.turn)  # it may have been cleared meanwhile
-        began = time.monotonic()
-        task = background().create_task(self._run(stream, ask, answer))
-        self._tasks[id(answer.turn)] = task
-        # Not in the task itself, of which nothing runs if it is cancelled before its first step.
-        task.add_done_callback(lambda task: self._end(task, answer, began, ended))
-
-    def _cancel(self, turn: Turn) -> None:
-        if id(turn) in self._tasks:
-            self._tasks[id(turn)].cancel()
-
-    async def _run(self, stream: Any, ask: Callable[[], Any], answer: Answer) -> None:
+    async def _run(self, stream: Any, ask: Callable[[], Any], view: AnswerView) -> None:
         try:
-            await self._read(stream, answer)
+            await self._read(stream, view)
         except RunAgentError as error:
-            has_run = any(event.kind == "chunk" for event in answer.turn.events)
+            has_run = any(event.kind == "chunk" for event in view.turn.events)
             if has_run or self._needs_session or "session_id" not in error.message:
                 raise
-            # A function that takes a question and nothing else.
+            # The agent is a function that takes a question and nothing else.
             self.session_id = None
-            answer.turn.events.clear()
-            await self._read(ask(), answer)
+            view.turn.events.clear()
+            await self._read(ask(), view)
 
-    async def _read(self, stream: Any, answer: Answer) -> None:
-        turn = answer.turn
+    async def _read(self, stream: Any, view: AnswerView) -> None:
         news = asyncio.Event()
-        painter = asyncio.ensure_future(self._paint(answer, news))
-        asked = time.monotonic()
+        painter = asyncio.ensure_future(self._paint(view, news))
+
+        def take(event: StreamEvent) -> None:
+            with self._lock:
+                view.take(event)
+            news.set()
+
         try:
-            async with stream:
-                async for event in stream:
-                    waited = time.monotonic() - asked > WAITED
-                    with self._lock:
-                        answer.take(event)
-                    news.set()
-                    if waited and len(turn.events) > BEFORE_REST:
-                        await asyncio.sleep(REST)
-                    asked = time.monotonic()
+            await read_stream(stream, view.turn, take)
         finally:
             painter.cancel()
-            turn.usage = dict(stream.usage or {})
-            turn.execution_time, turn.request_id = stream.execution_time, stream.request_id
 
-    async def _paint(self, answer: Answer, news: asyncio.Event) -> None:
-        """Send what is new: the first of it at once, and then at intervals."""
+    def _is_shown(self, turn: Turn) -> bool:
+        """Whether an answer is on its way and was not cleared meanwhile."""
+        return self._current is not None and self._current.answer is turn
+
+    async def _paint(self, view: AnswerView, news: asyncio.Event) -> None:
+        """Send the news: the first at once, the others at intervals."""
         while True:
             await news.wait()
             news.clear()
             with self._lock:
-                answer.feed()
+                view.feed()
                 worked = time.thread_time()
-                if self._current is answer.turn:
-                    self._tell("delta", turn=len(self.turns) - 1, **answer.delta())
+                if self._is_shown(view.turn):
+                    self._tell("delta", turn=len(self.turns) - 1, **view.delta())
             await asyncio.sleep(max(INTERVAL, rest_after(worked)))
 
-    def _end(
-        self,
-        task: asyncio.Task[None],
-        answer: Answer,
-        began: float,
-        ended: concurrent.futures.Future[None],
-    ) -> None:
-        turn = answer.turn
-        del self._tasks[id(turn)]
-        turn.elapsed = time.monotonic() - began
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, RunAgentError):
-            error = RunAgentError(f"{type(error).__name__}: {error}", code="INTERNAL_ERROR")
-        turn.error = error
-        turn.status = "stopped" if task.cancelled() else "done" if error is None else "error"
+    def _end(self, view: AnswerView, request: Request) -> None:
+        is_shown = False
         try:
             with self._lock:
-                is_current = self._current is turn  # and was not cleared meanwhile
-                if is_current:
+                is_shown = self._current is request
+                if is_shown:
                     self._current = None
-                ending = answer.end()
-                if is_current:
+                ending = view.end()
+                if is_shown:
                     self._tell("delta", turn=len(self.turns) - 1, **ending)
         finally:
-            if is_current:
-                self._set("value", _sendable(turn.text))
+            if is_shown:
+                self._set("value", _sendable(view.turn.text))
                 self._set("busy", False)
-                self._renew_copy_soon()
-            ended.set_result(None)
+                self._copies.renew_soon()
 
     def _set(self, name: str, value: object) -> None:
-        """Set a trait; what its observers raise is theirs, and stops nothing here."""
+        """Set a trait; an exception of an observer is logged and stops nothing here."""
         try:
             setattr(self, name, value)
         except Exception:
             _logger.exception("An observer of the chat's %s failed", name)
 
-    def _cut(self, first: int) -> None:
-        for turn in self.turns[first:]:
-            self._answers.pop(id(turn), None)
-            self._requests.pop(id(turn), None)
-        del self.turns[first:]
-
     # --- Pages ----------------------------------------------------------------------------------
 
     def _transcript(self, first: int) -> dict[str, Any]:
-        """Return the turns from `first` on, as pages know them after the last message."""
+        """Return the turns from `first` on, as pages have them after the last message."""
         with self._lock:
-            turns = [self._known(turn) for turn in self.turns[first:]]
+            turns = self._conversation.known(first)
             return {"seq": self._sequence, "first": first, "turns": turns}
-
-    def _known(self, turn: Turn) -> dict[str, Any]:
-        if turn.role == "agent":
-            return self._answers[id(turn)].known()
-        text = markdown.strip_controls(turn.text)
-        return {"role": "user", "text": text, "request": self._requests[id(turn)]}
 
     def _show(self, first: int) -> None:
         """Send the turns from `first` on."""
         transcript = self._transcript(first)
         del transcript["seq"]
         self._tell("turns", **transcript)
-        self._renew_copy_soon()
+        self._copies.renew_soon()
 
     def _tell(self, kind: str, **content: Any) -> None:
         """Send a numbered message to all pages."""
@@ -426,7 +385,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             self.send({"type": kind, "seq": self._sequence}, [_deflated(content)])
 
     def _received(self, _: Any, content: Any, __: Any) -> None:
-        """Do what a page asks for."""
+        """Carry out a page's message."""
         content = content if isinstance(content, dict) else {}
         match content.get("type"):
             case "ask":
@@ -447,13 +406,13 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             self._start(
                 content.get("text", ""), at=at if isinstance(at, int) else None, request=request
             )
-        except Exception as error:  # noqa: BLE001 - shown in the chat, where the question was asked
+        except Exception as error:  # noqa: BLE001 - the page shows it where the question was asked
             self._tell("refused", request=request, text=describe(error))
 
     # --- Viewers without a kernel ---------------------------------------------------------------
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Return the live view, and the conversation so far for viewers that have no kernel."""
+        """Return the live view, and the conversation so far for viewers without a kernel."""
         made = super()._repr_mimebundle_(**options)
         data, *rest = made if isinstance(made, tuple) else (made,)
         if data is None:
@@ -462,88 +421,54 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         return (data, *rest) if rest else data
 
     def _ipython_display_(self) -> None:
-        """Display the live view, and below it, hidden by it, a copy that grows with the chat.
+        """Display the live view and a copy that grows with the chat, which the live view hides.
 
-        The output of a widget holds what the chat was when it was displayed. To update it would
-        make another view of it each time, so the copy is an output of its own.
+        The output of a widget keeps the state that the chat had when it was displayed. Each update
+        of that output would make another view, so the copy is an output of its own.
         """
         if self.comm is None:  # closed
             display(self._static(), raw=True)
             return
         made: Any = super()._repr_mimebundle_()
         data, metadata = made if isinstance(made, tuple) else (made, {})
-        name = uuid.uuid4().hex
         display({**data, "text/html": ""}, metadata=metadata, raw=True)
-        display(self._static(is_below=True), raw=True, display_id=name)
-        # The kernel finds the cell of an output by the context that displays it.
-        self._displayed.append((name, contextvars.copy_context()))
+        self._copies.display(self._static(is_below=True), uuid.uuid4().hex)
+
+    def _current_copy(self) -> dict[str, str] | None:
+        return None if self._current is not None else self._static(is_below=True)
+
+    def _answer_length(self) -> int:
+        with self._lock:
+            return self._conversation.answer_length()
 
     def _static(self, *, is_below: bool = False) -> dict[str, str]:
-        """Return the conversation as safe HTML and as text, to stand below its live view or not."""
+        """Return the conversation as safe HTML and as text.
+
+        Args:
+            is_below: Whether it stands below its live view.
+        """
         with self._lock:
-            turns = [
-                f'<div class="runagent-question">{markdown.plain(turn.text)}</div>'
-                if turn.role == "user"
-                else self._answers[id(turn)].html()
-                for turn in self.turns
-            ]
-        title = f'<div class="runagent-status">{markdown.escape(self.title)}</div>'
-        content = markdown.wrap(title + "".join(turns))
-        names = f"runagent-saved runagent-{self._copy}{' runagent-below' * is_below}"
+            turns = self._conversation.html()
+        names = (self._copy, "below") if is_below else (self._copy,)
         return {
-            "text/html": f'{_SAVED_STYLE}<div class="{names}">{content}</div>',
-            "text/plain": markdown.strip_controls(self.to_markdown()),
+            "text/html": html.saved_chat(html.status_line(self.title), turns, *names),
+            "text/plain": strip_controls(self.to_markdown()),
         }
-
-    def _renew_copy_soon(self) -> None:
-        """Renew the displayed copies, once the conversation has been left alone for a moment."""
-        if self._displayed:
-            background().call_soon_threadsafe(self._schedule_renewal)
-
-    def _schedule_renewal(self) -> None:
-        if self._renewal is not None:
-            self._renewal.cancel()
-        with self._lock:
-            size = sum(len(answer.turn.text) for answer in self._answers.values())
-        delay = max(COPY_DELAY, size * len(self._displayed) / COPY_BYTES_PER_SECOND)
-        self._renewal = background().call_later(delay, self._renew_copies)
-
-    def _renew_copies(self) -> None:
-        if self._current is not None:
-            return  # its end renews them
-        bundle = self._static(is_below=True)
-        for name, context in list(self._displayed):
-            context.run(update_display, bundle, raw=True, display_id=name)
 
 
 def chat(agent: str | RunAgentClient | AsyncRunAgentClient, **options: Any) -> AgentWidget:
-    """Return a chat with an agent; the arguments are `AgentWidget`'s."""
+    """Return a chat with an agent; the arguments are those of `AgentWidget`."""
     return AgentWidget(agent, **options)
 
 
 def _deflated(content: dict[str, Any]) -> bytes:
-    """Return JSON, deflated: HTML shrinks to a fraction, and servers limit the bytes per second."""
+    """Return deflated JSON: it is a fraction of the size, and servers limit bytes per second."""
     return zlib.compress(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _sendable(text: str) -> str:
     """Return a text without lone surrogates, which no message can carry."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _is_background() -> bool:
-    try:
-        return asyncio.get_running_loop() is background()
-    except RuntimeError:
-        return False
-
-
-def _default_base_url(agent_id: str) -> str | None:
-    """Return the base URL that a client of an agent has by itself."""
-    try:
-        return AsyncRunAgentClient(agent_id, api_key="none").base_url
-    except RunAgentError:
-        return None
 
 
 def _client(agent: Any, options: dict[str, Any]) -> AsyncRunAgentClient:

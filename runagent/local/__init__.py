@@ -14,5 +14,5 @@ except ModuleNotFoundError as exc:
 
 __all__ = ["Server", "agent", "demo_endpoint", "serve"]
 
-# Silent unless the application configures logging; what an agent raised reaches its client anyway.
+# Silent unless the application configures logging; clients get their agents' errors anyway.
 logging.getLogger("runagent.local").addHandler(logging.NullHandler())

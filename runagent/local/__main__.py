@@ -1,5 +1,5 @@
 """The command `python -m runagent.local`."""
-# ruff: noqa: T201 - a command speaks to its terminal
+# ruff: noqa: T201 - a command prints to its terminal
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import FrameType
 from typing import Any, NoReturn
 
-from runagent.local import Server, serve
+from runagent.local import Server
+from runagent.local.address import bind
+from runagent.local.agents import Agent
 from runagent.local.demo import demo
+from runagent.local.limits import Limits
 from runagent.local.loading import LoadError, load
 
 _DESCRIPTION = """\
 Serve Python functions as agents on this machine.
 
-Of a file or module, the functions decorated with @runagent.local.agent are served, or, where there
-are none, its public functions, each under its name. Without one, the demo agent is served.
+From a file or module, the command serves the functions decorated with @runagent.local.agent. If
+there are none, it serves the public functions, each under its name. Without a file or module, it
+serves the demo agent.
 """
 _KEY = "RUNAGENT_LOCAL_API_KEY"
 
@@ -31,16 +36,22 @@ def main() -> int:
     """Serve until Ctrl-C or SIGTERM.
 
     Returns:
-        The exit code: 0 after serving, 2 for what could not be served.
+        The exit code: 0 after serving, 2 if something could not be served.
     """
     options = _options()
     signal.signal(signal.SIGTERM, _interrupt)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     try:
-        agents = _load(options.target)
-        if options.agent_id is not None:
-            agents = {options.agent_id: _only(agents, options.target)}
-        server = serve(agents, host=options.host, port=options.port, api_key=options.api_key)
+        # The port comes first, because loading may take long and have effects.
+        address = bind(options.host, options.port, options.api_key)
+        with ExitStack() as on_failure:
+            on_failure.callback(address.socket.close)
+            agents = _load(options.target)
+            if options.agent_id is not None:
+                agents = {options.agent_id: _only(agents, options.target)}
+            served = {agent_id: Agent(agent_id, agent) for agent_id, agent in agents.items()}
+            on_failure.pop_all()
+        server = Server(served, address, Limits())
     except KeyboardInterrupt:
         return 0
     except OSError as exc:
@@ -65,15 +76,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "target",
         nargs="?",
-        help="my_agents.py, package.module, or either with :function behind it",
+        help="my_agents.py, package.module, or either followed by :function",
     )
-    parser.add_argument("--agent-id", help="the agent's id, if it is not the function's name")
+    parser.add_argument("--agent-id", help="the agent's id, by default the function's name")
     parser.add_argument("--host", default="127.0.0.1", help="address to bind to (%(default)s)")
     parser.add_argument("--port", type=int, default=8460, help="0 for a free one (%(default)s)")
     parser.add_argument(
         "--api-key",
         default=os.environ.get(_KEY) or None,
-        help=f"the key that clients need; better set {_KEY}, which no process list shows",
+        help=f"the key that clients need; setting {_KEY} instead keeps it out of process lists",
     )
     return parser.parse_args()
 
@@ -86,7 +97,7 @@ def _load(target: str | None) -> dict[str, Callable[..., Any]]:
     except LoadError:
         raise
     except (Exception, SystemExit) as exc:
-        # The frames before are the import system's.
+        # The earlier frames belong to the import system.
         frames = traceback.extract_tb(exc.__traceback__)
         own = [f for f in frames if "importlib" not in f.filename and f.filename not in _OURS]
         lines = traceback.format_list(own) + traceback.format_exception_only(type(exc), exc)
@@ -105,7 +116,7 @@ def _only(agents: dict[str, Callable[..., Any]], target: str) -> Callable[..., A
 def _announce(server: Server, agents: dict[str, Callable[..., Any]], api_key: str | None) -> None:
     if not server.is_loopback and api_key is None:
         print(
-            f"Warning: whoever reaches {server.host} can call these agents. Set {_KEY}.",
+            f"Warning: anybody who reaches {server.host} can call these agents. Set {_KEY}.",
             file=sys.stderr,
             flush=True,
         )

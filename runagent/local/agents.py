@@ -1,4 +1,4 @@
-"""What may be served as an agent, and how its input becomes its arguments."""
+"""Callables as agents: which can be served, and how an input becomes arguments."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Agent:
     """A Python callable under an agent id.
 
     Its input arrives as keyword arguments: `{"query": "hi"}` calls `function(query="hi")`. A
-    callable whose only parameter is annotated as a dictionary (`dict`, `Mapping`, a `TypedDict`,
-    with or without arguments), or is named `input_data`, gets the whole input as one dict instead.
+    callable gets the whole input as one dict instead if its only parameter is annotated as a
+    dictionary (`dict`, `Mapping`, a `TypedDict`, with or without arguments) or named `input_data`.
 
     Args:
-        agent_id: The id clients ask for.
-        function: A function, generator function, their async kinds, a method, a partial or any
-            other object that can be called; see `runagent.local.serve`.
+        agent_id: The id that clients ask for.
+        function: A function or generator function, async or not, a method, a partial or any other
+            callable object; see `runagent.local.serve`.
 
     Raises:
         TypeError: `function` is a class or cannot be called.
-        ValueError: No client could ask for the id, or the parameters cannot be given by keyword.
+        ValueError: The id is not valid, or the parameters cannot be passed by keyword.
     """
 
     def __init__(self, agent_id: str, function: Callable[..., Any]) -> None:
@@ -42,8 +42,7 @@ class Agent:
             )
         if not callable(function):
             raise TypeError(
-                f"Agent {agent_id!r} cannot be served: "
-                f"{type(function).__name__} is not something to call."
+                f"Agent {agent_id!r} cannot be served: {type(function).__name__} cannot be called."
             )
         self.id = agent_id
         self.function = function
@@ -66,11 +65,11 @@ class Agent:
                     )
 
     def arguments(self, input_data: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the positional and the keyword arguments that hand over `input_data`.
+        """Return the positional and the keyword arguments for `input_data`.
 
         Raises:
-            ValidationError: A required parameter is missing from the input, or the input has a
-                key that is no parameter; `details` names them.
+            ValidationError: The input lacks a required parameter, or has a key that is not a
+                parameter; `details` names them.
         """
         if self._takes_whole:
             parameter = self._parameters[0]
@@ -99,22 +98,22 @@ class Agent:
 
 
 def default_id(function: object) -> str:
-    """Return the name of `function`, its agent id where none is given.
+    """Return the name of `function`, which is its agent id unless another is given.
 
     Raises:
         TypeError: It cannot be called.
-        ValueError: It has no name of its own, as a lambda or a partial.
+        ValueError: It has no name of its own; a lambda or a partial has none.
     """
     if not callable(function):
         raise TypeError(f"{function!r} cannot be served: it is not a function.")
     name = getattr(function, "__name__", None)
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"{function!r} has no name to use as agent id; give it one.")
+        raise ValueError(f"{function!r} has no name that could be its agent id; pass an id.")
     return name
 
 
 def _signature(agent_id: str, function: Callable[..., Any]) -> inspect.Signature:
-    with suppress(Exception):  # an annotation, any code at all, may not be evaluable
+    with suppress(Exception):  # an annotation can be any code, and so can raise anything
         return inspect.signature(function, eval_str=True)
     try:
         return inspect.signature(function)
@@ -134,8 +133,8 @@ def _takes_whole(parameters: list[inspect.Parameter]) -> bool:
 
 
 def _is_dictionary(annotation: Any) -> bool:
-    """Whether an annotation says that a plain dict is welcome."""
-    if isinstance(annotation, str):  # names something only imported for type checking
+    """Return whether an annotation accepts a plain dict."""
+    if isinstance(annotation, str):  # it names something that only type checkers import
         return _MAPPING_TEXT.match(annotation) is not None
     annotation = getattr(annotation, "__value__", annotation)  # of `type Name = ...`
     origin = get_origin(annotation)

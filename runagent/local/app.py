@@ -1,14 +1,13 @@
-"""The wire: agents as an ASGI application that speaks the documented HTTP API."""
+"""Agents as an ASGI application that speaks the documented HTTP API."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -19,17 +18,15 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from runagent.encode import to_json
-from runagent.errors import (
-    AgentNotFoundError,
-    AuthenticationError,
-    RunAgentError,
-    ValidationError,
-)
+from runagent.errors import AgentNotFoundError, AuthenticationError, RunAgentError
 from runagent.local.agents import Agent
+from runagent.local.bodies import BodyReader
 from runagent.local.execution import STREAMED, AgentError, run
+from runagent.local.limits import Limits
 from runagent.local.responses import (
     EventStream,
-    encode,
+    answer_json,
+    disconnected,
     error,
     error_body,
     failure,
@@ -39,19 +36,18 @@ from runagent.local.responses import (
 from runagent.urls import is_loopback_host
 
 _PATIENCE = 2.0
-"""Seconds that a cancelled agent may spend on its own cleaning up before it is left to itself."""
+"""Seconds that the server waits for a cancelled agent to clean up."""
 
 
 class App:
-    """The ASGI application, `asgi`, that serves `agents`, a mapping that may change meanwhile.
+    """The ASGI application, `asgi`, that serves `agents`; the mapping may change meanwhile.
 
     Args:
         agents: The agents by id.
-        api_key: What requests must bear, `None` to ask for nothing.
-        loopback: Whether the server is bound to a loopback address; requests whose `Host` is
-            another one are refused then, which keeps out web pages that rebind their DNS name.
-        keep_alive: Seconds of silence after which a stream sends a comment as a sign of life.
-        max_body: Bytes a request's body may have.
+        api_key: The key that requests must carry, `None` to ask for none.
+        loopback: Whether the server is bound to a loopback address. If so, requests with any other
+            `Host` are refused, which keeps out web pages that rebind their DNS name.
+        limits: The time and memory that a request may take.
     """
 
     def __init__(
@@ -60,18 +56,18 @@ class App:
         *,
         api_key: str | None,
         loopback: bool,
-        keep_alive: float,
-        max_body: int,
+        limits: Limits,
     ) -> None:
         self._agents = agents
         self._api_key = api_key
         self._loopback = loopback
-        self._keep_alive = keep_alive
-        self._max_body = max_body
+        self._keep_alive = limits.keep_alive
+        self._bodies = BodyReader(limits.max_body, limits.request_timeout)
         self._started = time.monotonic()
         self._running: set[asyncio.Task[Any]] = set()
+        self._end: asyncio.Future[None] | None = None
         self._ending = False
-        # `:path`, because a server hands over the path decoded: the id `a/b` comes as two segments.
+        # `:path`, because a server passes the path decoded: the id `a/b` arrives as two segments.
         agent = "/v1/agents/{agent_id:path}"
         self.asgi = Starlette(
             routes=[
@@ -84,10 +80,21 @@ class App:
         self.asgi.router.redirect_slashes = False
 
     def end_calls(self) -> None:
-        """End the calls in flight, each with an error, and accept no others."""
+        """Cancel the calls in flight and tell their clients; accept no others."""
         self._ending = True
+        if self._end is not None and not self._end.done():
+            self._end.set_result(None)
         for task in self._running:
             task.cancel()
+
+    async def wait_for_agents(self, timeout: float) -> None:
+        """Wait for cancelled agents; cancel those again that take longer than `timeout` seconds."""
+        if self._running:
+            _, left = await asyncio.wait(self._running, timeout=timeout)
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left, timeout=_PATIENCE)
 
     async def _invoke(self, request: Request) -> Response:
         agent, call = await self._accept(request)
@@ -146,23 +153,24 @@ class App:
     async def _accept(self, request: Request) -> tuple[Agent, Callable[[], Any]]:
         """Return the agent that a request calls, and the call with its arguments."""
         agent = self._find_agent(request)
-        # A web page may send a form or plain text anywhere; for JSON the browser asks first.
+        # A web page may send a form or plain text to any server; for JSON the browser asks first.
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "application/json":
             raise RunAgentError(
-                f"The body has to be application/json, not {content_type or 'of no type'}.",
+                "The content type has to be application/json; "
+                f"this request has {content_type or 'none'}.",
                 code="UNSUPPORTED_MEDIA_TYPE",
                 status_code=415,
             )
-        args, kwargs = agent.arguments(_parse(await self._body(request)))
+        args, kwargs = agent.arguments(await self._bodies.read(request))
         return agent, partial(agent.function, *args, **kwargs)
 
     def _find_agent(self, request: Request) -> Agent:
-        """Return the agent that a request names, if it may ask for it."""
+        """Return the agent that a request names, if the request is allowed to call it."""
         request.state.request_id = f"req_{secrets.token_hex(8)}"
         if self._loopback and not _is_loopback(request.headers.get("host", "")):
             raise RunAgentError(
-                "This server answers requests to a loopback address only.",
+                "This server only answers requests to a loopback address.",
                 code="MISDIRECTED_REQUEST",
                 status_code=421,
             )
@@ -171,7 +179,7 @@ class App:
             same = secrets.compare_digest(key.strip().encode(), self._api_key.encode())
             if scheme.lower() != "bearer" or not same:
                 raise AuthenticationError(
-                    "The API key is wrong." if key else "The request bears no API key.",
+                    "The API key is wrong." if key else "The request has no API key.",
                     code="INVALID_API_KEY",
                     status_code=401,
                 )
@@ -180,30 +188,11 @@ class App:
         if agent is None:
             known = ", ".join(repr(name) for name in sorted(self._agents)) or "none"
             raise AgentNotFoundError(
-                f"There is no agent {agent_id!r} here; served are: {known}.",
+                f"There is no agent {agent_id!r} here. This server has: {known}.",
                 code="AGENT_NOT_FOUND",
                 status_code=404,
             )
         return agent
-
-    async def _body(self, request: Request) -> bytearray:
-        body = bytearray()
-        size = int(request.headers.get("content-length", 0))
-        more = True
-        while more and size <= self._max_body:
-            message = await request.receive()
-            if message["type"] == "http.disconnect":
-                raise _disconnected()
-            body += message.get("body", b"")
-            size = max(size, len(body))
-            more = message.get("more_body", False)
-        if size > self._max_body:
-            raise ValidationError(
-                f"The body is larger than {self._max_body:,} bytes.",
-                code="PAYLOAD_TOO_LARGE",
-                status_code=413,
-            )
-        return body
 
     async def _attend(
         self,
@@ -212,45 +201,48 @@ class App:
         receive: Receive,
         keep_alive: Callable[[], Awaitable[float]] | None = None,
     ) -> Any:
-        """Return what `work` returns, unless its client or this server goes away first.
+        """Return the result of `work`, unless its client or this server goes away first.
 
         Args:
             agent: The agent, for the log.
-            work: Runs it.
+            work: Runs the agent.
             receive: Tells when the client has gone.
-            keep_alive: Called again after as many seconds as it returns, at once first.
+            keep_alive: Called at once, and again after as many seconds as it returned.
 
         Raises:
-            RunAgentError: The agent failed, or the client or this server went away, in which case
-                `work` has been cancelled.
+            RunAgentError: The agent failed, or the client or this server went away. In the last two
+                cases `work` has been cancelled.
         """
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ended)
         gone = asyncio.create_task(_disconnect(receive))
+        if self._end is None:
+            self._end = asyncio.get_running_loop().create_future()
         if self._ending:
             task.cancel()
         try:
-            done: set[asyncio.Task[Any]] = set()
+            done: set[asyncio.Future[Any]] = set()
             while not done:
                 pause = await keep_alive() if keep_alive else None
                 done, _ = await asyncio.wait(
-                    {task, gone}, timeout=pause, return_when=asyncio.FIRST_COMPLETED
+                    {task, gone, self._end}, timeout=pause, return_when=asyncio.FIRST_COMPLETED
                 )
         finally:
             gone.cancel()
-            if not task.done():
+            # When the server ends, its client is told first; the agent has time after that.
+            if not task.done() and not self._ending:
                 task.cancel()
                 await asyncio.wait({task}, timeout=_PATIENCE)
         problem = task.exception() if task.done() and not task.cancelled() else None
         if isinstance(problem, AgentError):
             raise failure(agent, problem.cause) from problem.cause
-        if task not in done:
-            raise _disconnected()
-        if task.cancelled() and self._ending:
+        if self._ending and (task.cancelled() or not task.done()):
             raise RunAgentError(
                 "The server is shutting down.", code="SERVER_SHUTDOWN", status_code=503
             )
+        if task not in done:
+            raise disconnected()
         if task.cancelled():
             raise failure(agent, asyncio.CancelledError("the agent cancelled itself"))
         return task.result()
@@ -258,7 +250,7 @@ class App:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # asyncio prints those that nobody looked at
+            task.exception()  # asyncio prints each exception that nothing retrieved
 
 
 async def _invoked(call: Callable[[], Any]) -> bytes:
@@ -273,16 +265,16 @@ async def _invoked(call: Callable[[], Any]) -> bytes:
     if result is STREAMED:
         text = all(isinstance(chunk, str) for chunk in chunks)
         result = "".join(chunks) if text else chunks
-    return encode(result, "result")
+    return answer_json(result, "result")
 
 
 async def _streamed(call: Callable[[], Any], events: EventStream) -> None:
-    """Run `call`, sending its chunks, or its result as the only one."""
+    """Run `call`; send its chunks, or its result as the only chunk."""
     index = 0
 
     async def send(chunk: Any) -> None:
         nonlocal index
-        content = encode(chunk, f"chunk {index}")
+        content = answer_json(chunk, f"chunk {index}")
         await events.write("chunk", b'{"content":%b,"index":%d}' % (content, index))
         index += 1
 
@@ -294,41 +286,6 @@ async def _streamed(call: Callable[[], Any], events: EventStream) -> None:
 async def _disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _disconnected() -> RunAgentError:
-    # Nobody reads this one: 499 is what logs of proxies say when the client went away.
-    return RunAgentError("The client closed the connection.", status_code=499)
-
-
-def _parse(body: bytearray) -> dict[str, Any]:
-    try:
-        value = json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as exc:
-        raise ValidationError(
-            f"The body is not JSON: {exc}.", code="INVALID_INPUT", status_code=400
-        ) from exc
-    if not isinstance(value, dict):
-        raise ValidationError(
-            f"The body has to be a JSON object, not {_JSON_NAMES[type(value)]}.",
-            code="INVALID_INPUT",
-            status_code=400,
-        )
-    return value
-
-
-_JSON_NAMES = {
-    list: "an array",
-    str: "a string",
-    int: "a number",
-    float: "a number",
-    bool: "a boolean",
-    type(None): "null",
-}
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"it has no {name}")
 
 
 def _is_loopback(host: str) -> bool:

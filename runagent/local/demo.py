@@ -1,4 +1,4 @@
-"""The built-in agent: a small tour of what Markdown a notebook shows, streamed."""
+"""The built-in agent: it streams a short tour of the Markdown that a notebook shows."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ $$\int_{{-\infty}}^{{\infty}} e^{{-x^2}}\,dx = \sqrt{{\pi}}$$
 
 
 async def demo(query: str = "", delay: float = 0.02, **_: object) -> AsyncIterator[str]:
-    """Stream a small Markdown tour that mentions `query`.
+    """Stream a short Markdown tour that quotes `query`.
 
     Args:
-        query: Anything; the answer quotes its beginning.
+        query: Any text; the answer quotes its beginning.
         delay: Seconds between two chunks. The whole answer takes 3 seconds at most.
 
     Raises:

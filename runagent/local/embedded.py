@@ -1,4 +1,4 @@
-"""Agents of this very process: a decorator, and the one server behind it."""
+"""Agents for the clients of this process: a decorator, and the one server behind it."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def agent(agent_id: str | F) -> F | Callable[[F], F]:
 
         RunAgentClient("agent-123").run_generic({"query": "Hello"})
 
-    Without an id, as `@agent`, the function's name is its id. The function itself stays what it is,
-    to be called as before. Decorating another one with the same id replaces it, so that a notebook
+    With `@agent` alone, the function's name is its id. The function itself does not change and can
+    be called as before. Another function decorated with the same id replaces it, so that a notebook
     cell can be run again. Clients of other agent ids still talk to the configured server.
 
-    The functions answer on loopback, on a free port that asks for a key only this process knows;
-    that server starts when the first client looks for one of them and ends with the process.
-    What may be decorated, and how it is called, is said at `runagent.local.serve`.
+    A server on loopback answers for the functions, on a free port, and asks for a key that only
+    this process knows. It starts when the first client looks for one of them, and ends with the
+    process. `runagent.local.serve` says which functions can be agents and how they are called.
 
     Args:
         agent_id: The id, or the function itself.
 
     Returns:
-        The function, or what decorates it.
+        The function, or a decorator for it.
 
     Raises:
-        TypeError: It cannot be served: a class, or nothing that can be called.
+        TypeError: The function is a class, or cannot be called.
         ValueError: The id or the function's parameters cannot be used.
     """
     if not isinstance(agent_id, str):
@@ -58,7 +58,7 @@ def agent(agent_id: str | F) -> F | Callable[[F], F]:
 
 
 def demo_endpoint() -> registry.Endpoint:
-    """Return where the built-in demo agent answers, which starts the server if need be."""
+    """Return where the built-in demo agent answers; start the server if it is not running."""
     _process.add(registry.DEMO_AGENT_ID, demo)
     return _process.endpoint()
 
@@ -74,7 +74,7 @@ def _register(agent_id: str, function: Callable[..., Any]) -> None:
 
 
 class _Process:
-    """What this process serves; a forked one serves the same, with a server of its own."""
+    """The agents of this process; a forked process serves them with a server of its own."""
 
     def __init__(self) -> None:
         self.agents: dict[str, Callable[..., Any]] = {}
@@ -84,7 +84,7 @@ class _Process:
             os.register_at_fork(after_in_child=self._forget)
 
     def add(self, agent_id: str, function: Callable[..., Any]) -> None:
-        Agent(agent_id, function)  # says at once what is wrong, not when the server starts
+        Agent(agent_id, function)  # raises now rather than when the server starts
         with self._lock:
             self.agents[agent_id] = function
             if self._running:
@@ -99,7 +99,7 @@ class _Process:
             return self._running[1]
 
     def _forget(self) -> None:
-        self._lock = threading.Lock()  # the old one may be held by a thread that is not here
+        self._lock = threading.Lock()  # a thread that does not exist here may hold the old one
         self._running = None
 
 

@@ -1,4 +1,4 @@
-"""How an agent's function runs: in the event loop or in a thread, returning or yielding."""
+"""Running an agent's function: in the event loop or in a thread, returning or yielding."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import suppress
 from typing import Any, Final
 
 STREAMED: Final = object()
-"""What `run` returns for a function that yielded instead of returning a value."""
+"""The result of `run` for a function that yielded instead of returning a value."""
 
 
 class AgentError(Exception):
-    """Whatever an agent raised, in a form that no task or event loop treats in its own way.
+    """An exception that an agent raised, wrapped so that no task or event loop reacts to it.
 
     Attributes:
-        cause: What was raised; may be a `SystemExit` or a `StopIteration`. Its traceback begins
-            with the agent's own code.
+        cause: The agent's exception; may be a `SystemExit` or a `StopIteration`. Its traceback
+            begins with the agent's own code.
     """
 
     def __init__(self, cause: BaseException) -> None:
@@ -30,12 +30,13 @@ class AgentError(Exception):
 
 
 async def run(call: Callable[[], Any], emit: Callable[[Any], Awaitable[None]]) -> Any:
-    """Call an agent's function and see it through, whatever kind of callable it is.
+    """Call an agent's function, of any kind, and run it to its end.
 
-    Synchronous code runs in a thread of its own, from the call to the last step of its iterator, so
-    that it never blocks the loop and may use what belongs to one thread. It takes a step once the
-    chunk before has been emitted. A cancelled call closes the iterator in its thread at the next
-    step; a plain function cannot be stopped, its result is dropped.
+    Synchronous code runs in one thread of its own, from the call to the last step of its iterator,
+    so that it never blocks the loop and may use objects that are bound to one thread. An iterator
+    takes its next step once the chunk before has been emitted. If the call is cancelled, its
+    iterator is closed in its thread at the next step. A plain function cannot be stopped; its
+    result is dropped.
 
     Args:
         call: The function with its arguments.
@@ -46,7 +47,7 @@ async def run(call: Callable[[], Any], emit: Callable[[Any], Awaitable[None]]) -
 
     Raises:
         AgentError: The function raised.
-        asyncio.CancelledError: This task was cancelled, or the function raised just that.
+        asyncio.CancelledError: This task was cancelled, or the function raised this itself.
     """
     try:
         return await _run(call, emit)
@@ -72,7 +73,7 @@ def _is_async(call: Callable[[], Any]) -> bool:
     function = getattr(call, "func", call)
     return any(
         inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f)
-        for f in (function, getattr(type(function), "__call__", None))  # noqa: B004 - a look at it
+        for f in (function, getattr(type(function), "__call__", None))  # noqa: B004 - it is inspected
     )
 
 
@@ -81,7 +82,7 @@ async def _iterate(iterable: Any, emit: Callable[[Any], Awaitable[None]]) -> Non
     try:
         async for chunk in iterator:
             await emit(chunk)
-            # An agent that never waits must not keep the others, or the end of its client, waiting.
+            # An agent that never waits must not block the others, or the news that its client left.
             await asyncio.sleep(0)
     finally:
         if hasattr(iterator, "aclose"):
@@ -95,7 +96,7 @@ async def _in_thread(call: Callable[[], Any], emit: Callable[[Any], Awaitable[No
     stopped = False
 
     def post(kind: str, value: Any) -> None:
-        with suppress(RuntimeError):  # the loop is closed, nobody is interested any more
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits for this
             loop.call_soon_threadsafe(inbox.put_nowait, (kind, value))
 
     def work() -> None:
@@ -105,7 +106,7 @@ async def _in_thread(call: Callable[[], Any], emit: Callable[[Any], Awaitable[No
                 iterate(result)
                 result = STREAMED
             post("result", result)
-        except BaseException as exc:  # noqa: BLE001 - it is raised where it is awaited
+        except BaseException as exc:  # noqa: BLE001 - raised again in the event loop
             post("failure", exc)
 
     def iterate(iterator: Iterator[Any]) -> None:
@@ -120,7 +121,7 @@ async def _in_thread(call: Callable[[], Any], emit: Callable[[Any], Awaitable[No
             if hasattr(iterator, "close"):
                 iterator.close()
 
-    # Not a pool's thread: those are joined at exit, and an agent may take for ever.
+    # Not a pool's thread: Python joins those at exit, and an agent may never end.
     threading.Thread(target=work, name="runagent-agent", daemon=True).start()
     try:
         while True:

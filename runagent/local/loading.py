@@ -1,4 +1,4 @@
-"""Which functions of a file or module are agents."""
+"""Finding the agents of a file or module."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from runagent.local.embedded import decorated
 
 
 class LoadError(Exception):
-    """What was asked for cannot be served; the message says why and what to do."""
+    """A file, module or function cannot be served; the message says why and what to do."""
 
 
 def load(target: str) -> dict[str, Callable[..., Any]]:
     """Return the agents of a file or module, by id.
 
-    Those are the functions decorated with `@agent` while it is imported; if none is, all public
-    functions that it defines, each under its name. A single function is served as it is.
+    The agents are the functions that are decorated with `@agent` during the import. If there are
+    none, they are all public functions that the module defines, each under its name. A function
+    that `target` names is the only agent.
 
     Args:
-        target: `my_agents.py`, `package.module`, or either with `:function` behind it.
+        target: `my_agents.py`, `package.module`, or either followed by `:function`.
 
     Raises:
         LoadError: There is no such file, module or function, or nothing in it to serve.
-        Exception: Whatever the file's own code raises.
+        Exception: The file's own code raised it.
     """
     place, function = _split(target)
     module = _import_file(Path(place)) if _is_file(place) else _import_module(place)
@@ -51,7 +52,7 @@ def _split(target: str) -> tuple[str, str | None]:
     place, colon, function = target.rpartition(":")
     if colon and all(part.isidentifier() for part in function.split(".")):
         return place, function
-    return target, None  # a colon elsewhere is one of a Windows path
+    return target, None  # any other colon is part of a Windows path
 
 
 def _is_file(place: str) -> bool:
@@ -61,7 +62,7 @@ def _is_file(place: str) -> bool:
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise LoadError(f"There is no file {path}.")
-    # A file called json.py is still to be served, and json to be imported.
+    # A file called json.py can be served, and `import json` must still find the library.
     name = path.stem if path.stem not in sys.modules else f"runagent_local_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
@@ -80,7 +81,7 @@ def _import_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as exc:
         if exc.name is None or not f"{name}.".startswith(f"{exc.name}."):
-            raise  # the module is there, one that it imports is not
+            raise  # the module exists, but one that it imports does not
         hint = f" Did you mean {name}.py?" if Path(f"{name}.py").is_file() else ""
         raise LoadError(f"There is no module {exc.name!r}.{hint}") from exc
 

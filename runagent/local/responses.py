@@ -1,7 +1,8 @@
-"""What goes back over the wire: bodies, errors, server-sent events."""
+"""The server's side of the wire going out: bodies, errors, server-sent events."""
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Mapping
@@ -12,31 +13,37 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Send
 
-from runagent.encode import to_json
+from runagent.encode import encode, to_json
 from runagent.errors import AuthenticationError, RateLimitError, RunAgentError, ValidationError
 from runagent.local.agents import Agent
 from runagent.local.execution import AgentError
+from runagent.results import number
+
+_REQUEST_TIMEOUT = 408
 
 _log = logging.getLogger("runagent.local")
 
 
-def encode(value: Any, name: str) -> bytes:
-    """Return what an agent gave as JSON.
+def answer_json(value: Any, name: str) -> bytes:
+    """Return a value that an agent returned or yielded as JSON.
 
     Raises:
-        AgentError: It has no JSON form; the message says where in `name`.
+        AgentError: The value has no JSON form; the message has the path to it in `name`.
     """
     try:
-        return to_json(value, name)
+        data, has_nan = encode(value, name)
     except ValidationError as exc:  # the agent's fault, not its caller's
         raise AgentError(TypeError(exc.message)) from None
+    if has_nan:
+        _log.warning("An agent's %s has NaN, which JSON does not have: null is sent.", name)
+    return data
 
 
 def failure(agent: Agent, cause: BaseException) -> RunAgentError:
-    """Log what an agent raised, and return what its client is told.
+    """Log what an agent raised, and return the error that its client gets.
 
-    A `ValidationError` or `RateLimitError` is the agent's answer to its caller; anything else is a
-    failure of the agent, whose message is shown, for who serves a function here is its developer.
+    A `ValidationError` or `RateLimitError` is the agent's answer to its caller. Anything else is a
+    failure of the agent; the client sees its message, because it is likely the agent's developer.
     """
     if isinstance(cause, ValidationError):
         status = cause.status_code if cause.status_code in (400, 422) else 400
@@ -46,17 +53,43 @@ def failure(agent: Agent, cause: BaseException) -> RunAgentError:
     else:
         _log.error("Agent %r failed", agent.id, exc_info=cause)
         return RunAgentError(_describe(cause), code="AGENT_ERROR", status_code=500)
+    seconds = number(cause.retry_after)
     return RunAgentError(
-        cause.message, code, cause.details, status_code=status, retry_after=cause.retry_after
+        _text_of(cause.message) or type(cause).__name__,
+        _text_of(code),
+        _sendable_details(cause.details),
+        status_code=status,
+        retry_after=None if seconds is None else max(seconds, 0.0),
     )
 
 
-def _describe(exc: BaseException) -> str:
+def _sendable_details(details: Any) -> dict[str, Any] | None:
+    """Return an error's details with text in place of each value that JSON does not have."""
+    if details is None:
+        return None
+    if not isinstance(details, Mapping):
+        details = {"details": details}
+    return {_text_of(name): _sendable(value) for name, value in details.items()}
+
+
+def _sendable(value: Any) -> Any:
     try:
-        text = str(exc)
-    except Exception:  # noqa: BLE001 - an exception's own code may be broken
-        text = ""
+        return json.loads(encode(value, "details")[0])
+    except Exception:  # noqa: BLE001 - an object's own code may raise anything
+        return _text_of(value)
+
+
+def _describe(exc: BaseException) -> str:
+    text = _text_of(exc)
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+
+
+def _text_of(value: object) -> str:
+    """Return `str(value)`, or nothing where that fails: the code behind it may be broken."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - it may raise anything
+        return ""
 
 
 async def error(request: Request, exc: Exception) -> Response:
@@ -68,11 +101,19 @@ async def error(request: Request, exc: Exception) -> Response:
         headers["Retry-After"] = f"{exc.retry_after:g}"
     if isinstance(exc, AuthenticationError):
         headers["WWW-Authenticate"] = "Bearer"
+    if exc.status_code == _REQUEST_TIMEOUT:
+        headers["Connection"] = "close"  # the rest of the request may never come
     return Response(to_json({"error": body}), exc.status_code or 500, headers, "application/json")
 
 
+def disconnected() -> RunAgentError:
+    """Return the error for a client that has gone; nobody reads it."""
+    # Logs of proxies say 499 when the client went away.
+    return RunAgentError("The client closed the connection.", status_code=499)
+
+
 def error_body(exc: RunAgentError, request: Request) -> dict[str, Any]:
-    """Return what is known about an error."""
+    """Return an error's known facts by name."""
     fields = {
         "code": exc.code,
         "message": exc.message,
@@ -85,7 +126,7 @@ def error_body(exc: RunAgentError, request: Request) -> dict[str, Any]:
 
 
 async def not_routed(_: Request, exc: Exception) -> Response:
-    """Return the answer for a path or method that is none of the API's, without an error code."""
+    """Return the answer for a path or method that the API does not have, without an error code."""
     assert isinstance(exc, HTTPException)
     return JSONResponse({"detail": exc.detail}, exc.status_code, exc.headers)
 
@@ -103,7 +144,7 @@ class EventStream:
         self._last = time.monotonic()
 
     async def open(self, headers: Mapping[str, str]) -> None:
-        """Send the status and the headers, `headers` among them."""
+        """Send the status and the headers, with `headers` among them."""
         fields = {
             "content-type": "text/event-stream; charset=utf-8",
             "cache-control": "no-store",
@@ -117,12 +158,12 @@ class EventStream:
         await self.write(event, to_json(data))
 
     async def write(self, event: str, data: bytes) -> None:
-        """Send one event whose `data` is JSON already, which has no line ends."""
+        """Send one event whose `data` is already JSON, and so has no line ends."""
         self._last = time.monotonic()
         await self._body(b"event: %b\ndata: %b\n\n" % (event.encode(), data))
 
     async def keep_alive(self, every: float) -> float:
-        """Send a comment after a silence of `every` seconds; return when to look again."""
+        """Send a comment after `every` seconds of silence; return the seconds to the next look."""
         now = time.monotonic()
         if now - self._last >= every:
             self._last = now

@@ -8,16 +8,16 @@ from typing import Any
 
 from runagent import errors
 from runagent.results import number
-from runagent.retry import retry_after
+from runagent.retry import retry_after, sensible
 from runagent.wire.text import (
     ExpansionError,
     as_dict,
     as_text,
     brief,
     describe,
+    excerpt,
     joined,
     parse_json,
-    shortened,
 )
 
 _MESSAGES = ("message", "error_description", "msg", "detail", "title", "reason", "description")
@@ -74,7 +74,7 @@ def error_from(
         status_code=status,
         request_id=problem.request_id or as_text(headers.get("x-request-id")),
         retry_after=retry_after(headers, problem.fields, limited=kind is errors.RateLimitError),
-        hint=errors.hint_for(kind),
+        hint=problem.hint or errors.hint_for(kind),
     )
 
 
@@ -158,7 +158,7 @@ def problem_in(data: Any, levels: int = 3) -> Problem:
         _details(fields),
         as_text(fields.get("request_id")),
         _seconds(fields),
-        next((shortened(text, errors.MAX_MESSAGE) for text in _hints(fields, outer)), None),
+        next((excerpt(text, 500) for text in _hints(fields, outer)), None),
         fields,
     )
 
@@ -178,8 +178,7 @@ def _code(fields: Mapping[str, Any], names: Iterable[str] = ("code", "error_code
 
 
 def _seconds(fields: Mapping[str, Any]) -> float | None:
-    seconds = number(fields.get("retry_after"))
-    return None if seconds is None or seconds < 0 else seconds
+    return sensible(number(fields.get("retry_after")))
 
 
 def _details(fields: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -195,7 +194,7 @@ def _details(fields: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _hints(*objects: Mapping[str, Any]) -> Iterable[str]:
     for fields in objects:
-        for name in ("hint", "suggestion"):
+        for name in ("suggestion", "hint"):
             hint = fields.get(name)
             if isinstance(hint, str) and hint:
                 yield hint

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from runagent.errors import RunAgentError
-from runagent.results import Entrypoint, RunResult, StreamEvent
+from runagent.results import Entrypoint, Health, RunResult, StreamEvent
+from runagent.wire.health import health
 
 GENERIC = "generic"
 """The tag of the usual entrypoint."""
@@ -28,16 +29,25 @@ class Input:
         content: The input, an object.
         entrypoint: The entrypoint to call, `None` for the usual one.
         args: Positional arguments for it, an array.
+        user_id: The user on whose behalf the agent runs, `None` to name none.
+        persistent_memory: Whether the agent may remember the call for that user.
     """
 
     content: bytes = field(repr=False)
     entrypoint: str | None = None
     args: bytes = field(default=b"[]", repr=False)
+    user_id: str | None = None
+    persistent_memory: bool = False
 
     @property
     def is_generic(self) -> bool:
         """Whether it is for the usual entrypoint, with no positional arguments."""
         return self.entrypoint is None and self.args == b"[]"
+
+    @property
+    def names_user(self) -> bool:
+        """Whether it has facts about a user, which only some wires carry."""
+        return self.user_id is not None or self.persistent_memory
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,8 @@ class Wire(ABC):
         base_url: The server, without `/v1`.
         agent: The agent's id, quoted for a path.
         name: The value of `protocol=` that selects this wire.
-        has_entrypoints: Whether agents have named entrypoints besides the usual two.
+        has_entrypoints: Whether agents have named entrypoints besides the usual two, and calls
+            may name a user.
     """
 
     base_url: str
@@ -146,6 +157,18 @@ class Wire(ABC):
     @abstractmethod
     def reader(self, data: Input, max_message_size: int) -> StreamReader:
         """Return a reader for the stream that answers `stream`."""
+
+    @abstractmethod
+    def health(self) -> Outgoing:
+        """Return the request that asks for the health of the agent or its server."""
+
+    def read_health(self, body: bytes) -> Health:
+        """Read the answer to `health`.
+
+        Raises:
+            ValueError: A body that is not a report of health.
+        """
+        return health(body)
 
     # Entrypoints
 

@@ -32,6 +32,11 @@ class RestWire(Wire):
         """Return the request that starts a stream."""
         return self._post("stream", data, _EVENT_STREAM)
 
+    def health(self) -> Outgoing:
+        """Return the request that asks for the agent's health."""
+        url = f"{self.base_url}/v1/agents/{self.agent}/health"
+        return Outgoing("GET", url, None, {"Accept": "application/json"})
+
     def _post(self, action: str, data: Input, accept: str) -> Outgoing:
         return Outgoing(
             "POST",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from runagent import errors
@@ -11,30 +10,37 @@ from runagent.wire.error_answers import is_error, problem_in
 from runagent.wire.sse import EventTooLargeError, SSEDecoder
 from runagent.wire.text import ExpansionError, brief, chunk_text, excerpt, parse_json
 
+_EFFORT = 1_000
+_LINE_EFFORT = 16
+"""Bytes that a piece or an event, and a line, count besides their own, as each takes work."""
+
 _LARGER = "max_message_size= can raise the limit"
 
 
 class EventStreamReader:
-    """Reads the events of one stream."""
+    """Reads the events of one stream.
+
+    Attributes:
+        effort: Bytes read so far, with a surcharge for each piece, line and event.
+    """
 
     def __init__(self, max_message_size: int) -> None:
         """Start reading; an event of more than `max_message_size` bytes is an error."""
+        self.effort = 0
         self._decoder = SSEDecoder(max_message_size)
         self._limit = max_message_size
 
-    @property
-    def effort(self) -> int:
-        """The work of reading so far."""
-        return self._decoder.effort
-
-    @effort.setter
-    def effort(self, effort: int) -> None:
-        self._decoder.effort = effort
-
     def feed(self, data: bytes) -> list[StreamEvent]:
         """Take the next bytes; return the events they complete."""
+        size = len(data)
+        self.effort += size + _EFFORT
+        if size > _EFFORT:
+            self.effort += _LINE_EFFORT * (data.count(b"\n") + data.count(b"\r"))
         try:
-            return [_event(event, text, self._limit) for event, text in self._decoder.feed(data)]
+            found = self._decoder.feed(data)
+            if len(found) > 1:
+                self.effort += _EFFORT * len(found)
+            return [_event(event, text, self._limit) for event, text in found]
         except EventTooLargeError as exc:
             return [_broken(f"{exc}; {_LARGER}", "MESSAGE_TOO_LARGE")]
 
@@ -63,7 +69,7 @@ def _event(kind: str, text: str, limit: int) -> StreamEvent:
     value: Any
     try:
         # The text of a chunk that is an object is JSON once more.
-        value = parse_json(text, limit, sys.getsizeof(text))
+        value = parse_json(text, limit, len(text))
         if kind == "chunk":
             if isinstance(value, dict) and "content" in value:
                 value = value["content"]

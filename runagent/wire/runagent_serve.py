@@ -77,6 +77,10 @@ class RunAgentServeWire(Wire):
         """Whether the answer to `identity` is one of such a server."""
         return served_agent(identity) is not None
 
+    def health(self) -> Outgoing:
+        """Return the request that asks for the server's health."""
+        return self.identity()
+
     def entrypoints(self) -> Outgoing:
         """Return the request that asks for the agent's entrypoints."""
         return self._get(self._url("architecture"))
@@ -122,7 +126,7 @@ class RunAgentServeWire(Wire):
             raise
         except ValueError as exc:
             raise unreadable(status, headers, body, exc, None) from None
-        request_id = data.get("request_id")
+        request_id = data.get("request_id") or headers.get("x-request-id")
         return RunResult(
             result=value if isinstance(value, dict) else {"result": value},
             value=value,
@@ -185,10 +189,16 @@ class RunAgentServeWire(Wire):
 
 def _request(data: Input, default_tag: str) -> bytes:
     tag = json.dumps(data.entrypoint or default_tag).encode()
-    return b'{"entrypoint_tag":%b,"input_args":%b,"input_kwargs":%b}' % (
+    user = b""
+    if data.user_id is not None:
+        user += b',"user_id":%b' % json.dumps(data.user_id).encode()
+    if data.persistent_memory:
+        user += b',"persistent_memory":true'
+    return b'{"entrypoint_tag":%b,"input_args":%b,"input_kwargs":%b%b}' % (
         tag,
         data.args,
         data.content,
+        user,
     )
 
 
@@ -210,7 +220,7 @@ def _like(kind: type[errors.RunAgentError], error: errors.RunAgentError) -> erro
         status_code=error.status_code,
         request_id=error.request_id,
         retry_after=error.retry_after,
-        hint=errors.hint_for(kind),
+        hint=errors.hint_for(kind) if error.hint == errors.hint_for(type(error)) else error.hint,
     )
 
 

@@ -120,15 +120,18 @@ class WebSocketReader:
         problem = problem_in(frame)
         message = problem.message or f"The stream failed: {brief(frame)}"
         details = problem.details or (problem.fields if problem.fields is not frame else None)
+        request_id = problem.request_id or as_text(frame.get("invocation_id"))
         if "detail" in frame and "error" not in frame:
             # Refused before it began: an unknown entrypoint, a malformed request.
             code = "NOT_FOUND" if message.endswith("not found") else "VALIDATION_ERROR"
-            return errors.ValidationError(message, problem.code or code, details)
+            return errors.ValidationError(
+                message, problem.code or code, details, request_id=request_id, hint=problem.hint
+            )
         return errors.StreamError(
             message,
             problem.code,
             details,
-            request_id=problem.request_id,
+            request_id=request_id,
             retry_after=problem.retry_after,
             hint=problem.hint,
         )

@@ -22,12 +22,6 @@ class ServerSentEvent(NamedTuple):
     data: str
 
 
-_PIECE_EFFORT = 1_000
-_LINE_EFFORT = 16
-_EVENT_EFFORT = 1_000
-"""Bytes that a piece, a line and an event count besides their own, as each of them takes work."""
-
-
 class EventTooLargeError(ValueError):
     """An event that is larger than the decoder may hold."""
 
@@ -39,9 +33,6 @@ class SSEDecoder:
     a line feed or a carriage return, so that pieces may end anywhere.
 
     `id` and `retry` are ignored: they serve to connect again, and a stream cannot be resumed.
-
-    Attributes:
-        effort: Bytes read so far, with a surcharge for each piece, line and event.
     """
 
     def __init__(self, max_event_size: int | None = None) -> None:
@@ -56,9 +47,7 @@ class SSEDecoder:
         self._skip_lf = False
         self._at_start = True
         # One buffer: a list of lines of a byte each would take fifty times their size.
-        self._data = bytearray()
-        self._has_data = False
-        self.effort = 0
+        self._data: bytes | bytearray | None = None
         self._event = b""
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
@@ -67,7 +56,6 @@ class SSEDecoder:
         Raises:
             EventTooLargeError: An event larger than `max_event_size`.
         """
-        self.effort += len(data) + _PIECE_EFFORT
         if self._skip_lf and data:
             self._skip_lf = False
             data = data.removeprefix(b"\n")
@@ -86,7 +74,6 @@ class SSEDecoder:
             self._at_start = False
             lines[0] = lines[0].removeprefix(_BOM)
         events = self._read(lines)
-        self.effort += len(lines) * _LINE_EFFORT + len(events) * _EVENT_EFFORT
         self._hold(rest)
         return events
 
@@ -97,31 +84,34 @@ class SSEDecoder:
             self._check_size()
 
     def _check_size(self) -> None:
-        if len(self._data) + len(self._event) + self._line_size > self._limit:
+        if len(self._data or b"") + len(self._event) + self._line_size > self._limit:
             raise EventTooLargeError(f"an event is larger than {self._limit:,} bytes")
 
     def _read(self, lines: list[bytes]) -> list[ServerSentEvent]:
         events = []
         for line in lines:
             if not line:
-                if self._has_data:
-                    events.append(self._dispatched())
+                if self._data is not None:
+                    events.append(
+                        ServerSentEvent(
+                            self._event.decode("utf-8", "replace") or "message",
+                            self._data.decode("utf-8", "replace"),
+                        )
+                    )
+                    self._data = None
                 self._event = b""
                 continue
             name, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
             if name == b"data":
-                if self._has_data:
+                if self._data is None:
+                    self._data = value
+                else:
+                    if isinstance(self._data, bytes):
+                        self._data = bytearray(self._data)
                     self._data += b"\n"
-                self._has_data = True
-                self._data += value.removeprefix(b" ")
+                    self._data += value
                 self._check_size()
             elif name == b"event":
-                self._event = value.removeprefix(b" ")
+                self._event = value
         return events
-
-    def _dispatched(self) -> ServerSentEvent:
-        kind = self._event.decode("utf-8", "replace") or "message"
-        text = self._data.decode("utf-8", "replace")
-        self._data = bytearray()
-        self._has_data = False
-        return ServerSentEvent(kind, text)

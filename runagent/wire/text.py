@@ -144,29 +144,32 @@ class PairJoiner:
 
     JSON writes a character such as an emoji as two escapes. A server that cuts its text between
     them sends two strings that no terminal and no file takes.
+
+    Attributes:
+        held: The half of a character that waits for its other half, mostly empty.
     """
 
     def __init__(self) -> None:
         """Begin with the first chunk."""
-        self._held = ""
+        self.held = ""
 
     def feed(self, text: str) -> str:
         """Return the next chunk's text; the half of a character at its end comes with the next.
 
         A half whose other half is missing is replaced by U+FFFD.
         """
-        if not self._held and (text.isascii() or not _HALF.search(text)):
+        if not self.held and not _HALF.search(text):
             return text
-        text = with_pairs_joined(self._held + text)
-        self._held = ""
+        text = with_pairs_joined(self.held + text)
+        self.held = ""
         if "\ud800" <= text[-1:] <= "\udbff":
-            self._held = text[-1]
+            self.held = text[-1]
             text = text[:-1]
         return _HALF.sub("\ufffd", text)
 
     def finish(self) -> str:
         """Return the text that still waits for its other half."""
-        held, self._held = self._held, ""
+        held, self.held = self.held, ""
         return "\ufffd" if held else ""
 
 

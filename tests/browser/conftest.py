@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from support.beacon import Beacon
 from support.chromium import chromium_arguments, chromium_path
 from support.clock import PATIENCE, milliseconds
-from support.lab import Lab, LabServer
+from support.lab import Lab
+from support.lab_server import LabServer
 
 _HERE = Path(__file__).parent
 _PASSED = pytest.StashKey[bool]()

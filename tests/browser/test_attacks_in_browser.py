@@ -11,7 +11,8 @@ from nbformat import NotebookNode
 from playwright.sync_api import Browser, Page, expect
 from support.beacon import Beacon, provoke
 from support.clock import PATIENCE, milliseconds
-from support.lab import Lab, Watch
+from support.lab import Lab
+from support.lab_server import Watch
 
 AGENTS = """%load_ext runagent_jupyter
 import json

@@ -11,7 +11,7 @@ from support.beacon import Beacon, provoke
 from support.clock import MOMENT, milliseconds
 from support.lab import Lab
 
-from runagent_jupyter.markdown import MarkdownStream, code, escape, json_tree, plain, render, wrap
+from runagent_jupyter.html import MarkdownStream, code, escape, json_tree, plain, render, wrap
 
 
 def streamed(text: str) -> str:
@@ -144,7 +144,7 @@ def test_jupyterlab_typesets_formulas_and_nothing_else(lab: Lab) -> None:
     assert len(others) > 40
     notebook = lab.open(
         [
-            f"from runagent_jupyter.markdown import render, wrap\nfrom IPython.display import HTML\n"
+            f"from runagent_jupyter.html import render, wrap\nfrom IPython.display import HTML\n"
             f"HTML(wrap(render({text!r})))"
             for text in ("\n\n".join(formulas), "\n\n".join(others))
         ]

@@ -16,7 +16,9 @@ TESTS = Path(__file__).parents[1]
 HOME = TESTS / "support" / "clock.py"
 
 # Clients that call nobody: here a timeout is a value that is read back, and no time passes.
-NO_TIME_PASSES = {TESTS / "core" / name for name in ("test_settings.py", "typing_api.py")}
+NO_TIME_PASSES = {
+    TESTS / "core" / name for name in ("test_config_file.py", "test_settings.py", "typing_api.py")
+}
 
 ARGUMENTS = {"timeout", "seconds", "pause", "delay", "within", "retry_delay", "keep_alive"}
 WAITS_FOR_SOMETHING = {"wait_for", "wait_for_output", "wait_for_text"}
@@ -41,7 +43,9 @@ def _seconds(node: ast.AST) -> Iterator[ast.expr]:
     """Yield the expressions of which a reader knows that they are numbers of seconds."""
     if isinstance(node, ast.Call):
         name = _name(node.func)
-        yield from (k.value for k in node.keywords if k.arg in ARGUMENTS and name != "Timedelta")
+        yield from (
+            k.value for k in node.keywords if k.arg in ARGUMENTS and name.lower() != "timedelta"
+        )
         if name in WAITS:
             yield from node.args
         elif name in WAITS_FOR_SOMETHING:

@@ -5,34 +5,27 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import logging
 import multiprocessing
 import os
 import pickle
 import signal
 import socket
-import ssl
-import subprocess
-import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from support.calls import KINDS, MODES, arun, call, run
+from support.calls import KINDS, MODES, arun, ask, call, run
 from support.clock import MOMENT, PATIENCE, SOON, TICK, TIMEOUT, until
 from support.faults import (
     STALL,
     FaultServer,
-    Pause,
     answer,
     error,
     good,
@@ -44,15 +37,13 @@ from runagent import (
     AsyncRunAgentClient,
     NetworkError,
     RunAgentClient,
-    RunAgentError,
     TimeoutError,  # noqa: A004
     ValidationError,
 )
-from runagent.network import FRESH, _AsyncBackend, _BlockingBackend
+from runagent.network import FRESH
 
 Serve = Callable[..., FaultServer]
 LOCAL = "http://localhost:8000"
-CERTS = Path(__file__).parent / "certs"
 
 
 # One client, any thread, any loop, any process
@@ -114,27 +105,6 @@ def test_as_many_calls_at_a_time_as_the_pool_has_connections(serve: Serve) -> No
             assert len({e.connection for e in answering.exchanges[-5:]}) == 1
 
     asyncio.run(main())
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_balancers_cookie_goes_along(mode: str, serve: Serve) -> None:
-    first = answer(None, 200, "Set-Cookie: node=7; Path=/")
-    server = serve(first, answer())
-
-    async def main() -> None:
-        async with AsyncRunAgentClient("a", base_url=server.url) as client:
-            await client.run_generic({})
-            await asyncio.gather(*(client.run_generic({}) for _ in range(12)))
-
-    if mode == "async":
-        asyncio.run(main())
-    else:
-        with RunAgentClient("a", base_url=server.url) as client:
-            for _ in range(3):
-                client.run_generic({})
-    assert [e.headers.get("cookie") for e in server.exchanges[1:]].count("node=7") == (
-        len(server.exchanges) - 1
-    )
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -231,12 +201,6 @@ def test_closing_from_one_loop_closes_the_connections_of_another(serve: Serve) -
     loop.close()
 
 
-def ask(client: Any, kind: str = "invoke") -> Any:
-    if isinstance(client, AsyncRunAgentClient):
-        return asyncio.run(arun(client, kind))
-    return run(client, kind)
-
-
 @pytest.mark.parametrize("kind", [RunAgentClient, AsyncRunAgentClient])
 def test_clients_are_pickled_to_a_process_pool(kind: Any, serve: Serve) -> None:
     server = serve(answer())
@@ -324,211 +288,6 @@ def test_a_lock_that_another_thread_holds_is_free_in_a_fork(kind: Any, serve: Se
 # Closing, or not
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_closing_twice_and_using_after(kind: str, serve: Serve) -> None:
-    server = serve(good(kind))
-    with RunAgentClient("a", base_url=server.url) as client:
-        run(client, kind)
-        client.close()
-    client.close()
-    assert client.closed
-    with pytest.raises(RunAgentError, match="closed") as caught:
-        run(client, kind)
-    assert caught.value.code == "CLIENT_CLOSED"
-
-    async def main() -> None:
-        async with AsyncRunAgentClient("a", base_url=server.url) as client:
-            await arun(client, kind)
-            await client.aclose()
-        await client.aclose()
-        with pytest.raises(RunAgentError, match="closed"):
-            await arun(client, kind)
-
-    asyncio.run(main())
-
-
-def test_what_was_begun_before_closing_sends_nothing_after(serve: Serve) -> None:
-    server = serve(good("stream"))
-    client = RunAgentClient("a", base_url=server.url)
-    copy = client.with_options(timeout=PATIENCE)
-    streams = client.run_generic_stream({}), client.stream_events({})
-    client.close()
-    for stream_ in streams:
-        with pytest.raises(RunAgentError, match="was closed") as caught:
-            list(stream_)
-        assert (caught.value.code, caught.value.attempts) == ("CLIENT_CLOSED", None)
-    assert run(copy, "stream") == "ok"
-    copy.close()
-    copy = client.with_options(timeout=PATIENCE)
-    assert run(copy, "stream") == "ok"
-    copy.close()
-
-    async def main() -> None:
-        client = AsyncRunAgentClient("a", base_url=server.url)
-        copy = client.with_options(timeout=PATIENCE)
-        stream_ = client.run_generic_stream({})
-        await client.aclose()
-        with pytest.raises(RunAgentError, match="was closed") as caught:
-            [text async for text in stream_]
-        assert (caught.value.code, caught.value.attempts) == ("CLIENT_CLOSED", None)
-        assert await arun(copy, "stream") == "ok"
-        await copy.aclose()
-
-    asyncio.run(main())
-    assert len(server.exchanges) == 3
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_closing_while_a_call_waits_for_its_next_attempt(
-    mode: str, serve: Serve, caplog: pytest.LogCaptureFixture
-) -> None:
-    # The wait begins with a line in the log.
-    caplog.set_level(logging.INFO, "runagent")
-
-    async def main() -> BaseException | None:
-        client = AsyncRunAgentClient("a", base_url=server.url)
-        closing: list[asyncio.Future[None]] = []
-
-        def close(record: logging.LogRecord) -> bool:
-            if "trying again" in record.msg:
-                closing.append(asyncio.ensure_future(client.aclose()))
-            return True
-
-        caplog.handler.addFilter(close)
-        waiting = asyncio.ensure_future(client.run_generic({}))
-        await asyncio.wait([waiting])
-        caplog.handler.removeFilter(close)
-        await asyncio.gather(*closing)
-        return waiting.exception()
-
-    problem: BaseException | None
-    if mode == "async":
-        server = serve(error(503, "BUSY", retry_after=MOMENT), answer())
-        problem = asyncio.run(main())
-    else:
-        server = serve(error(503, "BUSY", retry_after=PATIENCE), answer())
-        client = RunAgentClient("a", base_url=server.url, timeout=2 * PATIENCE)
-        with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(client.run_generic, {})
-            until(lambda: "trying again" in caplog.text)
-            client.close()
-            problem = waiting.exception(SOON)
-    assert isinstance(problem, RunAgentError)
-    assert problem.code == "CLIENT_CLOSED"
-    assert len(server.exchanges) == 1
-
-
-NEVER_CLOSED = {
-    "sync": "client = RunAgentClient('a', base_url=url); client.run_generic({}); next(client.run_generic_stream({}))",
-    "sync, in mid-stream": "client = RunAgentClient('a', base_url=url); stream = client.run_generic_stream({}); next(stream)",
-    "async": "client = AsyncRunAgentClient('a', base_url=url); asyncio.run(ask(client)); asyncio.run(ask(client))",
-    "async, in mid-stream": "client = AsyncRunAgentClient('a', base_url=url); asyncio.run(begin(client))",
-    "async, dropped": "asyncio.run(ask(AsyncRunAgentClient('a', base_url=url))); gc.collect()",
-    "threads": "client = RunAgentClient('a', base_url=url); [threading.Thread(target=client.run_generic, args=({},)).start() for _ in range(8)]",
-    "used at exit": "client = RunAgentClient('a', base_url=url); import atexit; atexit.register(lambda: client.run_generic({}))",
-    "a failing call": "client = RunAgentClient('a', base_url='http://127.0.0.1:9', max_retries=0)\ntry: client.run_generic({})\nexcept ConnectionError: pass",
-}
-
-PREAMBLE = """
-import asyncio, gc, sys, threading, logging
-logging.getLogger("asyncio").setLevel("ERROR")  # not how long the first call took
-from runagent import AsyncRunAgentClient, RunAgentClient
-url = sys.argv[1]
-held = []
-
-async def ask(client):
-    await client.run_generic({})
-    async for _ in client.run_generic_stream({}):
-        break
-
-async def begin(client):
-    held.append(client.run_generic_stream({}))
-    await anext(held[0])
-"""
-
-
-@pytest.mark.parametrize("name", NEVER_CLOSED)
-def test_never_closing_makes_no_noise(name: str, serve: Serve) -> None:
-    # A client that calls either kind in turn gets the answer to it.
-    server = serve(
-        *[answer() if "mid" not in name and i % 2 == 0 else stream("a", "b") for i in range(4)],
-        answer(),
-    )
-    if name in ("threads", "used at exit"):
-        server.scripts[:] = [answer()]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-X",
-            "dev",
-            "-W",
-            "error",
-            "-c",
-            PREAMBLE + NEVER_CLOSED[name],
-            server.url,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert (done.stderr, done.stdout, done.returncode) == ("", "", 0)
-
-
-def test_a_dropped_client_closes_its_connections(serve: Serve) -> None:
-    server = serve([*answer()[:-1], STALL])
-    RunAgentClient("a", base_url=server.url).run_generic({})
-    gc.collect()
-    assert server.last.wait_closed()
-
-
-def test_changed_copies_share_the_connections(serve: Serve) -> None:
-    server = serve(answer())
-    with RunAgentClient("a", base_url=server.url) as client:
-        for timeout in (3, 4, 5):
-            copy = client.with_options(timeout=timeout, headers={"X-T": str(timeout)})
-            assert copy.timeout == timeout
-            copy.run_generic({})
-        assert server.connections == 1
-        assert server.last.headers["x-t"] == "5"
-        copy.close()
-        client.run_generic({})
-        assert server.connections == 1
-        client.with_options(connection_pool_size=3).run_generic({})
-        assert server.connections == 2
-        with pytest.raises(TypeError, match="colour"):
-            client.with_options(colour="red")
-
-
-def test_copies_that_are_dropped_do_not_keep_connections_open(serve: Serve) -> None:
-    server = serve([*answer()[:-1], STALL])
-    client = RunAgentClient("a", base_url=server.url)
-    client.with_options(timeout=PATIENCE).run_generic({})
-    gc.collect()
-    assert not server.last.closed_by_client.is_set()
-    client.close()
-    assert server.last.wait_closed()
-
-
-def test_a_copy_outlives_the_client_it_was_made_from(serve: Serve) -> None:
-    server = serve(answer())
-    client = RunAgentClient("a", base_url=server.url)
-    copy = client.with_options(timeout=PATIENCE)
-    client.close()
-    assert copy.run_generic({})
-    copy.close()
-
-    async def main() -> None:
-        client = AsyncRunAgentClient("a", base_url=server.url)
-        copy = client.with_options(timeout=PATIENCE)
-        await client.run_generic({})
-        await client.aclose()
-        assert await copy.run_generic({})
-        await copy.aclose()
-
-    asyncio.run(main())
-
-
 # Stale connections
 
 
@@ -583,98 +342,6 @@ def test_a_connection_that_dies_under_the_request_is_tried_once_more(
 # Slow to connect, slow to resolve, slow to read
 
 
-@pytest.fixture
-def deaf() -> Iterator[int]:
-    """A port that accepts no connection and refuses none: its backlog is full."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses")
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_connection_that_is_never_made(kind: str, mode: str, deaf: int) -> None:
-    outcome = call(f"http://127.0.0.1:{deaf}", kind, mode, timeout=TIMEOUT)
-    assert type(outcome.error) is TimeoutError
-    assert "connect" in str(outcome.error)
-    assert TIMEOUT * 0.8 <= outcome.seconds < SOON
-
-
-def patch_addresses(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    """Let `many.localhost` have these addresses."""
-    real = socket.getaddrinfo
-
-    def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-        if host not in ("many.localhost", b"many.localhost"):
-            return real(host, port, *args, **kwargs)
-        return [info for address in addresses for info in real(address, port, *args, **kwargs)]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses")
-@pytest.mark.parametrize("mode", MODES)
-def test_several_dead_addresses_share_the_time(
-    mode: str, deaf: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    patch_addresses(monkeypatch, *["127.0.0.1"] * 400)
-    outcome = call(f"http://many.localhost:{deaf}", "invoke", mode, timeout=TIMEOUT)
-    assert type(outcome.error) is TimeoutError
-    assert outcome.seconds < SOON
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_the_second_address_is_tried_when_the_first_refuses(
-    mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = serve(answer())
-    patch_addresses(monkeypatch, "127.0.0.2", "127.0.0.1")
-    url = f"http://many.localhost:{server.port}"
-    assert call(url, "invoke", mode, max_retries=0).value == {"answer": "ok"}
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_localhost_is_found_on_either_address_family(mode: str, serve: Serve) -> None:
-    server = serve(answer())
-    url = f"http://localhost:{server.port}"
-    assert call(url, "invoke", mode, max_retries=0).value == {"answer": "ok"}
-
-
-def test_ipv6(serve: Serve) -> None:
-    try:
-        server = serve(answer(), host="::1")
-    except OSError:
-        pytest.skip("this machine has no IPv6")
-    assert call(server.url, "invoke", "sync").value == {"answer": "ok"}
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_name_that_does_not_exist(mode: str) -> None:
-    outcome = call("http://nowhere.invalid", "invoke", mode, api_key="", max_retries=1)
-    assert type(outcome.error) is NetworkError
-    assert outcome.error.attempts == 2
-    assert "nowhere.invalid" in str(outcome.error)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_resolver_that_takes_its_time(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    released = threading.Event()
-    patience = PATIENCE if mode == "sync" else 2 * TIMEOUT  # which asyncio.run waits for
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(patience) and [])
-    outcome = call("http://slow.localhost", "invoke", mode, timeout=TIMEOUT)
-    released.set()
-    assert type(outcome.error) is TimeoutError
-    if mode == "sync":
-        assert outcome.seconds < SOON
-
-
 class SlowReader:
     """Accepts connections and takes a little now and then."""
 
@@ -719,191 +386,7 @@ def test_a_server_that_reads_slowly(mode: str) -> None:
 # TLS
 
 
-@pytest.fixture(scope="module")
-def tls() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTS / "server.pem")
-    return context
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_untrusted_certificate_is_refused_at_once(
-    kind: str, mode: str, serve: Serve, tls: ssl.SSLContext
-) -> None:
-    server = serve(good(kind), tls=tls)
-    outcome = call(server.url, kind, mode, api_key="k")
-    assert type(outcome.error) is NetworkError
-    assert outcome.error.attempts == 1
-    assert "verify_ssl" in str(outcome.error)
-    assert server.exchanges == []
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("how", ["off", "path", "context"])
-def test_a_certificate_may_be_trusted(
-    how: str, kind: str, mode: str, serve: Serve, tls: ssl.SSLContext
-) -> None:
-    server = serve(good(kind), tls=tls)
-    trusted: Any = {
-        "off": False,
-        "path": str(CERTS / "ca.pem"),
-        "context": ssl.create_default_context(cafile=str(CERTS / "ca.pem")),
-    }[how]
-    url = server.url.replace("127.0.0.1", "localhost")
-    assert call(url, kind, mode, api_key="k", verify_ssl=trusted).error is None
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_plain_http_where_https_is_expected(mode: str, serve: Serve) -> None:
-    server = serve(
-        [b"HTTP/1.1 400 Bad Request\r\n\r\n"],
-        on_accept=[b"HTTP/1.1 400 Bad\r\n\r\n", Pause(MOMENT)],
-    )
-    url = server.url.replace("http:", "https:")
-    outcome = call(url, "invoke", mode, api_key="k", max_retries=0)
-    assert type(outcome.error) is NetworkError
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_stall_in_the_tls_handshake(mode: str, serve: Serve) -> None:
-    server = serve([], on_accept=[STALL])
-    url = server.url.replace("http:", "https:")
-    outcome = call(url, "invoke", mode, api_key="k", timeout=TIMEOUT)
-    assert type(outcome.error) is TimeoutError
-    assert outcome.seconds < SOON
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_time_that_is_over_before_the_tls_handshake_leaves_no_socket(
-    mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    streams: list[Any] = []
-    connect, connect_async = _BlockingBackend.connect_tcp, _AsyncBackend.connect_tcp
-
-    def connect_slowly(*args: Any, **kwargs: Any) -> Any:
-        streams.append(connect(*args, **kwargs))
-        time.sleep(TIMEOUT)
-        return streams[0]
-
-    async def connect_slowly_async(*args: Any, **kwargs: Any) -> Any:
-        streams.append(await connect_async(*args, **kwargs))
-        time.sleep(TIMEOUT)
-        return streams[0]
-
-    monkeypatch.setattr(_BlockingBackend, "connect_tcp", connect_slowly)
-    monkeypatch.setattr(_AsyncBackend, "connect_tcp", connect_slowly_async)
-    url = serve([], on_accept=[STALL]).url.replace("http:", "https:")
-    outcome = call(url, "invoke", mode, api_key="k", timeout=TIMEOUT)
-    assert type(outcome.error) is TimeoutError
-    (stream_,) = streams
-    assert stream_.get_extra_info("socket").fileno() == -1
-
-
-@pytest.mark.parametrize("verify", ["/nowhere/ca.pem", str(CERTS / "README"), 0, None, 3.5])
-def test_verify_ssl_must_be_usable(verify: Any) -> None:
-    with pytest.raises(ValidationError, match="verify_ssl"):
-        RunAgentClient("a", base_url="http://localhost:1", verify_ssl=verify)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_the_environment_may_name_what_is_trusted(
-    mode: str, serve: Serve, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(CERTS / "ca.pem"))
-    url = serve(answer(), tls=tls).url.replace("127.0.0.1", "localhost")
-    assert call(url, "invoke", mode, api_key="k").error is None
-
-
-@pytest.mark.parametrize("path", ["/nowhere/ca.pem", str(CERTS / "README")])
-@pytest.mark.parametrize("kind", [RunAgentClient, AsyncRunAgentClient])
-def test_what_the_environment_names_must_be_usable(
-    kind: Any, path: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", path)
-    with pytest.raises(ValidationError) as caught:
-        kind("a", "k")
-    assert f"SSL_CERT_FILE={path!r}" in str(caught.value)
-    kind("a", "k", verify_ssl=str(CERTS / "ca.pem"))
-    assert ask(kind("a", base_url=serve(answer()).url))  # nothing is encrypted, nobody trusted
-
-
 # Proxies
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_proxy_is_used_when_asked_for(mode: str, serve: Serve) -> None:
-    proxy = serve(answer())
-    outcome = call("http://127.0.0.1:9", "invoke", mode, proxy=proxy.url.replace("//", "//me:pw@"))
-    assert outcome.value == {"answer": "ok"}
-    assert proxy.last.target == "http://127.0.0.1:9/v1/agents/a/invoke"
-    assert proxy.last.headers["proxy-authorization"].startswith("Basic ")
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_the_proxies_of_the_environment_are_for_other_machines(
-    mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    proxy, server = serve(answer({"result": {"answer": "proxied"}})), serve(answer())
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, proxy.url)
-    assert call(server.url, "invoke", mode).value == {"answer": "ok"}
-    assert proxy.connections == 0
-    remote = call("http://agents.example", "invoke", mode, api_key="")
-    assert remote.value == {"answer": "proxied"}
-    assert proxy.last.target == "http://agents.example/v1/agents/a/invoke"
-
-
-@pytest.mark.skipif(find_spec("socksio") is not None, reason="SOCKS proxies can be used")
-@pytest.mark.parametrize("mode", MODES)
-def test_a_socks_proxy_is_for_other_machines_and_needs_a_package(
-    mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
-    assert call(serve(answer()).url, "invoke", mode).value == {"answer": "ok"}
-    remote = call("http://agents.example", "invoke", mode, api_key="")
-    assert type(remote.error) is ValidationError
-    assert 'pip install "httpx2[socks]"' in str(remote.error)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_https_goes_through_a_tunnel(mode: str, serve: Serve) -> None:
-    proxy = serve([b"HTTP/1.1 403 Forbidden\r\n\r\n"])
-    outcome = call(
-        "https://agents.example", "invoke", mode, api_key="planted", proxy=proxy.url, max_retries=1
-    )
-    assert type(outcome.error) is NetworkError
-    assert "through the proxy: 403 Forbidden. " in str(outcome.error)
-    assert "HTTPS_PROXY" in str(outcome.error)
-    assert proxy.last.head.startswith(b"CONNECT agents.example:443 ")
-    assert all(b"planted" not in e.head for e in proxy.exchanges)
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("url", ["http://agents.example", "https://agents.example"])
-def test_a_proxy_that_asks_for_a_password_is_named(url: str, mode: str, serve: Serve) -> None:
-    proxy = serve(answer("Who are you?", 407, "Proxy-Authenticate: Basic"))
-    problem = call(url, "invoke", mode, api_key="", proxy=proxy.url, max_retries=0).error
-    assert problem is not None
-    assert "407" in str(problem)
-    assert "proxy=" in str(problem.hint)
-    assert "Is the server running?" not in str(problem)
-
-
-@pytest.mark.parametrize("proxy", ["nonsense", "ftp://localhost", "http://", 7])
-def test_a_proxy_must_be_one(proxy: Any) -> None:
-    with pytest.raises(ValidationError, match="proxy"):
-        RunAgentClient("a", base_url="http://localhost:1", proxy=proxy)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_proxy_in_the_environment_must_be_one(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALL_PROXY", "nonsense://localhost")
-    outcome = call("http://agents.example", "invoke", mode, api_key="")
-    assert type(outcome.error) is ValidationError
-    assert "proxy" in str(outcome.error)
 
 
 def test_a_call_that_cannot_connect_gives_its_connection_back(

@@ -7,6 +7,7 @@ import decimal
 import json
 import math
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -41,10 +42,12 @@ class Interchange:
     """A table with nothing but the older protocol."""
 
     def __init__(self, table: Any) -> None:
-        self._table = table
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pandas will drop the protocol
+            self._frame = table.__dataframe__()  # now, while its library can be imported
 
     def __dataframe__(self, nan_as_null: bool = False, allow_copy: bool = True) -> Any:
-        return self._table.__dataframe__(nan_as_null=nan_as_null, allow_copy=allow_copy)
+        return self._frame
 
 
 ROWS = [{"a": 1, "b": "x"}, {"a": None, "b": None}, {"a": 2**60 + 1, "b": "ü"}]

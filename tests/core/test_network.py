@@ -1,13 +1,25 @@
-"""The private names of httpx2 and httpcore2 that the package touches are still there."""
+"""The private names of httpx2 that the package touches are still there; what they are for works."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from support.calls import MODES
+from support.clock import PATIENCE
+from support.faults import Do, FaultServer, answer
 
-from runagent import network
+from runagent import AsyncRunAgentClient, NetworkError, RunAgentClient, network
+
+CERTS = Path(__file__).parent / "certs"
 
 
 @pytest.mark.parametrize(
@@ -31,3 +43,147 @@ def test_every_transport_connects_through_the_packages_own_backend(
         found = transport._pool._network_backend
         assert type(found) is getattr(network, backend)
         assert type(found._backend) is not type(found)
+        lock = transport._pool._optional_thread_lock
+        network._free_pools()  # as in a forked process
+        assert type(transport._pool._optional_thread_lock) is type(lock)
+        assert transport._pool._optional_thread_lock is not lock
+
+
+def options_of(port: int) -> list[dict[str, int]]:
+    """Return the options of the connections from this process to a port of this machine."""
+    gc.collect()
+    found = []
+    for sock in gc.get_objects():
+        if not isinstance(sock, socket.socket) or sock.family != socket.AF_INET:
+            continue
+        with contextlib.suppress(OSError):
+            if sock.getpeername()[1] == port:
+                found.append(
+                    {
+                        "on": sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+                        "idle": sock.getsockopt(socket.IPPROTO_TCP, IDLE),
+                        "interval": sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL),
+                        "count": sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT),
+                    }
+                )
+    return found
+
+
+IDLE = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", 0))
+KEPT_ALIVE = {
+    "on": 1,
+    "idle": network.KEEPALIVE_IDLE,
+    "interval": network.KEEPALIVE_INTERVAL,
+    "count": network.KEEPALIVE_COUNT,
+}
+
+
+def test_silent_connections_are_kept_before_the_first_gateway_forgets_them() -> None:
+    assert network.KEEPALIVE_IDLE + network.KEEPALIVE_INTERVAL < 240
+
+
+def connected(url: str, port: int, mode: str, **options: Any) -> list[dict[str, int]]:
+    """Return the options of the connections that a client has after its first call."""
+    options = {"api_key": "k", "timeout": PATIENCE, **options}
+    if mode == "sync":
+        with RunAgentClient("a", base_url=url, **options) as client:
+            client.run_generic({})
+            return options_of(port)
+
+    async def main() -> list[dict[str, int]]:
+        async with AsyncRunAgentClient("a", base_url=url, **options) as client:
+            await client.run_generic({})
+            return options_of(port)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("way", ["direct", "TLS", "proxy", "tunnel"])
+def test_connections_are_kept_alive(way: str, mode: str, serve: Callable[..., FaultServer]) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(CERTS / "server.pem")
+    server = serve(answer(), tls=tls if way == "TLS" else None)
+    options: dict[str, Any] = {"verify_ssl": str(CERTS / "ca.pem")}
+    if way == "proxy":
+        url, options = "http://agents.example", {"proxy": server.url, "allow_http": True}
+    elif way == "tunnel":
+        url, options = "https://agents.example", {"proxy": server.url}
+        tunnelled: list[list[dict[str, int]]] = []
+        server.scripts = [
+            [b"HTTP/1.1 200 OK\r\n\r\n", Do(lambda: tunnelled.append(options_of(server.port)))]
+        ]
+        with pytest.raises(NetworkError):
+            connected(url, server.port, mode, max_retries=0, **options)
+        assert tunnelled == [[KEPT_ALIVE]]
+        return
+    else:
+        url = server.url.replace("127.0.0.1", "localhost") if way == "TLS" else server.url
+    found = connected(url, server.port, mode, **options)
+    assert found
+    assert all(one == KEPT_ALIVE for one in found)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("missing", [[], ["TCP_KEEPIDLE"], ["TCP_KEEPINTVL", "TCP_KEEPCNT"]])
+def test_an_option_under_another_name_or_under_none_is_no_hindrance(
+    missing: list[str], mode: str, serve: Callable[..., FaultServer], monkeypatch: Any
+) -> None:
+    values = [getattr(socket, name) for name in missing]
+    server = serve(answer())
+    with monkeypatch.context() as without:
+        for name in missing:
+            without.delattr(socket, name)
+        if "TCP_KEEPIDLE" in missing:  # the name that macOS has for it
+            without.setattr(socket, "TCP_KEEPALIVE", values[0], raising=False)
+        options: dict[str, Any] = {"api_key": "", "timeout": PATIENCE}
+        if mode == "sync":
+            with RunAgentClient("a", base_url=server.url, **options) as client:
+                client.run_generic({})
+                without.undo()
+                (found,) = options_of(server.port)
+        else:
+            found = asyncio.run(_found_after(server, without, options))
+    assert found["on"] == 1
+    assert found["idle"] == network.KEEPALIVE_IDLE
+    assert (found["count"] == network.KEEPALIVE_COUNT) is ("TCP_KEEPCNT" not in missing)
+
+
+async def _found_after(server: FaultServer, without: Any, options: Any) -> dict[str, int]:
+    async with AsyncRunAgentClient("a", base_url=server.url, **options) as client:
+        await client.run_generic({})
+        without.undo()
+        (found,) = options_of(server.port)
+        return found
+
+
+@pytest.mark.parametrize("refused", [OSError(92, "Protocol not available"), None])
+def test_an_option_that_the_system_refuses_is_no_hindrance(
+    refused: OSError | None, serve: Callable[..., FaultServer], monkeypatch: Any
+) -> None:
+    class Picky(socket.socket):
+        def setsockopt(self, *option: Any) -> None:
+            if refused is not None and option[:2] != (socket.IPPROTO_TCP, socket.TCP_NODELAY):
+                raise refused
+            super().setsockopt(*option)
+
+    monkeypatch.setattr(socket, "socket", Picky)
+    server = serve(answer())
+    found = connected(server.url, server.port, "sync")
+    assert [one["on"] for one in found] == [0 if refused else 1]
+
+
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_the_choice_of_a_client_of_ones_own_stays(
+    chosen: int, serve: Callable[..., FaultServer]
+) -> None:
+    server = serve(answer())
+    options = [
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, chosen),
+        (socket.IPPROTO_TCP, IDLE, 77),
+    ]
+    transport = httpx2.HTTPTransport(socket_options=options)
+    with httpx2.Client(transport=transport, trust_env=False) as own:
+        (found,) = connected(server.url, server.port, "sync", http_client=own)
+    assert (found["on"], found["idle"]) == (chosen, 77)
+    assert found["interval"] == network.KEEPALIVE_INTERVAL

@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from support.faults import (
     SSE_HEAD,
     STALL,
     FaultServer,
+    Repeat,
     Script,
     answer,
     chunk,
@@ -30,7 +31,15 @@ from support.faults import (
 )
 from support.websockets import UPGRADE, WebSocketServer
 
-from runagent import AsyncRunAgentClient, AsyncStream, RunAgentClient, RunAgentError, Stream
+from runagent import (
+    AsyncRunAgentClient,
+    AsyncStream,
+    Health,
+    RunAgentClient,
+    RunAgentError,
+    Stream,
+    slips,
+)
 
 RENAMED = {
     "close": "aclose",
@@ -51,8 +60,7 @@ REWORDED = [
     (r"\bthreads\b", "thread"),
     (r"\bthis event loop\b", "this thread"),
     (r"\banext\b", "next"),
-    # Nobody but its task closes an asynchronous stream.
-    (r", and from another thread\. The thread that waits for a chunk [\w ]+", ""),
+    (r"\basync (with|for)\b", r"\1"),
 ]
 """Words that asynchronous Python has for the same things."""
 
@@ -63,7 +71,11 @@ def public(kind: type) -> dict[str, Any]:
     return {
         name: inspect.getattr_static(kind, name)
         for name in dir(kind)
-        if (not name.startswith("_") or name in special) and name not in vars(object)
+        if (not name.startswith("_") or name in special)
+        and name not in vars(object)
+        and not any(
+            name in vars(base) for base in kind.__mro__ if base.__module__ == slips.__name__
+        )
     }
 
 
@@ -71,6 +83,7 @@ def signature(member: Any) -> str:
     """Return the parameters and the result of a function, as the blocking client would have them."""
     text = str(inspect.signature(member))
     text = re.sub(r"\bAsync(Stream|RunAgentClient)", r"\1", text)
+    text = re.sub(r"\b(Async)?Generator\[(\w+), None(, None)?\]", r"Generator[\2]", text)
     return re.sub(r"(Coroutine|Awaitable)\[(Any, Any, )?(\w+)\]", r"\3", text)
 
 
@@ -282,6 +295,78 @@ ROWS = {
         ["architecture"],
         SERVE,
     ),
+    "a stream that takes too long in all": Row(
+        lambda client: client.run_generic_stream({}, total_timeout=TIMEOUT),
+        [[SSE_HEAD, Repeat(frame(chunk("a")), pause=TICK)]],
+        "TIMEOUT",
+        ["stream"],
+    ),
+    "a stream of the other protocol that takes too long in all": Row(
+        lambda client: client.stream_events({}),
+        [[UPGRADE + ws.STARTED, Repeat(ws.chunk("a"), pause=TICK)]],
+        "TIMEOUT",
+        ["run-stream"],
+        {**SERVE, "total_timeout": TIMEOUT},
+    ),
+    "headers that take longer than a whole stream may": Row(
+        lambda client: client.run_stream({}, total_timeout=TIMEOUT),
+        [[STALL]],
+        "TIMEOUT",
+        ["stream"],
+    ),
+    "retries that take longer than a whole stream may": Row(
+        lambda client: client.run_generic_stream({}, total_timeout=1),
+        [error(503, "BUSY", "Retry-After: 2")],
+        "BUSY",
+        ["stream"],
+    ),
+    "the health": Row(
+        lambda client: client.health(),
+        [answer({"status": "degraded", "checks": {"db": False}, "version": "1.2", "uptime": 3})],
+        Health("degraded", "1.2", 3.0, {"db": False}),
+        ["health"],
+    ),
+    "the health of a server that is not healthy": Row(
+        lambda client: client.health(),
+        [answer({"status": "unhealthy", "checks": {}}, 503)],
+        Health("unhealthy"),
+        ["health"],
+    ),
+    "the health of the other protocol": Row(
+        lambda client: client.health(),
+        [UNROUTED, HEALTH, HEALTH],
+        Health("healthy"),
+        ["health"] * 3,
+    ),
+    "no health": Row(
+        lambda client: client.health(), [answer("[]")], "INVALID_RESPONSE", ["health"]
+    ),
+    "no health, for a while": Row(
+        lambda client: client.health(),
+        [error(503, "BUSY"), answer({"status": "healthy"})],
+        Health("healthy"),
+        ["health"] * 2,
+    ),
+    "a user of the documented API": Row(
+        lambda client: client.run_generic({}, user_id="u"), [UNROUTED], "NO_USERS", ["health"]
+    ),
+    "a user of the documented API, known as such": Row(
+        lambda client: client.run_generic_stream({}),
+        [],
+        "NO_USERS",
+        [],
+        {"protocol": "rest", "persistent_memory": True},
+    ),
+    "a user": Row(
+        lambda client: client.run_generic({}, user_id="u"),
+        [HEALTH, RAN],
+        {"answer": "ok"},
+        ["health", "run"],
+    ),
+    "no user": Row(lambda client: client.run_generic({}, user_id=5), [], "INVALID_SETTING", []),
+    "no time for a stream": Row(
+        lambda client: client.stream_events({}, total_timeout=0), [], "INVALID_SETTING", []
+    ),
     "a batch": Row(
         lambda client: client.batch_run([{}, {}], max_concurrency=1, return_exceptions=True),
         [error(400, "BAD"), good("invoke")],
@@ -325,6 +410,8 @@ def gist(value: Any) -> Any:
         return value.code or type(value).__name__
     if isinstance(value, list):
         return [gist(item) for item in value]
+    if isinstance(value, Health):
+        return replace(value, raw={})
     return getattr(value, "kind", None) or getattr(value, "tag", None) or value
 
 

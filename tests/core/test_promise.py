@@ -144,7 +144,6 @@ def test_without_an_event_loop_the_asynchronous_client_says_so() -> None:
     calls: list[Any] = [
         client.run_generic({}),
         client.run_generic_stream({}).__anext__(),
-        client.aclose(),
     ]
     for coroutine in calls:
         with pytest.raises(RunAgentError, match="trio") as caught:

@@ -95,7 +95,7 @@ def records(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixtu
     for name in ("", "runagent", "httpx2", "httpcore2", "asyncio"):
         caplog.set_level(logging.DEBUG, name)
     yield caplog
-    for record in caplog.records:
+    for record in caplog.get_records("call"):
         text = record.getMessage() + repr(record.args) + repr(record.exc_info)
         assert KEY not in text, text
         assert "planted-input" not in text, text
@@ -331,3 +331,71 @@ def test_the_key_of_one_server_is_not_sent_to_an_explicitly_keyless_one(
     RunAgentClient("a", "", server.url).run_generic({})
     assert "authorization" not in server.last.headers
     assert KEY.encode() not in server.last.head
+
+
+# Headers of one call
+
+CALLS: dict[str, dict[str, Any]] = {
+    "run_generic": {"input_data": {}},
+    "run_generic_with_metadata": {"input_data": {}},
+    "run_generic_stream": {"input_data": {}},
+    "stream_events": {"input_data": {}},
+    "batch_run": {"inputs": [{}]},
+    "run": {"entrypoint": "x"},
+    "run_stream": {"entrypoint": "x_stream"},
+    "entrypoints": {},
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-Key": KEY}, {"X y": KEY, KEY: KEY}, {"X-Key": f"{KEY}\n"}, [("X-Key", KEY)],
+     (("X-Key", KEY),), KEY],
+    ids=["fine", "names", "values", "list", "tuple", "string"],
+)  # fmt: skip
+def test_headers_of_one_call_are_not_shown(
+    headers: Any, name: str, mode: str, serve: Serve
+) -> None:
+    server = serve([])
+    options: dict[str, Any] = {"base_url": server.url, "max_retries": 0, "timeout": PATIENCE}
+
+    async def main() -> Any:
+        async with AsyncRunAgentClient("a", **options) as client:
+            made = getattr(client, name)(**CALLS[name], headers=headers)
+            return [item async for item in made] if "stream" in name else await made
+
+    def make() -> None:
+        if mode == "async":
+            asyncio.run(main())
+        with RunAgentClient("a", **options) as client:
+            made = getattr(client, name)(**CALLS[name], headers=headers)
+            if "stream" in name:
+                list(made)
+
+    exc, _ = shown_with_locals(make)
+    assert isinstance(exc, RunAgentError)
+    named_so = isinstance(headers, dict) and KEY in headers
+    assert_clean(exc, frames=not named_so)
+    if not named_so:
+        frames = [frame for frame, _ in traceback.walk_tb(exc.__traceback__)]
+        own = [frame for frame in frames if "/runagent/" in frame.f_code.co_filename]
+        assert own
+        for step in own:
+            for value in step.f_locals.values():
+                assert_hidden_inside(value)
+
+
+def assert_hidden_inside(value: Any) -> None:
+    """Check that a tool which looks into dictionaries, as some that show tracebacks, sees nothing."""
+    if isinstance(value, dict):
+        for item in value.values():
+            assert KEY not in repr(item)
+
+
+def test_headers_of_the_client_hide_their_values_one_by_one() -> None:
+    client = RunAgentClient("a", "", headers={"X-Key": KEY})
+    for headers in (client._settings.headers, client._arguments["headers"]):
+        assert headers["X-Key"] == KEY
+        assert_hidden_inside(headers)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from support.clock import MOMENT, PATIENCE, SOON, STRETCH_VARIABLE, until
-from support.kernel import Kernel, KernelTimeoutError
+from support.execution import KernelTimeoutError
+from support.kernel import Kernel
 
 
 def test_a_cell_prints(shared_kernel: Kernel) -> None:

@@ -13,7 +13,7 @@ from support.example import EXAMPLE
 from support.faults import FaultServer, good
 from support.kernel import Kernel
 
-from runagent_jupyter.loops import make_reentrant, restore
+from runagent_jupyter.event_loops import make_reentrant, restore
 
 RUN = "import asyncio\nasync def f(): return 42\nprint(asyncio.run(f()))"
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.execution import Execution
 from support.faults import FaultServer, sse, stream
-from support.kernel import Execution, Kernel
+from support.kernel import Kernel
 
 AGENTS = """
 import asyncio

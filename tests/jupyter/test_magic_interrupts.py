@@ -1,4 +1,4 @@
-"""Interrupts of a call: they come at any moment, also while another one is being handled."""
+"""Interrupts of a call or a chat: they come at any moment, also while one is being handled."""
 
 from __future__ import annotations
 
@@ -75,3 +75,50 @@ def test_a_storm_of_interrupts_ends_the_call_and_keeps_the_reply(
         kernel.execute("del reply").ok()
         for name in ("enough", "calm"):
             (tmp_path / name).unlink()
+
+
+CHAT = """
+import random, signal, threading
+from runagent_jupyter import AgentWidget
+
+w, interrupted = AgentWidget("endless"), 0
+
+# Bare locks: an interrupt may come while the main thread is in one of their methods.
+asking, interrupted_once = threading.Lock(), threading.Lock()
+asking.acquire()
+interrupted_once.acquire()
+
+def interrupt_often():
+    for _ in range(100):
+        asking.acquire()
+        time.sleep(random.uniform(0, 0.004))
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        interrupted_once.release()
+
+threading.Thread(target=interrupt_often, daemon=True).start()
+for _ in range(100):
+    try:
+        asking.release()
+        w.ask("x")
+    except KeyboardInterrupt:
+        interrupted += 1
+    interrupted_once.acquire()
+    while w.busy or w._current:
+        time.sleep(0.001)
+
+@agent("short")
+def short(query: str):
+    yield "hi"
+
+w.client = type(w.client)("short")
+answer = w.ask("x").text
+"""
+
+
+def test_an_interrupt_at_any_moment_leaves_a_chat_usable(
+    start_kernel: Callable[..., Kernel], tmp_path: Path
+) -> None:
+    kernel = start_kernel(cwd=tmp_path)
+    kernel.execute(AGENT).ok()
+    kernel.execute(CHAT).ok()
+    assert kernel.value("[interrupted, answer]") == [100, "hi"]

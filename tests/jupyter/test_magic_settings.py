@@ -106,7 +106,7 @@ def test_the_key_that_was_entered_is_sent(kernel: Kernel) -> None:
         cell = kernel.execute("%%runagent locked --set a=1 --no-stream\n{}")
         said = "".join((cell.error or {})["traceback"])
         assert "AuthenticationError" in said
-        assert "The key comes from what was entered here" in said
+        assert "The key comes from the prompt of this notebook" in said
         kernel.execute("%runagent_config --key", stdin=["planted-key-2"]).ok()
         cell = kernel.execute("%%runagent locked\n{}").ok()
         assert "open" in cell.outputs[0]["data"]["text/plain"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from attacks import ATTACKS, Attack
@@ -12,20 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safe_html import problems, text_of
 
-from runagent_jupyter._tex import _COMMANDS
-from runagent_jupyter.markdown import (
-    TextStream,
-    _cleaner,
-    code,
-    css,
-    escape,
-    json_tree,
-    plain,
-    render,
-    strip_controls,
-    typeset,
-    wrap,
-)
+from runagent_jupyter.control_characters import strip_controls
+from runagent_jupyter.html import code, css, escape, json_tree, plain, render, typeset, wrap
+from runagent_jupyter.html.sanitizer import sanitize
+from runagent_jupyter.html.tex_allowlist import _COMMANDS
 
 WAYS: dict[str, Callable[[str], str]] = {
     "render": render,
@@ -86,7 +74,7 @@ def test_attacks_are_harmless(attack: Attack, way: str) -> None:
 def test_the_second_wall_holds_alone(attack: Attack) -> None:
     """Whatever HTML got past the parser, no tag, attribute or address does that should not."""
     raw = attack.text().encode("utf-8", "replace").decode()
-    found = problems(_cleaner.clean(raw))
+    found = problems(sanitize(raw))
     assert [problem for problem in found if problem.startswith(("tag", "attribute", "link"))] == []
 
 
@@ -379,123 +367,7 @@ def test_any_formula_is_harmless_as_mathml(words: list[str]) -> None:
 # --- JSON trees ---------------------------------------------------------------------------------
 
 
-def test_a_tree_shows_all_of_a_small_value() -> None:
-    shown = json_tree({"a": [1, 2.5, None, True, "x"], "b": {}, "c": [], 3: "$"})
-    assert problems(shown) == []
-    assert text_of(shown).split() == [
-        *("{…}", "4", "keys", "a:", "[…]", "5", "items", "0:", "1", "1:", "2.5", "2:", "null"),
-        *("3:", "true", "4:", '"x"', "b:", "{}", "c:", "[]", "3:", '"$"'),
-    ]  # fmt: skip
-    assert shown.count("<details") == 2
-    assert shown.count(" open") == 1
-
-
-def test_a_tree_says_how_much_it_leaves_out() -> None:
-    assert "… 800 more items" in text_of(json_tree(list(range(1_000))))
-    assert "… 1 more key" in text_of(json_tree({str(n): n for n in range(201)}))
-    assert "… 6,000 more characters" in text_of(json_tree("x" * 10_000))
-    deep: Any = "end"
-    for _ in range(100):
-        deep = [deep, 1]
-    assert "[ … 2 more items]" in text_of(json_tree(deep))
-
-
-def test_a_huge_or_odd_value_stays_small() -> None:
-    wide = [[[["x" * 50] * 50] * 50] * 50] * 50
-    assert len(json_tree(wide)) < 2_000_000
-    loop: list[Any] = []
-    loop.append(loop)
-    assert problems(json_tree(loop)) == []
-
-    class Odd:
-        def __repr__(self) -> str:
-            raise RuntimeError
-
-    assert "its repr raised RuntimeError" in text_of(json_tree({"a": Odd()}))
-    assert problems(json_tree([b"\x1b", {1, 2}, object, 10**5_000])) == []
-
-
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.floats(allow_nan=False) | st.integers() | st.text(max_size=20),
-    lambda inner: (
-        st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=9), inner, max_size=5)
-    ),
-    max_leaves=20,
-)
-
-
-@settings(deadline=None)
-@given(_JSON)
-def test_any_json_is_a_safe_tree(value: Any) -> None:
-    assert problems(json_tree(json.loads(json.dumps(value)))) == []
-
-
 # --- Control characters -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("\x1b[1;31mred\x1b[0m", "red"),
-        ("\x9b31mred", "red"),
-        ("\x1b]8;;https://evil.example\x1b\\text\x1b]8;;\x1b\\", "text"),
-        ("\x1b]0;title\x07x", "x"),
-        ("\x1bPq\x1b\\x\x1b(B", "x"),
-        ("\x1b]8;;unfinished", "␛]8;;unfinished"),
-        ("\x1b]a\x1b[0mb", "␛]ab"),
-        ("\x1b", "␛"),
-        ("a\rb\r\nc\n\td", "a\nb\nc\n\td"),
-        ("a\x00\x07\x08\x7f\x85", "a␀␇␈␡⟨U+0085⟩"),
-        ("a\u202eb\u2066c", "a⟨U+202E⟩b⟨U+2066⟩c"),
-        ("\ud83d\ude00\udc00 \ud83d x\ud83d", "\U0001f600\ufffd \ufffd x\ufffd"),
-        ("naïve 日本語 👩‍👩‍👧 שלום\u200f", "naïve 日本語 👩‍👩‍👧 שלום\u200f"),
-    ],
-)
-def test_controls(text: str, expected: str) -> None:
-    assert strip_controls(text) == expected
-    for size in (1, 2, 3):
-        stream = TextStream()
-        chunks = [stream.feed(text[i : i + size]) for i in range(0, len(text), size)]
-        assert "".join(chunks) + stream.finish() == expected
-
-
-_ESCAPES = st.lists(
-    st.sampled_from(
-        [
-            "\x1b",
-            "[",
-            "]",
-            "0;1",
-            "m",
-            "8;;x",
-            "\\",
-            "\x07",
-            "\x9b",
-            "\x9d",
-            "\x9c",
-            "\r",
-            "\n",
-            "(",
-            "B",
-            "P",
-            "\u202e",
-            "\ud83d",
-            "\ude00",
-        ]
-    )
-).map("".join)
-
-
-@settings(deadline=None, max_examples=500)
-@given(_ESCAPES, st.lists(st.integers(1, 6), min_size=1))
-def test_controls_may_be_split_anywhere(text: str, sizes: list[int]) -> None:
-    stream = TextStream()
-    shown, start = "", 0
-    while start < len(text):
-        size = sizes[start % len(sizes)]
-        shown += stream.feed(text[start : start + size])
-        start += size
-    assert shown + stream.finish() == strip_controls(text)
 
 
 # --- The root -----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safe_html import problems, text_of
 
-from runagent_jupyter.markdown import MarkdownStream, render
+from runagent_jupyter.html import MarkdownStream, render
 
 
 def chunks(text: str, sizes: Iterable[int]) -> list[str]:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import zlib
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.clock import PATIENCE
 from support.kernel import Kernel
 
-import runagent_jupyter
-from runagent_jupyter import markdown
-
-_STATIC = Path(runagent_jupyter.__file__).parent / "static"
+from runagent_jupyter import html
 
 AGENTS = """
 import asyncio, threading, time
@@ -128,12 +122,12 @@ def test_an_answer_can_be_stopped(kernel: Kernel) -> None:
 def test_an_answer_can_be_stopped_before_anything_of_it_ran(kernel: Kernel) -> None:
     kernel.execute(
         f"""{AGENTS}
-from runagent_jupyter.loops import background
+from runagent_jupyter.event_loops import background
 w = AgentWidget("echo")
 held = threading.Event()
 for end in (w.stop, w.clear):
     held.clear()
-    background().call_soon_threadsafe(held.wait)
+    background("chats").call_soon_threadsafe(held.wait)
     asking = asyncio.ensure_future(w.ask_async("x"))
     await asyncio.sleep(0)
     end()
@@ -315,7 +309,7 @@ w.client = AgentWidget("echo").client
 w.ask("two")
 """
     ).ok()
-    rendered = markdown.render(kernel.value("w.to_markdown()"))
+    rendered = html.render(kernel.value("w.to_markdown()"))
     assert "<p" in rendered.partition("two")[2]
     assert rendered.index("</code>") < rendered.index("failed:")
 
@@ -336,59 +330,6 @@ turn = w.ask("x")
     refused = kernel.execute("w.client = None").error
     assert refused is not None
     assert "give an agent's id, or a RunAgentClient" in refused["evalue"]
-
-
-def test_an_agent_that_takes_no_session_gets_none(kernel: Kernel) -> None:
-    kernel.execute(
-        f"""{AGENTS}
-@agent("plain")
-def plain(query: str):
-    return query.upper()
-
-runs = 0
-
-@agent("begins")
-def begins(query: str, **_):
-    global runs
-    runs += 1
-    yield {{"type": "tool_call", "name": "look"}}
-    raise ValueError("session_id is unknown")
-
-AgentWidget("begins").ask("x")
-w = AgentWidget("plain")
-said = [w.ask("one"), w.ask("two")]
-w.clear()
-said.append(w.ask("three"))
-refused = AgentWidget("plain", session_id="mine").ask("x").error
-failed = AgentWidget("plain", context={{"more": 1}}).ask("x").error
-"""
-    ).ok()
-    assert kernel.value("[turn.text for turn in said]") == ["ONE", "TWO", "THREE"]
-    assert kernel.value("[len(turn.events) for turn in w.turns]") == [0, 3]
-    assert kernel.value("w.session_id") is None
-    assert "takes no 'session_id'" in kernel.value("refused.message")
-    assert "takes no 'more'" in kernel.value("failed.message")
-    assert kernel.value("runs") == 1  # what has begun is not begun again
-
-
-def test_context_session_and_history_go_along(kernel: Kernel) -> None:
-    kernel.execute(
-        f"""{AGENTS}
-rows = [1]
-w = AgentWidget("echo", context={{"rows": rows}}, history=True, session_id="s-1")
-w.ask("one")
-rows.append(2)
-w.ask("two")
-"""
-    ).ok()
-    first, second = kernel.value("asked")
-    assert (first["rows"], second["rows"]) == ([1], [1, 2])
-    assert first["session_id"] == second["session_id"] == "s-1"
-    assert first["history"] == []
-    assert second["history"] == [
-        {"role": "user", "text": "one"},
-        {"role": "agent", "text": "You said **one**"},
-    ]
 
 
 def test_what_is_no_text_is_a_step(kernel: Kernel) -> None:
@@ -484,7 +425,7 @@ def test_the_magic_opens_a_chat(kernel: Kernel) -> None:
     assert (first["rows"], first["n"]) == ([1, 2], 3)
     assert first["session_id"] == second["session_id"]
     for line, words in (
-        ("%runagent echo --widget What now", "'What now' is no option"),
+        ("%runagent echo --widget What now", "'What now' is not an option"),
         ("%runagent echo --widget --bg --quiet", "--bg and --quiet"),
         ("%runagent echo --widget --input nothing", "no variable 'nothing'"),
     ):
@@ -505,42 +446,6 @@ def test_a_closed_chat_stops_and_says_so(kernel: Kernel) -> None:
     assert "0 1 2" in cell.data("text/plain")[0]
 
 
-def test_hot_reload_is_there_for_who_works_on_it(kernel: Kernel) -> None:
-    kernel.execute(
-        """
-        import os
-        os.environ["ANYWIDGET_HMR"] = "1"
-        from runagent_jupyter import AgentWidget
-        """
-    ).ok()
-    kinds = kernel.value("[type(getattr(AgentWidget, n)).__name__ for n in ('_esm', '_css')]")
-    assert kinds == ["FileContents", "FileContents"]
-
-
-def test_the_page_side_is_small_and_loads_nothing() -> None:
-    carried = [(_STATIC / name).read_text() for name in ("widget.js", "widget.css")]
-    assert sum(len(text.encode()) for text in (*carried, markdown.css())) < 40_000
-    for path in _STATIC.iterdir():
-        text = path.read_text()
-        assert "http:" not in text
-        assert "https:" not in text
-        assert "import" not in text.replace("!important", "")
-        assert "url(" not in text
-
-
-def test_the_transcript_in_node() -> None:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed")
-    done = subprocess.run(
-        [node, "--test", str(Path(__file__).with_name("transcript.test.mjs"))],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-
-
 def test_what_cannot_be_made_says_why_and_no_more(kernel: Kernel) -> None:
     kernel.execute("import gc\nfrom runagent_jupyter import AgentWidget").ok()
     for arguments in (
@@ -555,12 +460,6 @@ def test_what_cannot_be_made_says_why_and_no_more(kernel: Kernel) -> None:
         assert kernel.execute("%xdel _\ngc.collect()\nNone").stderr == ""
 
 
-def test_no_context_is_none(kernel: Kernel) -> None:
-    kernel.execute(f"{AGENTS}\nw = AgentWidget('echo', context={{'a': 1}})\nw.context = None").ok()
-    assert kernel.value("w.ask('x').text") == "You said **x**"
-    assert kernel.value("w.to_cell()") == "%%runagent echo --text --no-template\nx"
-
-
 def test_a_place_before_the_first_turn_is_none(kernel: Kernel) -> None:
     kernel.execute(f"{AGENTS}\nw = AgentWidget('echo')").ok()
     page = Page(kernel)
@@ -570,7 +469,7 @@ def test_a_place_before_the_first_turn_is_none(kernel: Kernel) -> None:
 
 
 def test_an_answer_that_cannot_be_shown_blocks_no_chat(kernel: Kernel) -> None:
-    kernel.execute(f"{AGENTS}\nw = AgentWidget('echo')\nimport runagent_jupyter.markdown as m").ok()
+    kernel.execute(f"{AGENTS}\nw = AgentWidget('echo')\nimport runagent_jupyter.html as m").ok()
     kernel.execute("typeset, m.typeset = m.typeset, None\nbroken = w.ask('x')").ok()
     assert kernel.value("w.busy") is False
     kernel.execute("m.typeset = typeset").ok()

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import test from "node:test";
 
-const source = await readFile(new URL("../../runagent_jupyter/static/widget.js", import.meta.url));
+const source = await readFile(new URL("../../runagent_jupyter/static/transcript.js", import.meta.url));
 const { Transcript } = await import(`data:text/javascript;base64,${source.toString("base64")}`);
 
 const answer = (more) => ({ role: "agent", blocks: [], tail: "", steps: [], status: "streaming", ...more });

@@ -188,8 +188,8 @@ def needs_position(x: int, /) -> None: ...
     ("function", "kind", "reason"),
     [
         (Thing, TypeError, "Thing is a class"),
-        (3, TypeError, "int is not something to call"),
-        (None, TypeError, "NoneType is not something to call"),
+        (3, TypeError, "int cannot be called"),
+        (None, TypeError, "NoneType cannot be called"),
         (needs_position, ValueError, "'x' is positional-only"),
         (max, ValueError, "parameters are unknown"),
     ],

@@ -246,7 +246,33 @@ def test_listening_to_the_network_without_a_key_is_said(write: Write, command: S
     running = command("plain.py", "--port", "0", "--host", "0.0.0.0")
     running.announced()
     _, _, err = running.end()
-    assert err.startswith("Warning: whoever reaches 0.0.0.0 can call these agents.")
+    assert err.startswith("Warning: anybody who reaches 0.0.0.0 can call these agents.")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--port", "99999"],
+        ["--port", "0", "--host", "256.0.0.1"],
+        ["--port", "0", "--api-key", "ü"],
+    ],
+    ids=lambda options: options[-2],
+)
+def test_an_address_that_cannot_be_served_is_found_before_the_file_runs(
+    options: list[str], write: Write, command: Start, tmp_path: Path
+) -> None:
+    write("plain.py", f"open('ran', 'w').close()\n{textwrap.dedent(PLAIN)}")
+    command("plain.py", *options).refused()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_port_in_use_is_found_before_the_file_runs(
+    write: Write, command: Start, tmp_path: Path
+) -> None:
+    write("plain.py", f"open('ran', 'w').close()\n{textwrap.dedent(PLAIN)}")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command("plain.py", "--port", str(taken.getsockname()[1])).refused()
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_port_in_use(write: Write, command: Start) -> None:
@@ -270,7 +296,7 @@ REFUSED = [
     (["plain.py:tool.nothing"], "plain has no 'tool.nothing'"),
     (["empty.py"], "empty.py has no agents: decorate a function"),
     (["plain.py:Tool"], "Agent 'Tool' cannot be served: Tool is a class"),
-    (["plain.py:tool"], "Agent 'tool' cannot be served: Tool is not something to call."),
+    (["plain.py:tool"], "Agent 'tool' cannot be served: Tool cannot be called."),
     (["plain.py", "--agent-id", "x"], "--agent-id is for one function, but plain.py has 3"),
     (["plain.py:double", "--agent-id", " "], "agent_id=' ' is empty"),
     (["plain.py", "--port", "99999"], "port is 99999"),

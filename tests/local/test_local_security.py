@@ -56,7 +56,7 @@ def test_no_key_does_not(start: Start) -> None:
     caller = start(agent, api_key="sesame")
     answer = post(caller)
     assert answer.status_code == 401
-    assert answer.json()["error"]["message"] == "The request bears no API key."
+    assert answer.json()["error"]["message"] == "The request has no API key."
     assert caller.http.get("/v1/agents/a/health").status_code == 401
 
 
@@ -93,7 +93,7 @@ def test_a_body_that_a_web_page_may_send_unasked_is_refused(
 def test_a_body_without_a_type_is_refused(start: Start) -> None:
     answer = start(agent).http.post("/v1/agents/a/invoke", content=b"{}")
     assert answer.status_code == 415
-    assert "of no type" in answer.json()["error"]["message"]
+    assert "this request has none" in answer.json()["error"]["message"]
 
 
 def test_browsers_get_no_permission_when_they_ask(start: Start) -> None:

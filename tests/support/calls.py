@@ -68,6 +68,13 @@ async def arun(
     return "".join([text async for text in client.run_generic_stream(input_data, **options)])
 
 
+def ask(client: Any, kind: str = "invoke") -> Any:
+    """Make one call with a client of either kind."""
+    if isinstance(client, AsyncRunAgentClient):
+        return asyncio.run(arun(client, kind))
+    return run(client, kind)
+
+
 async def _call_async(base_url: str, kind: str, input_data: Any, options: Any) -> Any:
     async with AsyncRunAgentClient("a", base_url=base_url, **options) as client:
         return await arun(client, kind, input_data)

@@ -51,7 +51,7 @@ def stretched(seconds: float) -> float:
     return seconds * STRETCH
 
 
-PATIENCE = math.ceil(stretched(120))
+PATIENCE = math.ceil(stretched(600))
 """Ends what hangs, and nothing else. No test that passes waits for it."""
 
 SOON = PATIENCE / 2

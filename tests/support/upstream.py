@@ -23,8 +23,9 @@ def upstream_python() -> Path:
     with DIRECTORY.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not finished.exists():
-            _run(sys.executable, "-m", "venv", "--clear", str(DIRECTORY))
-            _run(str(python), "-m", "pip", "install", "--quiet", f"runagent=={VERSION}")
+            uv = (sys.executable, "-m", "uv")
+            _run(*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(DIRECTORY))
+            _run(*uv, "pip", "install", "--quiet", "--python", str(python), f"runagent=={VERSION}")
             finished.touch()
     return python
 

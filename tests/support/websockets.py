@@ -6,6 +6,7 @@ import json
 import select
 import socket
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from wsproto import events
@@ -28,10 +29,12 @@ class WebSocketServer(FaultServer):
 
     Attributes:
         received: What clients sent after the upgrade, in one piece.
+        lines: Lines added to the answer that accepts the upgrade.
     """
 
-    def __init__(self, *scripts: Script, **options: Any) -> None:
+    def __init__(self, *scripts: Script, lines: Sequence[str] = (), **options: Any) -> None:
         self.received = b""
+        self.lines = lines
         super().__init__(*scripts, **options)
 
     def messages(self) -> list[Any]:
@@ -42,7 +45,7 @@ class WebSocketServer(FaultServer):
 
     def _play(self, sock: socket.socket, script: Script, exchange: Exchange | None) -> bool:
         steps: list[Step] = [
-            step.replace(UPGRADE, _accepting(exchange))
+            step.replace(UPGRADE, _accepting(exchange, self.lines))
             if exchange is not None and isinstance(step, bytes) and UPGRADE in step
             else step
             for step in script
@@ -72,11 +75,12 @@ def _server() -> Connection:
     return Connection(ConnectionType.SERVER)
 
 
-def _accepting(exchange: Exchange) -> bytes:
+def _accepting(exchange: Exchange, lines: Sequence[str]) -> bytes:
     token = generate_accept_token(exchange.headers["sec-websocket-key"].encode())
+    more = "".join(f"{line}\r\n" for line in lines).encode("latin-1")
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: %b\r\n\r\n" % token
+        b"Sec-WebSocket-Accept: %b\r\n%b\r\n" % (token, more)
     )
 
 

@@ -1,0 +1,153 @@
+"""Shows an answer in the pages of a chat: first all of it, then only the news."""
+
+from __future__ import annotations
+
+import os.path
+import time
+from typing import Any
+
+from runagent import AuthenticationError, StreamEvent
+from runagent.wire.text import with_pairs_joined
+from runagent_jupyter import html, steps
+from runagent_jupyter.control_characters import strip_controls
+from runagent_jupyter.failure import summary
+from runagent_jupyter.turn import Turn
+from runagent_jupyter.values import json_of, obvious_text
+
+
+class AnswerView:
+    """An answer as the pages of a chat show it, and the part of it that they have already.
+
+    It holds the agent's text as HTML of `runagent_jupyter.html`, or as text that a page inserts as
+    text.
+
+    Args:
+        turn: The answer; it gets the events that the view takes.
+    """
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self._stream = html.MarkdownStream()
+        self._unfed: list[str] = []  # text that is not rendered yet
+        self._steps: list[steps.Step] = []
+        # The part that pages have.
+        self._known_blocks = 0
+        self._known_steps = 0
+        self._known_tail = ""
+        self._began = time.monotonic()
+
+    def take(self, event: StreamEvent) -> None:
+        """Add an event of the stream: a piece of text, or a step on the way to it."""
+        self.turn.take(event)
+        text = steps.text_of(event)
+        if text is None:
+            self._known_steps = min(self._known_steps, steps.take(event, self._steps))
+        else:
+            self._unfed.append(text)
+
+    def feed(self) -> None:
+        """Render the new text; finished blocks are never rendered again."""
+        self._stream.feed("".join(self._unfed))
+        self._unfed.clear()
+
+    def delta(self) -> dict[str, Any]:
+        """Return the news for all pages, and count it as known.
+
+        Returns:
+            A message. Pages keep the first `keep` UTF-16 units of the unfinished tail that they
+            have, and append the first of `parts` to it. The last of `parts` is the new tail, and
+            all before it are finished blocks.
+        """
+        self.feed()
+        finished = self._stream.blocks[self._known_blocks :]
+        parts = [html.typeset(block) for block in (*finished, self._stream.tail())]
+        kept = os.path.commonprefix([self._known_tail, parts[0]])  # noqa: RUF071 - no paths
+        steps_from = self._known_steps
+        self._known_blocks += len(finished)
+        self._known_steps = len(self._steps)
+        self._known_tail = parts[-1]
+        return {
+            "keep": len(kept.encode("utf-16-le")) // 2,
+            "parts": [parts[0][len(kept) :], *parts[1:]],
+            "steps_from": steps_from,
+            "steps": [step.shown() for step in self._steps[steps_from:]],
+        }
+
+    def end(self) -> dict[str, Any]:
+        """Finish the text.
+
+        Returns:
+            The last message of news, which also says how the answer ended.
+        """
+        if self.turn.status == "done" and not self.turn.text:
+            self._say_object()
+        self.feed()
+        self._stream.finish()
+        self.turn.text = with_pairs_joined(self.turn.text)
+        revised = {
+            str(position): html.typeset(block) for position, block in self._stream.revised.items()
+        }
+        return {**self.delta(), "revised": revised, "ending": self._ending()}
+
+    def _say_object(self) -> None:
+        """If the agent answered with an object, show it as the text and not as a step."""
+        events = self.turn.events
+        value = steps.answer_of(events)
+        if isinstance(value, str):
+            return
+        text = obvious_text(value)
+        if text is None:
+            text = f"```json\n{json_of(value)}\n```"
+        self.turn.text = text
+        self._unfed.append(text)
+        self._steps = steps.steps_of(events)
+        self._known_steps = 0
+
+    def known(self) -> dict[str, Any]:
+        """Return the part of the answer that all pages have."""
+        return {
+            "role": "agent",
+            "blocks": [html.typeset(block) for block in self._stream.blocks[: self._known_blocks]],
+            "tail": self._known_tail,
+            "steps": [step.shown() for step in self._steps[: self._known_steps]],
+            "since": round(time.monotonic() - self._began),
+            **self._ending(),
+        }
+
+    def html(self) -> str:
+        """Return the whole answer as HTML, to be put into `html.wrap`."""
+        self.feed()
+        ending = self._ending()
+        notes = [ending["facts"], *ending["error"].splitlines()]
+        lines = "".join(html.status_line(line) for line in notes if line)
+        return steps.folded(self._steps) + self._stream.html() + lines
+
+    def _ending(self) -> dict[str, Any]:
+        turn = self.turn
+        facts = []
+        if turn.status == "stopped":
+            facts.append("stopped")
+        if turn.status != "streaming":
+            facts.append(f"{turn.elapsed:.1f} s")
+        tokens = turn.usage.get("total_tokens")
+        if isinstance(tokens, int):
+            facts.append(f"{tokens:,} tokens")
+        return {
+            "status": turn.status,
+            "error": describe(turn.error),
+            "facts": strip_controls(" · ".join(facts)),
+        }
+
+
+def describe(error: Exception | None) -> str:
+    """Say what went wrong and what to do, as text for a page.
+
+    Returns:
+        A few lines; nothing if there is no error.
+    """
+    if error is None:
+        return ""
+    if isinstance(error, AuthenticationError):
+        way_on = "To use another key, set w.client = AsyncRunAgentClient(…) in a cell, where w"
+        return f"{summary(error)}\n{way_on} is this chat. Then press Retry."
+    return summary(error)

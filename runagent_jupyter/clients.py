@@ -1,0 +1,124 @@
+"""Makes the clients of cells, with the notebook's settings and the API keys entered in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from runagent import AsyncRunAgentClient, AuthenticationError
+from runagent.registry import agent_ids
+from runagent.secrecy import Secret
+from runagent_jupyter.failure import add_near_matches
+from runagent_jupyter.options import AskOptions
+from runagent_jupyter.shell import ask_secretly
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a notebook; an empty one leaves the choice to the client.
+
+    Attributes:
+        agent: The agent that is called if a cell names none.
+        base_url: The server's base URL.
+        timeout: Seconds for a call, as text; the client checks it.
+        format: How answers are shown.
+    """
+
+    agent: str = ""
+    base_url: str = ""
+    timeout: str = ""
+    format: str = "markdown"
+
+    def probe(self, agent_id: str = "-") -> AsyncRunAgentClient:
+        """Return a client with these settings, which needs no API key to have them.
+
+        Raises:
+            ValidationError: A setting is not valid.
+        """
+        arguments = {"base_url": self.base_url, "timeout": self.timeout}
+        return _client(agent_id, "", arguments)
+
+
+class Clients:
+    """Makes clients, and keeps the API keys that were entered in the notebook.
+
+    Args:
+        shell: The IPython shell, to ask for keys.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._keys: dict[str, Secret] = {}  # by base URL: no other server gets them
+
+    def make(self, options: AskOptions, settings: Settings) -> AsyncRunAgentClient:
+        """Make the client of a call; if its API key is missing, the user is asked for it.
+
+        Raises:
+            AuthenticationError: The key is missing, and nobody has entered it.
+            ValidationError: A setting or an option is not valid.
+        """
+        arguments: dict[str, Any] = _arguments(options, settings)
+        server = _client(options.agent, "", arguments).base_url
+        arguments["headers"] = options.headers()
+        try:
+            return _client(options.agent, self._keys.get(server), arguments)
+        except AuthenticationError as exc:
+            if exc.code != "MISSING_API_KEY":
+                raise
+            missing = exc
+        missing.hint = "Enter it with %runagent_config --key, or set RUNAGENT_API_KEY."
+        is_near = not options.base_url and add_near_matches(missing, options.agent)
+        if is_near or not self.enter_key(server):
+            raise missing
+        return _client(options.agent, self._keys[server], arguments)
+
+    def enter_key(self, base_url: str) -> bool:
+        """Ask the user for the API key to a server.
+
+        Returns:
+            Whether a key was entered.
+        """
+        key = ask_secretly(self._shell, f"API key for {base_url}: ")
+        if key:
+            self._keys[base_url] = Secret(key)
+        return bool(key)
+
+    def has_key(self, base_url: str) -> bool:
+        """Whether the key to a server was entered."""
+        return base_url in self._keys
+
+    def forget_key(self, base_url: str) -> None:
+        """Forget the key to a server; the next call asks for it."""
+        self._keys.pop(base_url, None)
+
+    def forget_keys(self) -> None:
+        """Forget all keys."""
+        self._keys.clear()
+
+
+def server_of(options: AskOptions, settings: Settings) -> str | None:
+    """Return the base URL of a call, `None` for an agent that this process serves.
+
+    The port of such an agent is another one each time.
+    """
+    arguments = _arguments(options, settings)
+    if "base_url" not in arguments and options.agent in agent_ids():
+        return None
+    arguments.pop("timeout", None)
+    return _client(options.agent, "", arguments).base_url
+
+
+def _arguments(options: AskOptions, settings: Settings) -> dict[str, str]:
+    """Return the client's arguments: an option, or else a setting."""
+    given = {
+        "base_url": options.base_url or settings.base_url,
+        "timeout": options.timeout or settings.timeout,
+    }
+    if not options.base_url and options.agent in agent_ids():
+        del given["base_url"]  # it is served here
+    return {name: value for name, value in given.items() if value}
+
+
+def _client(agent_id: str, key: str | None, arguments: dict[str, Any]) -> AsyncRunAgentClient:
+    given = {name: value for name, value in arguments.items() if value}
+    return AsyncRunAgentClient(agent_id, key, **given)

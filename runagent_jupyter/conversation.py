@@ -1,0 +1,81 @@
+"""The conversation of a chat: its turns, and how each answer is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from runagent_jupyter import html
+from runagent_jupyter.answer_view import AnswerView
+from runagent_jupyter.control_characters import strip_controls
+from runagent_jupyter.turn import Turn
+
+
+class Conversation:
+    """The turns of a chat. The caller sees to it that one thread at a time uses it.
+
+    Attributes:
+        turns: Questions and answers, in order.
+    """
+
+    def __init__(self) -> None:
+        self.turns: list[Turn] = []
+        self._views: dict[int, AnswerView] = {}  # by the identity of their turn
+        self._requests: dict[int, str] = {}  # the page's id of a question that a page asked
+
+    def add(self, question: str, request: str) -> AnswerView:
+        """Add a question and the beginning of its answer.
+
+        Args:
+            question: The question.
+            request: The page's id of the question, if a page asked it.
+
+        Returns:
+            The view of the answer.
+        """
+        asked, answer = Turn("user", question), Turn("agent", status="streaming")
+        self.turns += [asked, answer]
+        self._requests[id(asked)] = request
+        self._views[id(answer)] = AnswerView(answer)
+        return self._views[id(answer)]
+
+    def cut(self, first: int) -> None:
+        """Forget the turns from `first` on."""
+        for turn in self.turns[first:]:
+            self._views.pop(id(turn), None)
+            self._requests.pop(id(turn), None)
+        del self.turns[first:]
+
+    def last_question(self) -> int:
+        """Return the position of the last question, -1 if there is none."""
+        asked = (i for i, turn in enumerate(self.turns) if turn.role == "user")
+        return max(asked, default=-1)
+
+    def known(self, first: int) -> list[dict[str, Any]]:
+        """Return the turns from `first` on, as far as all pages have them."""
+        return [
+            self._views[id(turn)].known()
+            if turn.role == "agent"
+            else {
+                "role": "user",
+                "text": strip_controls(turn.text),
+                "request": self._requests[id(turn)],
+            }
+            for turn in self.turns[first:]
+        ]
+
+    def html(self) -> str:
+        """Return all turns as HTML, to be put into `html.saved_chat`."""
+        return "".join(
+            html.question(turn.text) if turn.role == "user" else self._views[id(turn)].html()
+            for turn in self.turns
+        )
+
+    def answer_length(self) -> int:
+        """Return the number of characters of all answers."""
+        return sum(len(view.turn.text) for view in self._views.values())
+
+
+def history_of(turns: Sequence[Turn]) -> list[dict[str, str]]:
+    """Return turns as they are sent to an agent that wants the conversation so far."""
+    return [{"role": turn.role, "text": turn.text} for turn in turns]

@@ -1,0 +1,40 @@
+"""Safe HTML from untrusted text: the only place in the package that makes HTML.
+
+Other modules use the names in `__all__` and never the modules of this folder.
+"""
+
+from runagent_jupyter.html.code_block import code, with_copy_buttons
+from runagent_jupyter.html.elements import (
+    folded_status,
+    folded_steps,
+    question,
+    running_text,
+    status_line,
+)
+from runagent_jupyter.html.escaping import escape, plain
+from runagent_jupyter.html.formulas import typeset
+from runagent_jupyter.html.json_tree import json_tree
+from runagent_jupyter.html.page import css, saved_chat, style_element, wrap
+from runagent_jupyter.html.stream import MarkdownStream, render
+from runagent_jupyter.html.unfinished import close_code
+
+__all__ = [
+    "MarkdownStream",
+    "close_code",
+    "code",
+    "css",
+    "escape",
+    "folded_status",
+    "folded_steps",
+    "json_tree",
+    "plain",
+    "question",
+    "render",
+    "running_text",
+    "saved_chat",
+    "status_line",
+    "style_element",
+    "typeset",
+    "with_copy_buttons",
+    "wrap",
+]

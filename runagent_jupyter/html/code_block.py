@@ -1,0 +1,78 @@
+"""A block of code: its language, its highlighted text and, in saved outputs, its copy button."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from runagent_jupyter.control_characters import strip_controls
+from runagent_jupyter.html.escaping import escape
+from runagent_jupyter.html.highlighting import highlight
+from runagent_jupyter.html.sanitizer import sanitize
+
+# Every block of code begins with it. Text cannot contain it, because ``<`` is escaped there.
+_HEAD: Final = '<div class="runagent-code-head">'
+
+# The only script in the package's HTML. It is the same for every block of code and contains no text
+# of an answer. `execCommand` also copies on servers without HTTPS, where `navigator.clipboard` does
+# not exist.
+_COPY_SCRIPT: Final = (
+    "let block=this.closest('.runagent-code'),area=document.createElement('textarea');"
+    "do area.value+=block.querySelector('code').textContent;"
+    "while((block=block.nextElementSibling)?.matches('.runagent-continued'));"
+    "this.after(area);area.select();this.dataset.copied=document.execCommand('copy');"
+    "area.remove();this.focus()"
+)
+_COPY_BUTTON: Final = (
+    '<button type="button" class="runagent-copy" aria-label="Copy code" title="Copy code"'
+    f' onclick="{_COPY_SCRIPT}"></button>'
+)
+
+
+def code(text: str, language: str = "", *, continued: bool = False) -> str:
+    """Show a block of code, highlighted, with its language as a label.
+
+    The structure is stable: ``div.runagent-code`` holds ``div.runagent-code-head`` and
+    ``pre > code``; a block with the class ``runagent-continued`` continues the one before it.
+
+    Args:
+        text: The code. More than 65,536 characters are shown without highlighting.
+        language: The info string of a fence; its first word names the language.
+        continued: Whether this continues the block of code before it.
+
+    Returns:
+        Safe HTML.
+    """
+    return sanitize(code_block(strip_controls(text), strip_controls(language), continued))
+
+
+def code_block(text: str, language: str, continued: bool = False) -> str:
+    """Do what `code` does, for text without control characters and without sanitizing.
+
+    Args:
+        text: The code.
+        language: The info string of a fence.
+        continued: Whether this continues the block of code before it.
+
+    Returns:
+        HTML to be sanitized.
+    """
+    words = language.split(maxsplit=1)
+    label = words[0][:30] if words else ""
+    head = f'<span class="runagent-language">{escape(label)}</span>' if label else ""
+    head = "" if continued else f"{_HEAD}{head}</div>"
+    return (
+        f'<div class="runagent-code{" runagent-continued" if continued else ""}">{head}'
+        f'<pre class="runagent-pre" dir="ltr"><code>{highlight(text, label)}</code></pre></div>\n'
+    )
+
+
+def with_copy_buttons(content: str) -> str:
+    """Add a copy button to every block of code.
+
+    Args:
+        content: Sanitized HTML of this package.
+
+    Returns:
+        The same HTML with the buttons, for an output that has no other script.
+    """
+    return content.replace(_HEAD, _HEAD + _COPY_BUTTON)

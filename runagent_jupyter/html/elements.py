@@ -1,0 +1,81 @@
+"""The elements around the text of an answer: status lines, folded facts and steps, questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from runagent_jupyter.html.escaping import escape, plain
+
+
+def status_line(text: str) -> str:
+    """Show a line about an answer.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        Safe HTML, to be put into `wrap`; so is that of the other functions here.
+    """
+    return f'<div class="runagent-status">{escape(text)}</div>'
+
+
+def folded_status(head: str, rest: str) -> str:
+    """Show a line about an answer, with more facts folded behind it.
+
+    Args:
+        head: The text of the line.
+        rest: The text behind it.
+
+    Returns:
+        Safe HTML.
+    """
+    return (
+        f'<details class="runagent-status"><summary>{escape(head)}</summary>'
+        f"{escape(rest)}</details>"
+    )
+
+
+def folded_steps(head: str, steps: Iterable[tuple[str, str]], more: str = "") -> str:
+    """Show the steps of an agent, folded into one line.
+
+    Args:
+        head: The text of the line.
+        steps: Of each step, its title as text and its details as safe HTML.
+        more: Text that says how many steps are left out; empty for none.
+
+    Returns:
+        Safe HTML.
+    """
+    shown = "".join(_step(title, details) for title, details in steps)
+    if more:
+        shown += f'<div class="runagent-step">{escape(more)}</div>'
+    return f'<details class="runagent-steps"><summary>{escape(head)}</summary>{shown}</details>'
+
+
+def _step(title: str, details: str) -> str:
+    summary = f"<summary>{escape(title)}</summary>"
+    return f'<details class="runagent-step">{summary}{details}</details>'
+
+
+def question(text: str) -> str:
+    """Show a question of a conversation.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        Safe HTML.
+    """
+    return f'<div class="runagent-question">{plain(text)}</div>'
+
+
+def running_text(text: str) -> str:
+    """Show a chunk of plain text that continues the chunk before it.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        Safe HTML.
+    """
+    return f'<span style="white-space:pre-wrap">{escape(text)}</span>'

@@ -1,0 +1,85 @@
+"""Links: the addresses they may have, and the definitions that reference links look up."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any, Final
+
+LONGEST_URL: Final = 2_048
+"""Characters of an address; a longer one is no link."""
+
+_SAFE_URL = re.compile(
+    r"https?://[^\s/?#@\\%<>\"]+(?:[/?#][^\s\\<>\"]*)?|mailto:[^\s\\<>\"?]+(?:\?[^\s\\<>\"]*)?",
+    re.IGNORECASE,
+)
+
+
+def is_safe_url(url: str) -> bool:
+    """Check the address of a link.
+
+    Args:
+        url: The address.
+
+    Returns:
+        Whether it is an absolute http, https or mailto address of bounded length, without a user
+        name that could pose as a host.
+    """
+    return len(url) <= LONGEST_URL and _SAFE_URL.fullmatch(url) is not None
+
+
+def link_tag(url: str) -> str:
+    """Begin a link, whose title shows the address.
+
+    Args:
+        url: The address; empty for none.
+
+    Returns:
+        The opening tag, to be sanitized.
+    """
+    shown = html.escape(url)
+    return f'<a href="{shown}" title="{shown}">' if url else "<a>"
+
+
+class References:
+    """Link reference definitions: those of one piece, on top of those of the finished pieces.
+
+    A long address that is used thousands of times must not blow up the page. So the definitions
+    have a budget, and this counts the text they have put into the page. It also remembers the
+    labels that were looked up and not found.
+
+    Args:
+        below: The definitions of the finished pieces.
+        budget: Characters of addresses that may be put into the page.
+    """
+
+    def __init__(self, below: References | None = None, budget: int = 0) -> None:
+        self.own: dict[str, dict[str, Any]] = {}
+        self.missed: set[str] = set()
+        self.spent = 0
+        self._budget = budget
+        self._below = below.own if below else {}
+
+    def __contains__(self, label: str) -> bool:
+        return label in self.own or label in self._below
+
+    def __setitem__(self, label: str, definition: dict[str, Any]) -> None:
+        self.own[label] = definition
+
+    def get(self, label: str, default: None = None) -> dict[str, Any] | None:
+        """Look up a label, as long as the budget lasts.
+
+        Args:
+            label: The label.
+            default: The result for a label without a definition.
+
+        Returns:
+            The definition, or the default.
+        """
+        found = self._below.get(label) or self.own.get(label)
+        if found is None:
+            self.missed.add(label)
+        elif self.spent < self._budget:
+            self.spent += len(found["href"])
+            return found
+        return default

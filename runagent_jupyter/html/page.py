@@ -1,0 +1,70 @@
+"""The root elements that all HTML of this package stands in, and their style sheets."""
+
+from __future__ import annotations
+
+import functools
+import re
+from importlib import resources
+
+_EMPTY_LINE = re.compile(r"\n([ \t]*)\n")
+
+
+def wrap(content: str, *, styled: bool = True) -> str:
+    """Put HTML into the root element to which the style sheet applies.
+
+    Args:
+        content: HTML made by this package.
+        styled: Whether to include the style sheet, for HTML that has to stand alone. Where a viewer
+            removes the style sheet, the HTML is plain and readable.
+
+    Returns:
+        HTML that affects nothing outside itself.
+    """
+    style = f"{style_element()}\n" if styled else ""
+    # A notebook that is exported as Markdown contains this HTML, and an empty line would end it.
+    content = _EMPTY_LINE.sub(r"\n\1&#10;", content)
+    return f'{style}<div class="runagent-markdown">{content}</div>\n'
+
+
+def style_element() -> str:
+    """Put the style sheet into an element, for the outputs of a cell that share it.
+
+    Returns:
+        The ``<style>`` element.
+    """
+    return f"<style>{css()}</style>"
+
+
+def saved_chat(title: str, turns: str, *names: str) -> str:
+    """Show a conversation as it is saved, for viewers without a kernel.
+
+    Args:
+        title: HTML of the line above the conversation.
+        turns: HTML of the conversation.
+        *names: Classes that tell the page's live view which copy is its own, without the prefix
+            ``runagent-``.
+
+    Returns:
+        HTML that stands alone.
+    """
+    classes = " ".join(f"runagent-{name}" for name in ("saved", *names))
+    style = f"<style>{_sheet('saved.css')}</style>"
+    return f'{style}<div class="{classes}">{wrap(title + turns)}</div>'
+
+
+@functools.cache
+def css() -> str:
+    """Read the style sheet. All its rules apply below ``.runagent-markdown`` or to the chat.
+
+    Returns:
+        CSS. It follows JupyterLab's theme, or ``prefers-color-scheme`` elsewhere.
+    """
+    # Every output carries it, so it goes without comments and most white space.
+    sheet = re.sub(r"/\*.*?\*/", "", _sheet("markdown.css"), flags=re.DOTALL)
+    sheet = re.sub(r"\s*([{};,])\s*", r"\1", sheet).strip()
+    return re.sub(r"([{;][\w-]+): ", r"\1:", sheet).replace(";}", "}")
+
+
+@functools.cache
+def _sheet(name: str) -> str:
+    return resources.files("runagent_jupyter").joinpath(f"static/{name}").read_text("utf-8")

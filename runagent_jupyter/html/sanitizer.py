@@ -1,0 +1,68 @@
+"""The allow-list that all rendered HTML passes: tags, attributes, classes and URL schemes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import nh3
+
+
+def _own(*names: str) -> frozenset[str]:
+    return frozenset(f"runagent-{name}" for name in names)
+
+
+# Highlighted code has an element for every word, so the names of its classes are short: Pygments'
+# names with a prefix.
+_TOKENS: Final = frozenset(
+    {"ra-cp", "ra-err", "ra-gd", "ra-gi", "ra-k", "ra-m"}
+    | {"ra-na", "ra-nb", "ra-nd", "ra-nf", "ra-nt", "ra-s"}
+)
+_CLASSES: Final[Mapping[str, frozenset[str]]] = {
+    "div": _own("code", "continued", "code-head", "math", "table", "tree"),
+    "details": _own("json"),
+    "li": _own("task"),
+    "p": _own("continued"),
+    "pre": _own("pre", "plain"),
+    "span": _own("cut", "key", "language", "mark", "math", "count") | _TOKENS,
+    "sup": _own("footnote"),
+    "td": _own("center", "right"),
+    "th": _own("center", "right"),
+}
+_DIR: Final = {"dir"}
+
+_cleaner = nh3.Cleaner(
+    tags={
+        *("a", "b", "blockquote", "br", "code", "details", "div", "em", "h1", "h2", "h3", "h4"),
+        *("h5", "h6", "hr", "i", "li", "ol", "p", "pre", "s", "samp", "span", "strong"),
+        *("summary", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul"),
+    },
+    clean_content_tags=set(),
+    attributes={
+        "a": {"href", "title"},
+        "details": {"open"},
+        "ol": {"start", *_DIR},
+        **{f"h{level}": _DIR for level in range(1, 7)},
+        **dict.fromkeys(("blockquote", "p", "pre", "span", "table", "ul"), _DIR),
+    },
+    set_tag_attribute_values={"a": {"target": "_blank"}},
+    link_rel="noopener noreferrer nofollow",
+    allowed_classes=_CLASSES,
+    url_schemes={"http", "https", "mailto"},
+    url_relative="deny",
+)
+
+
+def sanitize(content: str) -> str:
+    """Remove everything from HTML that is not on the allow-list.
+
+    This is the second line of defence. It trusts neither the Markdown parser nor the highlighter
+    nor this package's own code. It allows no image, style, id or form.
+
+    Args:
+        content: Any HTML.
+
+    Returns:
+        Safe HTML.
+    """
+    return _cleaner.clean(content)

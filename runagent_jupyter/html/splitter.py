@@ -1,0 +1,321 @@
+"""Cuts Markdown that comes in chunks into pieces that can be rendered one by one."""
+
+from __future__ import annotations
+
+import copy
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from runagent_jupyter.html.formulas import CLOSERS
+from runagent_jupyter.html.line_kinds import (
+    CODE_INDENT,
+    DEFINITION,
+    HEADING_UNDERLINE,
+    INTERRUPTING,
+    LIST_ITEM,
+    NOTE,
+    TABLE_DELIMITERS,
+    Fence,
+    can_interrupt,
+    columns_of,
+    dedent,
+    fence_of,
+    kind_of,
+    open_fence,
+)
+from runagent_jupyter.html.unfinished import close_inline, is_undecided
+
+SIZE: Final = 8_192
+"""Characters of a piece, which is parsed as one, and again and again while it is open."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of the text that is rendered on its own."""
+
+    kind: str
+    text: str
+    end: int  # position in the whole text
+    info: str = ""
+    continued: bool = False
+
+
+class Splitter:
+    """Cuts clean text into pieces, line by line.
+
+    The cuts depend on the text alone and never on the chunks it came in. They fall between
+    top-level blocks of CommonMark. A block that grows beyond `SIZE` is cut after an item or a line,
+    and a line is cut only if it is longer than that by itself.
+    """
+
+    def __init__(self) -> None:
+        self._partial = ""  # the line that has no newline yet
+        self._lines: list[str] = []  # of the open piece
+        self._size = 0  # of the open piece
+        self.seen = 0
+        """Characters of complete lines so far."""
+        self._out: list[Piece] = []
+        self._kind = ""  # of the open piece: text, quote, list, indented, math, fence, rest
+        self._blank = False  # whether the open piece ends with a blank line
+        self._fence = Fence("", 0, 0, "")  # of the open block of code
+        self._continued = False  # whether the open block of code began in an earlier piece
+        self._marker = ""  # of the list, or of the formula
+        self._offset = 0  # the column in which the content of the list's last item begins
+        self._empty = False  # whether that item has no content yet
+        self._dedent = 0  # columns removed from each line, in a list item cut in two
+        self._header = ""  # of the open table
+        self._prefix = ""  # the header again, in a table cut in two
+
+    @property
+    def size(self) -> int:
+        """The number of characters in the open piece and the unfinished line."""
+        return self._size + len(self._partial)
+
+    def feed(self, text: str) -> list[Piece]:
+        """Take the next chunk.
+
+        Returns:
+            The pieces that it finished.
+        """
+        if "\n" not in text and len(self._partial) + len(text) <= SIZE:
+            self._partial += text
+            return []
+        text = self._partial + text
+        start = 0
+        while True:
+            newline = text.find("\n", start, start + SIZE)
+            if newline >= 0:
+                self._line(text[start : newline + 1])
+                start = newline + 1
+            elif len(text) - start > SIZE:
+                space = text.rfind(" ", start + SIZE // 2, start + SIZE)
+                end = space + 1 if space >= 0 else start + SIZE
+                self._part(text[start:end])
+                start = end
+            else:
+                break
+        self._partial = text[start:]
+        return self._take()
+
+    def finish(self) -> list[Piece]:
+        """End the text.
+
+        Returns:
+            The last pieces.
+        """
+        partial, self._partial = self._partial, ""
+        if partial:
+            self._line(partial)
+        self._flush()
+        return self._take()
+
+    def preview(self) -> list[Piece]:
+        """Look at the open rest as it would end now.
+
+        Returns:
+            The pieces that `finish` would return, but with everything in them closed. Nothing is
+            finished by this.
+        """
+        ahead = copy.copy(self)
+        ahead._lines, ahead._out = self._lines.copy(), []  # noqa: SLF001  # lists of its own
+        return ahead._finish_early()  # noqa: SLF001
+
+    def _finish_early(self) -> list[Piece]:
+        if is_undecided(self._partial):
+            self._partial = ""
+        elif self._partial:
+            self._line(self._partial)
+            self._partial = ""
+        kind = self._kind
+        pieces = self.finish()
+        if pieces and kind == "math":
+            pieces[-1] = replace(pieces[-1], kind="fence", info="latex")
+        elif pieces and kind in {"text", "quote", "list", "rest"}:
+            pieces[-1] = replace(pieces[-1], text=close_inline(pieces[-1].text))
+        return pieces
+
+    def _take(self) -> list[Piece]:
+        pieces, self._out = self._out, []
+        return pieces
+
+    def _append(self, line: str) -> None:
+        self._lines.append(line)
+        self._size += len(line)
+        self._blank = self._empty = False
+
+    def _flush(self, kind: str = "") -> None:
+        """Finish the open piece; the next one is of `kind`."""
+        text = "".join(self._lines)
+        self._lines = []
+        self._size = 0
+        if self._kind == "fence":
+            if text or not self._continued:
+                self._emit("fence", text, self._fence.info, self._continued)
+            self._continued = kind == "fence"
+        elif text:
+            self._emit(self._kind, self._prefix + text)
+        self._prefix = self._header if kind == "text" else ""
+        self._header = self._prefix
+        self._kind = kind
+        self._blank = False
+
+    def _emit(self, kind: str, text: str, info: str = "", continued: bool = False) -> None:
+        self._out.append(Piece(kind, text, self.seen, info, continued))
+
+    def _part(self, part: str) -> None:
+        """Take a part of a line that is too long to wait for its end."""
+        self._line(part)
+        if self._kind == "fence":
+            self._flush("fence")
+        elif self._kind != "rest":
+            self._flush("rest")
+
+    def _line(self, line: str) -> None:
+        self.seen += len(line)
+        if self._kind == "rest":
+            self._append(line)
+            self._flush("" if line.endswith("\n") else "rest")
+            return
+        if self._dedent and not line.isspace():
+            if columns_of(line) < self._dedent:
+                self._flush()
+                self._dedent = 0
+            line = dedent(line, self._dedent)
+        if self._kind == "fence":
+            self._code_line(line)
+        elif not line.strip(" \t\n"):
+            self._blank_line(line)
+        elif not self._continue(line):
+            self._begin(line)
+
+    def _code_line(self, line: str) -> None:
+        if self._fence.is_closed_by(line) and columns_of(line) < CODE_INDENT:
+            self._flush()
+            return
+        # A long block is cut at a line that probably begins a new top-level statement.
+        natural = bool(self._lines) and self._lines[-1].isspace() and not line[:1].isspace()
+        if self._size >= 2 * SIZE or (self._size >= SIZE and natural):
+            self._flush("fence")
+        indent = self._fence.indent
+        self._append(dedent(line, min(indent, columns_of(line))) if indent else line)
+
+    def _blank_line(self, line: str) -> None:
+        if self._kind in {"list", "indented"}:
+            self._append(line)
+            self._blank = True
+            if self._size >= 4 * SIZE:
+                self._flush()
+        elif self._kind:
+            self._flush()
+
+    def _continue(self, line: str) -> bool:
+        """Add a line to the open piece, or else finish that piece.
+
+        Returns:
+            Whether the line was added.
+        """
+        columns = columns_of(line)
+        kind = kind_of(line) if columns < CODE_INDENT else ""
+        match self._kind:
+            case "list":
+                return self._continue_list(line, kind, columns)
+            case "indented" if columns >= CODE_INDENT:
+                self._append(line)
+                if self._size >= SIZE:
+                    self._flush("indented")
+                return True
+            case "math" if kind != "fence":
+                self._append(line)
+                if CLOSERS[self._marker] in line or self._size >= SIZE:
+                    self._flush()
+                return True
+            case "quote" if kind in {"", "quote"}:
+                self._append(line)
+                if self._size >= SIZE:
+                    self._flush("quote" if kind == "quote" else "text")
+                return True
+            case "text" if kind not in INTERRUPTING and not (
+                kind == "item" and can_interrupt(line)
+            ):
+                self._continue_text(line, kind)
+                return True
+        self._flush()
+        return False
+
+    def _continue_text(self, line: str, kind: str) -> None:
+        # Agents list notes and definitions line by line, without the blank lines that CommonMark
+        # expects between them.
+        if DEFINITION.match(line) and NOTE.match(self._lines[0].lstrip(" ") if self._lines else ""):
+            self._flush("text")
+        before = self._lines[-1] if self._lines else ""
+        self._append(line)
+        if "|" in before and TABLE_DELIMITERS.match(line):
+            header = before + line
+            self._header = header if len(header) <= SIZE // 4 else ""
+        elif kind == "rule" or HEADING_UNDERLINE.match(line):
+            self._flush()
+        elif self._size >= SIZE:
+            self._flush("text")
+
+    def _continue_list(self, line: str, kind: str, columns: int) -> bool:
+        if columns >= self._offset:
+            if self._size >= 4 * SIZE:
+                self._cut_item(line)
+            else:
+                self._append(line)
+            return True
+        item = LIST_ITEM.match(line.lstrip(" \t")) if kind == "item" else None
+        if item and item[1][-1] == self._marker:
+            if self._size >= SIZE:
+                self._flush("list")
+            self._begin_item(line, item)
+            return True
+        if kind or self._blank or self._empty or self._size >= 4 * SIZE:
+            self._flush()
+            return False
+        self._append(line)
+        return True
+
+    def _cut_item(self, line: str) -> None:
+        """Treat the rest of a very long list item as if it stood outside the list."""
+        fence = open_fence(self._lines)
+        self._flush()
+        self._dedent += self._offset
+        line = dedent(line, self._offset)
+        if fence:
+            self._fence = fence._replace(indent=max(0, fence.indent - self._offset))
+            self._kind, self._continued = "fence", True
+            self._code_line(line)
+        else:
+            self._begin(line)
+
+    def _begin(self, line: str) -> None:
+        """Open a piece with a line that is not blank."""
+        columns = columns_of(line)
+        content = line.lstrip(" \t")
+        kind = kind_of(line) if columns < CODE_INDENT else "indented"
+        if kind == "fence":
+            self._fence = fence_of(content, columns)
+            self._kind, self._continued = "fence", False
+        elif kind == "item":
+            item = LIST_ITEM.match(content)
+            assert item
+            self._kind, self._marker = "list", item[1][-1]
+            self._begin_item(line, item)
+        else:
+            self._kind = kind if kind in {"indented", "quote", "math"} else "text"
+            self._marker = content[:2]
+            self._append(line)
+            if kind in {"heading", "rule", "formula"}:
+                self._flush()
+
+    def _begin_item(self, line: str, item: re.Match[str]) -> None:
+        columns = columns_of(line)
+        spaces = len((item[3] or "").expandtabs(4))
+        empty = not line.lstrip(" \t")[item.end() :].strip()
+        self._offset = (
+            columns + len(item[1]) + (spaces if 0 < spaces <= CODE_INDENT and not empty else 1)
+        )
+        self._append(line)
+        self._empty = empty

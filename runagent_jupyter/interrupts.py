@@ -1,0 +1,50 @@
+"""Takes note of interrupts of the kernel, so that they end a wait and not any code half-way."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+TICK = 0.05
+"""Seconds between two looks at whether an interrupt came, at most."""
+
+
+@dataclass
+class Interrupts:
+    """A note of interrupts.
+
+    Attributes:
+        came: Whether an interrupt came.
+    """
+
+    came: bool = False
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[Interrupts]:
+    """Take note of interrupts in the block, in the place of a `KeyboardInterrupt`.
+
+    A `KeyboardInterrupt` may come between any two bytecodes, so it can leave a lock locked that
+    another thread needs, or a request half begun. In other threads than the main thread, this does
+    nothing, because no interrupts come there.
+
+    Returns:
+        The note, for code in the block and after it.
+    """
+    note = Interrupts()
+
+    # It may come within itself and while any lock is held, so it sets a plain attribute only.
+    def take_note(*_: object) -> None:
+        note.came = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield note
+        return
+    before = signal.signal(signal.SIGINT, take_note)
+    try:
+        yield note
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)

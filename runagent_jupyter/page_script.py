@@ -1,0 +1,38 @@
+"""Joins the chat's scripts into one module, because anywidget loads only one."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
+_COMMENT = re.compile(r"^ *(?://[^\n]*|/\*\*.*?\*/)\n", re.MULTILINE | re.DOTALL)
+_EMPTY_LINES = re.compile(r"^\n", re.MULTILINE)
+
+
+def joined(script: str) -> str:
+    """Replace the imports of an ES module in `static` by the modules themselves.
+
+    Args:
+        script: The source of the module. Its modules share one scope afterwards, so no two of them
+            may use the same name at their top level.
+
+    Returns:
+        A module that imports nothing, without comments on lines of their own.
+    """
+    modules: dict[str, str] = {}
+    _collect(script, modules)
+    source = "".join([*modules.values(), _IMPORT.sub("", script)])
+    return _EMPTY_LINES.sub("", _COMMENT.sub("", source))
+
+
+def _collect(script: str, modules: dict[str, str]) -> None:
+    """Add the modules that a script imports, each behind those that it imports itself."""
+    for name in _IMPORT.findall(script):
+        if name not in modules:
+            source = (
+                resources.files("runagent_jupyter").joinpath(f"static/{name}").read_text("utf-8")
+            )
+            _collect(source, modules)
+            modules[name] = _EXPORT.sub("", _IMPORT.sub("", source))

@@ -1,0 +1,160 @@
+"""A finished answer as it stays: safe HTML and text in a notebook, text in a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from runagent import RunAgentError, StreamEvent
+from runagent_jupyter import html, steps
+from runagent_jupyter.control_characters import strip_controls
+from runagent_jupyter.failure import facts_of
+from runagent_jupyter.values import json_of, obvious_text
+
+_LARGEST_COUNT = 1e15
+"""Beyond it, a number of tokens is a mistake and is not shown."""
+
+
+class FinishedAnswer(Protocol):
+    """The facts about an answer that are shown; `Reply` has them."""
+
+    @property
+    def agent_id(self) -> str:
+        """The agent."""
+
+    @property
+    def value(self) -> Any:
+        """The answer: a string, an object or a list of objects."""
+
+    @property
+    def text(self) -> str:
+        """The answer as text."""
+
+    @property
+    def format(self) -> str:
+        """How it is shown: `"markdown"`, `"text"`, `"json"` or `"code"`."""
+
+    @property
+    def events(self) -> Sequence[StreamEvent]:
+        """The events of the stream, in order."""
+
+    @property
+    def usage(self) -> Mapping[str, Any]:
+        """Token counts by name; empty if the server sent none."""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the request to the end of the answer."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was interrupted."""
+
+    @property
+    def error(self) -> RunAgentError | None:
+        """The error it ended with, if it failed."""
+
+    @property
+    def cached(self) -> float | None:
+        """If it comes from the cache: when it was kept, in seconds since the Unix epoch."""
+
+
+def bundle(answer: FinishedAnswer, body: str | None = None) -> dict[str, str]:
+    """Render an answer for a notebook.
+
+    Args:
+        answer: The answer.
+        body: The HTML of its text, if that was made already.
+
+    Returns:
+        The answer by MIME type: as safe HTML and as plain text.
+    """
+    content = html.with_copy_buttons(_body(answer) if body is None else body)
+    found = steps.steps_of(answer.events)
+    return {
+        "text/html": html.wrap(steps.folded(found) + content + _notes(answer)),
+        "text/plain": steps.lines(found) + plain_text(answer) + plain_note(answer),
+    }
+
+
+def plain_text(answer: FinishedAnswer) -> str:
+    """Render an answer as plain text.
+
+    Args:
+        answer: The answer.
+
+    Returns:
+        Its text, or its JSON in the format JSON, with nothing in it that steers a terminal.
+    """
+    return strip_controls(_text(answer))
+
+
+def plain_note(answer: FinishedAnswer) -> str:
+    """Say how an answer ended, if it did not end as usual.
+
+    Args:
+        answer: The answer.
+
+    Returns:
+        A line to write behind its text, or nothing.
+    """
+    if answer.stopped:
+        return f"\n[stopped after {answer.elapsed:.1f} s]"
+    if answer.error is not None:
+        return f"\n[broken off: {strip_controls(answer.error.message)}]"
+    if answer.cached is not None:
+        return f"\n[{_kept(answer.cached)}]"
+    return "[the answer is empty]" if _is_empty(answer) else ""
+
+
+def _text(answer: FinishedAnswer) -> str:
+    return json_of(answer.value) if answer.format == "json" else answer.text
+
+
+def _body(answer: FinishedAnswer) -> str:
+    if answer.format == "json" or not (
+        isinstance(answer.value, str) or obvious_text(answer.value) is not None
+    ):
+        return html.json_tree(answer.value)
+    if answer.format == "text":
+        return html.plain(answer.text)
+    if answer.format == "code":
+        return html.code(answer.text)
+    return html.render(answer.text)
+
+
+def _is_empty(answer: FinishedAnswer) -> bool:
+    """Whether a complete answer has nothing to show."""
+    return not (_text(answer).strip() or steps.steps_of(answer.events))
+
+
+def _notes(answer: FinishedAnswer) -> str:
+    if answer.stopped:
+        return html.status_line(f"⏹ stopped after {answer.elapsed:.1f} s")
+    if answer.error is not None:
+        return html.status_line(f"⚠ broken off: {' '.join(facts_of(answer.error))}")
+    if answer.cached is not None:
+        return html.status_line(f"↺ {_kept(answer.cached)}")
+    empty = html.status_line("the answer is empty") if _is_empty(answer) else ""
+    return empty + _folded_usage(answer)
+
+
+def _folded_usage(answer: FinishedAnswer) -> str:
+    """Show the number of tokens, if the server sent it, with more facts folded behind it."""
+    counts = {
+        name.replace("_", " "): f"{count:,}"
+        for name, count in answer.usage.items()
+        if isinstance(count, int) and not isinstance(count, bool) and abs(count) < _LARGEST_COUNT
+    }
+    if not counts:
+        return ""
+    total = counts.pop("total tokens", None)
+    shown = [f"{count} {name}" for name, count in counts.items()]
+    head = f"{total} tokens" if total else shown.pop(0)
+    rest = [*shown, answer.agent_id, f"{answer.elapsed:.1f} s", f"{len(answer.text):,} characters"]
+    return html.folded_status(head, " · ".join(rest))
+
+
+def _kept(when: float) -> str:
+    return f"from the cache, asked on {time.strftime('%Y-%m-%d at %H:%M', time.localtime(when))}"

@@ -1,0 +1,135 @@
+// An answer on the page: its steps, its text, its failure and its state.
+import { button, codeOf, copySelected, copyText, make, morph, parsed } from "./dom.js";
+
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
+
+export class AnswerView {
+  /** @param {import("./transcript.js").Answer} answer */
+  constructor(answer) {
+    this.steps = make("div", "step-list markdown");
+    this.summary = make("summary", "summary");
+    this.fold = make("details", "steps", this.summary, this.steps);
+    this.tail = make("div", "tail");
+    this.body = make("div", "markdown", this.tail);
+    this.failure = make("div", "failure");
+    this.state = make("span", "state");
+    this.actions = make("span", "actions");
+    const foot = make("div", "foot", this.state, this.actions);
+    this.node = make("article", "turn agent", this.fold, this.body, this.failure, foot);
+    this.node.ariaLabel = "Agent";
+    this.answer = answer;
+    this.began = Date.now() - (answer.since ?? 0) * 1000;
+    this.redraw();
+  }
+
+  /** Show all of the answer. */
+  redraw() {
+    this.body.replaceChildren(this.tail);
+    this.tail.before(...this.answer.blocks.map(parsed));
+    this.tail.replaceChildren(parsed(this.answer.tail));
+    this.addCopyButtons();
+    this.steps.replaceChildren();
+    this.showSteps(0);
+    this.showEnding();
+    this.showDirection();
+  }
+
+  /**
+   * Show the news that the answer has just taken.
+   * @param {import("./transcript.js").Delta} delta
+   */
+  grow(delta) {
+    const { blocks, tail } = this.answer;
+    if (Object.keys(delta.revised ?? {}).length) {
+      this.redraw();
+      return;
+    }
+    // Moving nodes removes the selection from them. Reading it now costs no layout.
+    const selection = getSelection();
+    const { anchorNode, anchorOffset, focusNode, focusOffset } = selection;
+    const isSelected = this.tail.contains(anchorNode) || this.tail.contains(focusNode);
+    for (const html of blocks.slice(blocks.length - delta.parts.length + 1)) {
+      morph(this.tail, parsed(html));
+      this.tail.before(...this.tail.childNodes);
+    }
+    if (isSelected && delta.parts.length > 1) {
+      selection.setBaseAndExtent(anchorNode, anchorOffset, focusNode, focusOffset);
+    }
+    morph(this.tail, parsed(tail));
+    this.showDirection();
+    if (delta.parts.length > 1) this.addCopyButtons();
+    this.showSteps(delta.steps_from);
+    if (delta.ending) this.showEnding();
+    else this.tick();
+  }
+
+  /**
+   * Show the steps from a position on.
+   * @param {number} from
+   */
+  showSteps(from) {
+    const { steps } = this.answer;
+    steps.slice(from).forEach((step, index) => {
+      const node = make("details", "step", make("summary", "summary", step.title), parsed(step.html));
+      if (!step.html) node.classList.add("runagent-plain-step");
+      const old = this.steps.children[from + index];
+      if (old) morph(old, node);
+      else this.steps.append(node);
+    });
+    while (this.steps.childElementCount > steps.length) this.steps.lastElementChild.remove();
+    this.fold.hidden = !steps.length;
+    const count = `${steps.length} step${steps.length === 1 ? "" : "s"}`;
+    this.summary.textContent = steps.length ? `${count} · ${steps.at(-1).title}` : "";
+  }
+
+  /**
+   * Give the answer the direction of its first letter. The browser could tell it too, but only by
+   * laying out content that is out of sight.
+   */
+  showDirection() {
+    if (this.node.dir) return;
+    const [letter] = this.body.querySelector("[dir]")?.textContent.match(/\p{L}/u) ?? [];
+    if (letter) this.node.dir = RIGHT_TO_LEFT.test(letter) ? "rtl" : "ltr";
+  }
+
+  /** Show the state of the answer: on its way, done, stopped or failed. */
+  showEnding() {
+    const { status, error, facts } = this.answer;
+    this.node.ariaBusy = status === "streaming";
+    this.failure.textContent = error;
+    this.failure.hidden = !error;
+    this.state.textContent = facts;
+    this.state.className = `runagent-state runagent-is-${status}`;
+    this.actions.hidden = status === "streaming";
+    this.tick();
+  }
+
+  /** Show how long the answer has been on its way. */
+  tick() {
+    if (this.answer.status !== "streaming") return;
+    const seconds = Math.round((Date.now() - this.began) / 1000);
+    const { blocks, tail, steps } = this.answer;
+    const doing = blocks.length || tail || steps.length ? "Answering" : "Waiting for the agent";
+    this.state.textContent = `${doing}… ${seconds} s`;
+  }
+
+  /** Add a copy button to each finished block of code that has none. */
+  addCopyButtons() {
+    for (const head of this.body.querySelectorAll(".runagent-code-head:not(:has(button))")) {
+      if (this.tail.contains(head)) continue;
+      const copy = button("", () => {
+        copy.dataset.copied = String(copyText(head, codeOf(head.parentElement)));
+      }, "copy live");
+      copy.title = copy.ariaLabel = "Copy code";
+      head.append(copy);
+    }
+  }
+
+  /**
+   * Copy the answer with its formatting.
+   * @returns {boolean} Whether the browser has copied it.
+   */
+  copy() {
+    return copySelected((selection) => selection.selectAllChildren(this.body));
+  }
+}

@@ -1,0 +1,102 @@
+// The connection to the kernel: takes its messages in order, and asks again for lost ones.
+import { Transcript } from "./transcript.js";
+
+const SILENCE = 2_000; // ms without news of an answer, after which the page asks for them
+
+/** Milliseconds that the kernel usually needs at most to take a message. */
+export const PATIENCE = 1_000;
+
+/**
+ * Read JSON that the kernel has deflated.
+ * @param {DataView} buffer
+ * @returns {Promise<any>}
+ */
+function inflate(buffer) {
+  const stream = new Blob([buffer]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).json();
+}
+
+/** The state that all views of a chat share. */
+export class Connection {
+  constructor() {
+    this.transcript = new Transcript();
+    /** @type {Set<{receive: (type: string, content: any) => void}>} */
+    this.views = new Set();
+    this.isLive = true; // whether there is a kernel
+    this.heard = 0; // the time of the last message
+    this.order = Promise.resolve(); // the messages before the next one
+  }
+
+  /**
+   * Send a message, if there is still a kernel.
+   * @param {any} model
+   * @param {{type: string}} message
+   */
+  post(model, message) {
+    try {
+      model.send(message);
+    } catch {
+      for (const view of this.views) view.receive("gone", {});
+    }
+  }
+
+  /**
+   * Ask the kernel for the conversation, in case this page has missed a part of it.
+   * @param {any} model
+   */
+  sync(model) {
+    this.heard = Date.now();
+    this.post(model, { type: "sync", seq: this.transcript.seq });
+  }
+
+  /**
+   * Listen to the kernel, beginning with the conversation as it was saved.
+   * @param {any} model
+   * @returns {Promise<() => void>} A function that ends this.
+   */
+  async open(model) {
+    const listen = ({ type, seq }, buffers) => {
+      const content = inflate(buffers[0]);
+      const take = async () => this.take(model, type, seq, await content);
+      this.order = this.order.then(take).catch(console.error);
+    };
+    // A server drops messages of a kernel that sends too many; the last one may be among them.
+    const watch = setInterval(() => {
+      if (this.isLive && this.transcript.busy && Date.now() - this.heard > SILENCE) this.sync(model);
+    }, SILENCE / 4);
+    model.on("msg:custom", listen);
+    // A kernel deflates the snapshot. One that a page has set is plain; a notebook that is saved
+    // with the state of its widgets contains it.
+    const saved = model.get("_snapshot");
+    if (saved?.deflated) this.order = inflate(saved.deflated);
+    else if (saved?.turns) this.order = Promise.resolve(saved);
+    this.order = this.order.then((whole) => whole && this.transcript.take("turns", whole.seq, whole));
+    await this.order.catch(console.error);
+    this.sync(model); // the state may be older than the last message, or have been lost on its way
+    return () => {
+      clearInterval(watch);
+      model.off("msg:custom", listen);
+    };
+  }
+
+  /**
+   * Take a message, and show it in all views.
+   * @param {any} model
+   * @param {string} type
+   * @param {number} seq
+   * @param {any} content
+   */
+  take(model, type, seq, content) {
+    const outcome = this.transcript.take(type, seq, content);
+    if (outcome === "old") return;
+    if (outcome === "gap") {
+      if (Date.now() - this.heard > PATIENCE) this.sync(model);
+      return;
+    }
+    this.heard = Date.now();
+    const { busy, turns } = this.transcript;
+    // For a notebook that is saved with the state of its widgets.
+    if (!busy) model.set("_snapshot", { first: 0, seq, turns });
+    for (const view of this.views) view.receive(type, content);
+  }
+}

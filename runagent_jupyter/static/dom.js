@@ -1,0 +1,114 @@
+// Elements: makes them, compares them, and copies their text.
+
+/**
+ * Make an element.
+ * @param {string} tag
+ * @param {string} names Its classes, without the prefix `runagent-`.
+ * @param {...(string | Node)} children
+ * @returns {any}
+ */
+export function make(tag, names, ...children) {
+  const node = document.createElement(tag);
+  node.className = names.split(" ").map((name) => `runagent-${name}`).join(" ");
+  node.append(...children);
+  return node;
+}
+
+/**
+ * Make a button.
+ * @param {string} text
+ * @param {(event: MouseEvent) => void} action
+ * @param {string} names Its classes, without the prefix `runagent-`.
+ * @returns {HTMLButtonElement}
+ */
+export function button(text, action, names = "button") {
+  const node = make("button", names, text);
+  node.type = "button";
+  node.addEventListener("click", action);
+  return node;
+}
+
+/**
+ * Parse HTML. All of it comes from the kernel's Markdown renderer.
+ * @param {string} html
+ * @returns {DocumentFragment}
+ */
+export function parsed(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content;
+}
+
+/**
+ * Give a node the children of another one, but keep the children that are the same already. So the
+ * reader's selection and unfolded elements stay.
+ * @param {Node} into
+ * @param {Node} from
+ */
+export function morph(into, from) {
+  let old = into.firstChild;
+  for (const node of [...from.childNodes]) {
+    const next = old?.nextSibling ?? null;
+    if (!old) into.append(node);
+    else if (old.nodeType === Node.TEXT_NODE && node.nodeType === Node.TEXT_NODE) {
+      if (node.data.startsWith(old.data)) old.appendData(node.data.slice(old.length));
+      else old.data = node.data;
+    } else if (old.cloneNode(false).isEqualNode(node.cloneNode(false))) morph(old, node);
+    else old.replaceWith(node);
+    old = next;
+  }
+  while (old) {
+    const next = old.nextSibling;
+    old.remove();
+    old = next;
+  }
+}
+
+/**
+ * Copy a selection. This works without HTTPS too, where there is no clipboard API.
+ * @param {(selection: Selection) => (() => void) | void} select Selects the content; it may return
+ *   a function that is called after copying.
+ * @returns {boolean} Whether the browser has copied it.
+ */
+export function copySelected(select) {
+  const selection = getSelection();
+  const ranges = Array.from({ length: selection.rangeCount }, (_, i) => selection.getRangeAt(i));
+  const focused = document.activeElement;
+  const after = select(selection);
+  const copied = document.execCommand("copy");
+  after?.();
+  selection.removeAllRanges();
+  for (const range of ranges) selection.addRange(range);
+  focused?.focus({ preventScroll: true });
+  return copied;
+}
+
+/**
+ * Copy text.
+ * @param {HTMLElement} near An element of the page that may get a hidden child for it.
+ * @param {string} text
+ * @returns {boolean} Whether the browser has copied it.
+ */
+export function copyText(near, text) {
+  return copySelected(() => {
+    const area = make("textarea", "offscreen");
+    area.value = text;
+    near.append(area);
+    area.select();
+    return () => area.remove();
+  });
+}
+
+/**
+ * Read the text of a block of code, including the blocks that continue it.
+ * @param {HTMLElement} block
+ * @returns {string}
+ */
+export function codeOf(block) {
+  let text = "";
+  for (let part = block; part; part = part.nextElementSibling) {
+    if (part !== block && !part.matches(".runagent-continued")) break;
+    text += part.querySelector("code").textContent;
+  }
+  return text;
+}

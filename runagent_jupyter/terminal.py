@@ -1,0 +1,108 @@
+"""Shows an answer as it streams into a terminal: plain text, rendered by `rich` at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import unicodedata
+
+from runagent import StreamEvent
+from runagent_jupyter import steps
+from runagent_jupyter.control_characters import TextStream
+from runagent_jupyter.rendering import plain_note, plain_text
+from runagent_jupyter.reply import Reply
+
+
+class TerminalDisplay:
+    """Writes an answer to a terminal as plain text, without characters that steer the terminal.
+
+    If `rich` is installed and the whole text is still on the screen at the end, the rendered answer
+    replaces it.
+
+    Args:
+        rendered: Whether the text is Markdown.
+    """
+
+    def __init__(self, *, rendered: bool) -> None:
+        self._rendered = rendered and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self._size = shutil.get_terminal_size()
+        self._stream = TextStream()
+        self._shown: list[str] = []
+        self._steps: list[steps.Step] = []
+
+    def add(self, text: str) -> None:
+        """Write the next piece of text."""
+        self._write_steps(len(self._steps))
+        self._write(self._stream.feed(text))
+
+    def step(self, event: StreamEvent) -> None:
+        """Take a step of the agent, and write each finished step on a line of its own."""
+        steps.take(event, self._steps)
+        self._write_steps(len(self._steps) - 1)  # the last one may continue
+
+    def _write_steps(self, count: int) -> None:
+        for step in self._steps[:count]:
+            is_within_line = self._shown and not self._shown[-1].endswith("\n")
+            self._write(("\n" if is_within_line else "") + f"[{step.title}]\n")
+            self._rendered = False  # there is more on the screen than the answer
+        del self._steps[:count]
+
+    def _write(self, text: str) -> None:
+        if text:
+            encoding = sys.stdout.encoding or "utf-8"
+            text = text.encode(encoding, "replace").decode(encoding)
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            self._shown.append(text)
+
+    def tick(self) -> None:
+        """Do nothing: the text is written as it comes."""
+
+    def end(self, reply: Reply) -> None:
+        """Render the text if possible, and end the line."""
+        self._write(self._stream.finish())
+        is_text = isinstance(reply.value, str)
+        if is_text:
+            self._write_steps(len(self._steps))
+        if not is_text or not self._shown:
+            self._write(plain_text(reply))
+        if self._rendered and is_text and not reply.stopped and reply.error is None:
+            self._render("".join(self._shown))
+        if self._shown or reply.error is None:  # the error is shown behind it
+            self._write(plain_note(reply))
+        if self._shown and not self._shown[-1].endswith("\n"):
+            self._write("\n")
+
+    def _render(self, text: str) -> None:
+        try:
+            from rich.console import Console  # noqa: PLC0415 - optional
+            from rich.markdown import Markdown  # noqa: PLC0415
+        except ImportError:
+            return
+        columns, lines = self._size
+        rows = _rows(text, columns)
+        if rows is None or rows > lines or self._size != shutil.get_terminal_size():
+            return
+        up = f"\x1b[{rows - 1}A" if rows > 1 else ""
+        sys.stdout.write(f"\r{up}\x1b[J")
+        console = Console(file=sys.stdout, width=columns)
+        console.print(Markdown(text, hyperlinks=False, code_theme="ansi_dark"))
+        self._shown.append("\n")
+
+
+def _rows(text: str, columns: int) -> int | None:
+    """Count the rows that text takes in a terminal; `None` if terminals differ in that."""
+    rows = 0
+    for line in text.split("\n"):
+        rows += 1
+        column = 0
+        for character in line:
+            if unicodedata.category(character)[0] in "CM" or character >= "\U0001f000":
+                return None  # tabs, marks, emoji
+            width = 2 if unicodedata.east_asian_width(character) in "FW" else 1
+            column += width
+            if column > columns:
+                rows += 1
+                column = width
+    return rows

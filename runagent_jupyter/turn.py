@@ -1,0 +1,51 @@
+"""One turn of a chat: a question, or the answer to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from runagent import RunAgentError, StreamEvent
+from runagent_jupyter import html, steps
+from runagent_jupyter.answer import Answer
+
+
+@dataclass(repr=False)
+class Turn(Answer):
+    """A question, or an answer as far as it has come.
+
+    It has the attributes of `Answer` too: the events, the facts, and how the answer ended.
+
+    Attributes:
+        role: `"user"` for a question, `"agent"` for an answer.
+        text: The question, or the answer's text.
+        status: `"done"`, `"streaming"`, `"stopped"` or `"error"`.
+    """
+
+    _LEADING: ClassVar = ("role", "text", "error")
+
+    role: str
+    text: str = ""
+    stopped: bool = field(default=False, repr=False, kw_only=True)  # `status` says it
+    status: str = field(default="done", kw_only=True)
+
+    def take(self, event: StreamEvent) -> None:
+        """Add an event of the stream and the text in it."""
+        super().take(event)
+        self.text += steps.text_of(event) or ""
+
+    def end(self, *, elapsed: float, error: RunAgentError | None, stopped: bool) -> None:
+        """Note how the answer ended, in `status` too."""
+        super().end(elapsed=elapsed, error=error, stopped=stopped)
+        self.status = "stopped" if stopped else "done" if error is None else "error"
+
+    def to_markdown(self) -> str:
+        """Write the turn as Markdown.
+
+        Returns:
+            The question as a quotation, or the answer and how it ended.
+        """
+        if self.role == "user":
+            return "\n".join(f"> {line}" for line in self.text.splitlines())
+        ending = {"stopped": "*stopped*", "error": f"*failed: {self.error}*"}.get(self.status)
+        return "\n\n".join(part for part in (html.close_code(self.text), ending) if part)

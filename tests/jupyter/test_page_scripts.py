@@ -1,0 +1,85 @@
+"""The scripts of the chat's page: one small text that loads nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.kernel import Kernel
+
+import runagent_jupyter
+from runagent_jupyter import html
+from runagent_jupyter.page_script import joined
+
+_STATIC = Path(runagent_jupyter.__file__).parent / "static"
+
+
+@pytest.fixture
+def kernel(shared_kernel: Kernel) -> Kernel:
+    return shared_kernel
+
+
+def test_hot_reload_is_there_for_who_works_on_it(kernel: Kernel) -> None:
+    kernel.execute(
+        """
+        import os
+        os.environ["ANYWIDGET_HMR"] = "1"
+        from runagent_jupyter import AgentWidget
+        """
+    ).ok()
+    kinds = kernel.value("[type(getattr(AgentWidget, n)).__name__ for n in ('_esm', '_css')]")
+    assert kinds == ["FileContents", "FileContents"]
+
+
+def test_the_page_side_is_small_and_loads_nothing() -> None:
+    carried = [joined((_STATIC / "widget.js").read_text()), (_STATIC / "widget.css").read_text()]
+    assert sum(len(text.encode()) for text in (*carried, html.css())) < 40_000
+    for path in _STATIC.iterdir():
+        text = path.read_text()
+        assert "http:" not in text
+        assert "https:" not in text
+        assert "url(" not in text
+        loaded = joined(text) if path.suffix == ".js" else text.replace("!important", "")
+        assert "import" not in loaded
+
+
+def in_node(*arguments: str) -> str:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    done = subprocess.run([node, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_scripts_are_one_module_in_node(tmp_path: Path) -> None:
+    script = joined((_STATIC / "widget.js").read_text())
+    assert joined(script) == script
+    for path in _STATIC.glob("*.js"):
+        for name in re.findall(r"^export (?:class|function) (\w+)", path.read_text(), re.MULTILINE):
+            assert len(re.findall(rf"^(?:class|function) {name}\b", script, re.MULTILINE)) == 1
+    (tmp_path / "widget.mjs").write_text(script)
+    source = (
+        "const module = await import(process.argv[1]);"
+        "console.log(JSON.stringify([Object.keys(module), Object.keys(module.default())]));"
+    )
+    shown = in_node("--input-type=module", "-e", source, str(tmp_path / "widget.mjs"))
+    assert json.loads(shown) == [["default"], ["initialize", "render"]]
+
+
+def test_the_page_gets_the_joined_script(kernel: Kernel) -> None:
+    kernel.execute("from runagent_jupyter import AgentWidget\nw = AgentWidget('demo')").ok()
+    script = joined((_STATIC / "widget.js").read_text())
+    assert kernel.value("w.get_state('_esm')['_esm']") == script
+    kernel.execute(
+        f"w._esm = {(_STATIC / 'widget.js').read_text()!r}"
+    ).ok()  # as hot reloading does
+    assert kernel.value("w._esm") == script
+
+
+def test_the_transcript_in_node() -> None:
+    in_node("--test", str(Path(__file__).with_name("transcript.test.mjs")))
