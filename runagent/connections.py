@@ -129,7 +129,10 @@ class ConnectionOptions:
         )
         try:
             client = kind(**self.arguments(), limits=limits, cookies=_NoCookies())
-        except ImportError:  # its message names a package that does not exist
+        except ImportError as exc:
+            if "socks" not in str(exc).lower():
+                raise _unusable(f"A package that connections need is missing: {exc}") from None
+            # Its message names a package that does not exist.
             raise _unusable(
                 "A SOCKS proxy, given or in the environment, needs another package: "
                 'pip install "httpx2[socks]"'

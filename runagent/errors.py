@@ -16,6 +16,9 @@ import re
 import sys
 from typing import Any
 
+MAX_MESSAGE = 2_000
+"""Characters of a message. Notebooks save each error that they show."""
+
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -23,9 +26,10 @@ class RunAgentError(Exception):
     """Base class of every error this package raises.
 
     Attributes:
-        message: The failure in one sentence.
+        message: The failure in one sentence, of at most 2,000 characters.
         code: The server's error code (`"AGENT_NOT_FOUND"`), or this client's; `None` if unknown.
-        details: Everything else the server said, as a dictionary, or `None`.
+        details: Everything else the server said, as a dictionary, or `None`. A message that had
+            to be cut is here in full, as `"message"` (`"full_message"` if the server sent one).
         status_code: The HTTP status of the answer, `None` if there was none.
         request_id: The server's id of the request, for its support, `None` if it sent none.
         retry_after: Seconds the server asks to wait before the next attempt, `None` if unknown.
@@ -45,6 +49,9 @@ class RunAgentError(Exception):
         attempts: int | None = None,
         hint: str | None = None,
     ) -> None:
+        if len(message) > MAX_MESSAGE:
+            details = _with_full_message(details, message)
+            message = f"{message[:MAX_MESSAGE]}…"
         super().__init__(message)
         self.message = _printable(message)
         self.code = code
@@ -73,6 +80,14 @@ class RunAgentError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception would call the class with `args` alone; the attributes are in `__dict__`.
         return (_rebuild, (type(self), self.message), self.__dict__)
+
+
+def _with_full_message(details: dict[str, Any] | None, message: str) -> dict[str, Any]:
+    """Return details in which a message that is too long for an error's text is found in full."""
+    details = details or {}
+    if "message" not in details:
+        return {"message": message, **details}
+    return details if details["message"] == message else {"full_message": message, **details}
 
 
 def _printable(text: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import builtins
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import httpx2
 
-from runagent import errors
+from runagent import encodings, errors
 from runagent.config import Settings
 from runagent.redaction import Redactor
 from runagent.wire import Outgoing, Wire
@@ -18,6 +19,13 @@ E = TypeVar("E", bound=BaseException)
 
 FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError)
 """The exceptions by which the layers below fail; any other is a bug, or the user's own."""
+
+_BENEATH = frozenset(sys.stdlib_module_names) | {
+    *("runagent", "httpx2", "httpcore2", "h11", "h2", "hpack", "hyperframe", "wsproto"),
+    *("anyio", "sniffio", "idna", "certifi", "truststore", "socksio", "brotli", "brotlicffi"),
+    *("backports", "exceptiongroup", "typing_extensions", "uvloop"),
+}
+"""The packages whose code runs inside a call, besides the user's."""
 
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 
@@ -64,6 +72,39 @@ class Failure:
         return isinstance(self.exception, httpx2.PoolTimeout)
 
 
+def is_unexpected(exception: BaseException) -> bool:
+    """Whether an exception is a fault of this package or of those it builds on.
+
+    Code of the user may run inside a call, such as a signal handler or the hooks of an
+    `http_client`. Exceptions that it raises, or that it defines, are not unexpected. Neither is
+    a lack of memory.
+    """
+    if isinstance(exception, (errors.RunAgentError, MemoryError)):
+        return False
+    names = {type(exception).__module__}
+    traceback = exception.__traceback__
+    while traceback is not None:
+        names.add(traceback.tb_frame.f_globals.get("__name__", ""))
+        traceback = traceback.tb_next
+    return all(name.partition(".")[0] in _BENEATH for name in names)
+
+
+def unexpected(exception: BaseException, *, began: bool = False) -> errors.RunAgentError:
+    """Return the error for an exception that nothing in this package foresees.
+
+    Args:
+        exception: The exception.
+        began: Whether a stream has begun.
+    """
+    kind = errors.StreamError if began else errors.RunAgentError
+    error = kind(
+        f"The call failed unexpectedly: {type(exception).__name__}{_reason(exception)}.",
+        code="UNEXPECTED",
+    )
+    error.__cause__ = exception
+    return error
+
+
 def bare(exception: E) -> E:
     """Strip an exception of everything that leads to frames of the layers below."""
     exception.__cause__ = exception.__context__ = None
@@ -80,7 +121,11 @@ def presentable(error: errors.RunAgentError, redact: Redactor) -> errors.RunAgen
     cause = error.__cause__
     bare(error)
     if isinstance(cause, Exception):
-        error.__cause__ = type(cause)(redact(str(cause)))
+        text = redact(str(cause)[: errors.MAX_MESSAGE])
+        try:
+            error.__cause__ = type(cause)(text)
+        except TypeError:  # it takes other arguments, as a UnicodeError does
+            error.__cause__ = RuntimeError(f"{type(cause).__name__}: {text}")
     for name, value in zip(vars(error), redact(list(vars(error).values())), strict=True):
         setattr(error, name, value)
     error.args = (error.message,)
@@ -107,13 +152,16 @@ def from_failure(
         total_timeout: Seconds for the whole stream, if they are over; `None` otherwise.
     """
     exception = failure.exception
+    began = streams and answered
+    if not isinstance(exception, FAILURES):
+        return unexpected(exception, began=began)
     error = _overdue(failure, settings, total_timeout)
     if error is None:
         error = _timed_out(failure, settings, timeout, streams=streams)
     if error is None:
         error = _not_connected(exception, settings)
     if error is None:
-        error = _lost(exception, settings, began=streams and answered)
+        error = _lost(exception, settings, began=began)
     error.__cause__ = exception
     return error
 
@@ -227,6 +275,38 @@ def from_refusal(
     return error
 
 
+def own_client_closed() -> errors.RunAgentError:
+    """Return the error for a call over an `http_client` that its owner has closed."""
+    return errors.RunAgentError(
+        "The http_client= that this client uses was closed.",
+        code="CLIENT_CLOSED",
+        hint="Close it after the last call, or make a new client with an open one.",
+    )
+
+
+def no_event_loop() -> errors.RunAgentError:
+    """Return the error for an asynchronous call outside of asyncio."""
+    return errors.RunAgentError(
+        "AsyncRunAgentClient works on an event loop of asyncio, and none is running here.",
+        code="NO_EVENT_LOOP",
+        hint="Call it from asyncio. Under trio, run the methods of a RunAgentClient in threads, "
+        "by trio.to_thread.run_sync.",
+    )
+
+
+def unreadable_encoding(
+    error: errors.RunAgentError, headers: Mapping[str, str]
+) -> errors.RunAgentError:
+    """Return an error that names the encoding of an answer, if that was the reason for it."""
+    encoding = encodings.unreadable_encoding(headers)
+    if encoding is None or error.code not in (None, "INVALID_RESPONSE", "STREAM_CUT_OFF"):
+        return error
+    error.message = f"The answer's Content-Encoding {encoding[:50]!r} cannot be read."
+    error.code = "INVALID_RESPONSE"
+    error.hint = encodings.install_hint(encoding)
+    return error
+
+
 def client_closed(agent_id: str, *, streaming: bool = False) -> errors.RunAgentError:
     """Return the error for a call of a client that was closed."""
     kind = errors.StreamError if streaming else errors.RunAgentError
@@ -242,6 +322,15 @@ def stream_cut_off() -> errors.StreamError:
     return errors.StreamError(
         "The stream was cut off: the connection closed before the end was announced.",
         code="STREAM_CUT_OFF",
+    )
+
+
+def nothing_but_noise(limit: int) -> errors.StreamError:
+    """Return the error for a stream that sends and sends, and nothing for its user."""
+    return errors.StreamError(
+        f"The server sent {limit:,} bytes of comments, pings or empty events, and no chunk.",
+        code="MESSAGE_TOO_LARGE",
+        hint="Pass a larger max_message_size= if that is right.",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -25,11 +25,19 @@ from runagent.redaction import Redactor
 from runagent.results import Entrypoint, Health, RunResult, StreamEvent
 from runagent.stream import StreamState
 from runagent.wire import Input, Outgoing, StreamReader, Wire
+from runagent.wire.text import PairJoiner
 
 T = TypeVar("T")
 
 MAX_ERROR_BODY = 1 << 20
 """Bytes read at most of the body of an answer that is an error."""
+
+SPARE_EFFORT = 16_000_000
+"""Bytes that a stream may send between two items, besides twice the allowed size of a message.
+
+Comments and pings are life, so that no silence ends a stream of nothing else. It would take all the
+time of a processor, though, if it came as fast as the network can.
+"""
 
 logger = logging.getLogger("runagent")
 
@@ -202,6 +210,8 @@ class Flow:
         state.request_id = call.received.get("x-request-id")
         reader = call.wire.reader(call.data, self._max_size)
         receive = Receive(answer.response, reader, call.silence, call.deadline)
+        pairs = PairJoiner()
+        most = 2 * self._max_size + SPARE_EFFORT
         error: RunAgentError
         while True:
             events = yield receive
@@ -211,11 +221,14 @@ class Flow:
             if isinstance(events, Failure):
                 error = self._from_failure(call, events)
                 break
-            yield Deliver(_items(events, select, state))
+            yield Deliver(_items(events, select, state, reader, pairs))
             if state.done:
                 return
             if state.failed is not None:
                 error = reader.failure(state.failed)
+                break
+            if reader.effort > most:
+                error = failures.nothing_but_noise(most)
                 break
         if self.closed:
             error = failures.client_closed(self._settings.agent_id, streaming=True)
@@ -226,6 +239,16 @@ class Flow:
         if isinstance(error, StreamError):
             error.text = state.text  # as it came: it is a part of the answer
         raise error
+
+    def leaving(self, exc: BaseException) -> BaseException:
+        """Return the exception that leaves a call instead of `exc`.
+
+        This is where the promise is kept that nothing leaves a call but a `RunAgentError` and the
+        exceptions of the user's own code.
+        """
+        if isinstance(exc, Exception) and failures.is_unexpected(exc):
+            return failures.presentable(failures.unexpected(exc), self._redactor)
+        return failures.bare(exc)
 
     # Attempts
 
@@ -296,7 +319,9 @@ class Flow:
     def _result(self, call: Call, answer: Answer) -> RunResult:
         if len(answer.body) > self._max_size:
             raise failures.too_large(self._max_size)
-        result = call.wire.answer(answer.response.status_code, call.received, answer.body)
+        result = call.wire.answer(
+            answer.response.status_code, call.received, answer.body, self._max_size
+        )
         # Nobody else has it yet, and a copy of it would cost more than reading it.
         object.__setattr__(result, "attempts", call.attempts)
         object.__setattr__(result, "elapsed", call.elapsed)
@@ -349,6 +374,8 @@ class Flow:
 
     def _presentable(self, call: Call, error: RunAgentError) -> RunAgentError:
         error.attempts = call.attempts or None
+        if "content-encoding" in call.received:
+            error = failures.unreadable_encoding(error, call.received)
         return failures.presentable(error, call.redact)
 
     # Questions to the server about itself
@@ -409,15 +436,36 @@ class Flow:
         return outcome.body if outcome.response.is_success else b""
 
 
-def _items(events: list[StreamEvent], select: Select[T], state: StreamState) -> Iterator[T]:
+def _items(
+    events: list[StreamEvent],
+    select: Select[T],
+    state: StreamState,
+    reader: StreamReader,
+    pairs: PairJoiner,
+) -> Iterator[T]:
     """Yield the items of a stream's next events, up to its end."""
+    idle = True
     for event in events:
         if event.kind == "error":
             state.failed = event
             return
+        text = event.text
+        if text is not None:
+            if pairs.held or not text.isascii():
+                text = pairs.feed(text)
+                if text is not event.text:
+                    event = replace(event, text=text)  # noqa: PLW2901
+        elif event.kind == "done" and (text := pairs.finish()):
+            half = StreamEvent("chunk", text, text)
+            state.take(half)
+            if (item := select(half)) is not None:
+                yield item
         state.take(event)
         item = select(event)
         if item is not None:
+            if idle and item != "":
+                idle = False
+                reader.effort = 0
             yield item
         if state.done:
             return

@@ -49,6 +49,9 @@ KEEPALIVE_COUNT = 5
 _PIECE = 1 << 16
 """Bytes written at most at a time."""
 
+_MOST_UNREAD = 32
+"""Pieces read at most from a connection that broke while it was written to."""
+
 
 def use_own_backends(client: httpx2.Client | httpx2.AsyncClient) -> None:
     """Make a client's connections keep to the deadline of the call they are used for.
@@ -282,7 +285,10 @@ def _in_thread(
                 outcome.close()
         ended.set()
 
-    threading.Thread(target=run, name="runagent-connecting", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="runagent-connecting", daemon=True).start()
+    except RuntimeError:  # there are too many threads, or the interpreter is about to end
+        run()
     io = current_io()
     try:
         with io.woken_by(ended.set) if isinstance(io, BlockingIO) else nullcontext():
@@ -361,10 +367,13 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
         self.yields_reads = False
         self._stream = stream
         self._pid = os.getpid()
+        self._early: list[bytes] = []
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return the next bytes, none at the end."""
         _check_process(self._pid, httpcore2.ReadError)
+        if self._early:
+            return self._early.pop(0)
         if self.yields_reads:
             return await _by_caller(Read(self._stream, max_bytes, timeout))
         self._exchange()
@@ -374,7 +383,55 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
         """Send all bytes."""
         _check_process(self._pid, httpcore2.WriteError)
         self._exchange()
-        await self._stream.write(buffer, timeout)
+        if len(buffer) <= _PIECE:
+            await self._stream.write(buffer, timeout)
+        else:
+            await self._write_and_listen(buffer, timeout)
+
+    async def _write_and_listen(self, buffer: bytes, timeout: float | None) -> None:
+        """Write, unless the server answers before it has read all.
+
+        A server that refuses a large body answers and closes the connection. An event loop whose
+        writing fails for that closes the socket, and what it has not read by then is lost, but for
+        a duplicate of the socket.
+        """
+        spare = self._duplicate()
+        with nullcontext() if spare is None else spare:
+            error = await self._race(buffer, timeout)
+            if error is not None and spare is not None and not self._early:
+                self._early = _unread(spare)
+        if self._early:
+            # httpcore2 takes this as the end of the request, and goes on to read the answer.
+            raise httpcore2.WriteError("the server answered before it had read the request")
+        if error is not None:
+            raise error
+
+    async def _race(self, buffer: bytes, timeout: float | None) -> Exception | None:
+        """Write and read at the same time until one of both ends; return how the writing failed."""
+        error: Exception | None = None
+        async with anyio.create_task_group() as group:
+
+            async def listen() -> None:
+                with suppress(httpcore2.NetworkError):
+                    self._early.append(await self._stream.read(_PIECE))
+                    group.cancel_scope.cancel()
+
+            group.start_soon(listen)
+            try:
+                await self._stream.write(buffer, timeout)
+            except (httpcore2.NetworkError, httpcore2.TimeoutException) as exc:
+                error = exc  # raised outside of the group, which would wrap it
+            group.cancel_scope.cancel()
+        return error
+
+    def _duplicate(self) -> socket.socket | None:
+        """Return a duplicate of a socket without TLS, `None` if there is none."""
+        if self._stream.get_extra_info("ssl_object") is not None:
+            return None
+        with suppress(AttributeError, OSError, NotImplementedError):
+            duplicate: socket.socket = self._stream.get_extra_info("socket").dup()
+            return duplicate
+        return None
 
     async def aclose(self) -> None:
         """Close the stream."""
@@ -411,6 +468,23 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
             io.stream = self
 
 
+def _unread(sock: socket.socket) -> list[bytes]:
+    """Return what has arrived at a connection that is broken, and the end of it."""
+    found: list[bytes] = []
+    sock.setblocking(False)
+    for _ in range(_MOST_UNREAD):
+        try:
+            data = sock.recv(_PIECE)
+        except BlockingIOError:
+            break
+        except OSError:  # told once; the bytes that came before it are still there
+            continue
+        if not data:
+            break
+        found.append(data)
+    return [*found, b""] if found else []
+
+
 class _AsyncBackend(httpcore2.AsyncNetworkBackend):
     """Makes streams that tell the call they are used for when it connects."""
 
@@ -426,7 +500,12 @@ class _AsyncBackend(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         _connect_async()
-        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        connect = self._backend.connect_tcp
+        try:
+            stream = await connect(host, port, timeout, local_address, socket_options)
+        except RuntimeError:  # as there is no thread for the resolver any more
+            address = _addresses(host, port)[0]
+            stream = await connect(address, port, timeout, local_address, socket_options)
         _keep_alive(stream, socket_options)
         return AsyncStream(stream)
 

@@ -15,15 +15,15 @@ import httpx2
 
 from runagent.config import Settings
 from runagent.connections import AsyncConnections, ConnectionOptions, Lease, SyncConnections
-from runagent.errors import ValidationError
-from runagent.failures import FAILURES, Failure, bare
+from runagent.errors import RunAgentError, ValidationError
+from runagent.failures import Failure, bare, is_unexpected, own_client_closed
 from runagent.flow import Answer, Flow, Outcome, Select, Send, Step, Steps, TakeTurn, Wait
 from runagent.interrupt import BlockingIO, IOGroup
 from runagent.locks import ForkSafeLock
 from runagent.receive import body, body_async, network_stream
 from runagent.request import build
 from runagent.results import Entrypoint, Health, RunResult
-from runagent.sources import AsyncCallIO, AsyncSource, SyncIO, items
+from runagent.sources import AsyncCallIO, AsyncSource, SyncIO, items, running_loop
 from runagent.stream import AsyncStream, Stream, StreamState
 from runagent.urls import is_loopback
 from runagent.wire import Input
@@ -65,6 +65,11 @@ class _Pump:
     def closed(self) -> bool:
         """Whether the client was closed."""
         return self.flow.closed
+
+    def _check_own_client(self) -> None:
+        own = self._options.http_client
+        if own is not None and own.is_closed:
+            raise own_client_closed()
 
     def _request(
         self, http: httpx2.Client | httpx2.AsyncClient, step: Send, read: float | None
@@ -139,7 +144,8 @@ class SyncPump(_Pump):
         state = StreamState()
         io = SyncIO()
         steps = self.flow.stream(call, select, state)
-        return Stream(items(steps, self._carry_out, self._under_way, io), state, io.abandon)
+        source = items(steps, self._carry_out, self._under_way, io, self.flow.leaving)
+        return Stream(source, state, io.abandon)
 
     def close(self) -> None:
         """Send nothing any more, and end the waits of other threads.
@@ -163,9 +169,17 @@ class SyncPump(_Pump):
                 except StopIteration as stop:
                     return cast("T", stop.value)
                 outcome = self._carry_out(step, io)
+        except RunAgentError:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - raised below, where nothing refers to it
+            leaving = self.flow.leaving(exc)
         finally:
             self._under_way.discard(io)
             steps.close()
+        try:
+            raise leaving
+        finally:
+            del leaving  # it refers to this frame
 
     def _carry_out(self, step: Step, io: SyncIO) -> Outcome:
         if isinstance(step, Send):
@@ -179,6 +193,7 @@ class SyncPump(_Pump):
 
     def _send(self, step: Send, io: SyncIO) -> Answer | Failure:
         io.begin_request()
+        self._check_own_client()
         left = None if step.seconds == math.inf else step.seconds
         read = step.call.silence if step.call.streams else left
         deadline = time.monotonic() + step.seconds
@@ -201,12 +216,13 @@ class SyncPump(_Pump):
                 except BaseException:
                     response.close()
                     raise
-        except FAILURES as exc:
-            return Failure(exc, io.connected, io.connecting, io.interrupted)
-        except RuntimeError as exc:  # of httpx2, whose client was closed meanwhile
-            if not self.closed:
+        except RunAgentError as exc:
+            raise bare(exc)  # noqa: B904
+        except Exception as exc:
+            if not is_unexpected(exc):
                 raise
-            return Failure(exc, interrupted=True)
+            # An exception that is none of httpx2's may come from its client, closed meanwhile.
+            return Failure(exc, io.connected, io.connecting, io.interrupted or self.closed)
         except BaseException as exc:  # noqa: BLE001 - raised again
             raise bare(exc)  # noqa: B904
         finally:
@@ -258,7 +274,7 @@ class AsyncPump(_Pump):
         call = self.flow.prepare("stream", data, timeout, headers, total_timeout)
         state = StreamState()
         steps = self.flow.stream(call, select, state)
-        source = AsyncSource(steps, self._carry_out, self._under_way, state)
+        source = AsyncSource(steps, self._carry_out, self._under_way, state, self.flow.leaving)
         return AsyncStream(source, state)
 
     async def aclose(self) -> None:
@@ -286,7 +302,7 @@ class AsyncPump(_Pump):
     async def _run(self, steps: Steps[T]) -> T:
         """Carry out the steps of a flow; return its result."""
         outcome: Any = None
-        io = AsyncCallIO(asyncio.get_running_loop())
+        io = AsyncCallIO(running_loop())
         self._under_way.add(io)
         try:
             while True:
@@ -295,9 +311,17 @@ class AsyncPump(_Pump):
                 except StopIteration as stop:
                     return cast("T", stop.value)
                 outcome = await self._carry_out(step, io)
+        except RunAgentError:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - raised below, where nothing refers to it
+            leaving = self.flow.leaving(exc)
         finally:
             self._under_way.discard(io)
             steps.close()
+        try:
+            raise leaving
+        finally:
+            del leaving  # it refers to this frame
 
     async def _carry_out(self, step: Step, io: AsyncCallIO) -> Outcome:
         if isinstance(step, Send):
@@ -316,6 +340,7 @@ class AsyncPump(_Pump):
 
     async def _send(self, step: Send, io: AsyncCallIO) -> Answer | Failure:
         io.begin_request()
+        self._check_own_client()
         # The end of all of it ends each read too, and at no cost.
         read = step.call.silence if step.call.streams else None
         deadline = io.loop.time() + step.seconds
@@ -339,11 +364,12 @@ class AsyncPump(_Pump):
                 except BaseException:
                     await response.aclose()
                     raise
-        except FAILURES as exc:
-            exception = exc
-        except RuntimeError as exc:  # of httpx2, whose client was closed meanwhile
-            if not self.closed:
+        except RunAgentError as exc:
+            raise bare(exc)  # noqa: B904
+        except Exception as exc:
+            if not is_unexpected(exc):
                 raise
+            # An exception that is none of httpx2's may come from its client, closed meanwhile.
             exception = exc
         except BaseException as exc:  # noqa: BLE001 - raised again
             raise bare(exc)  # noqa: B904
@@ -351,4 +377,4 @@ class AsyncPump(_Pump):
             if lease is not None:
                 io.stream = None  # from here on another call may use it
                 lease.release()
-        return Failure(exception, io.connected, io.connecting, io.interrupted)
+        return Failure(exception, io.connected, io.connecting, io.interrupted or self.closed)

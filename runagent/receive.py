@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import types
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import httpcore2
 import httpx2
 
+from runagent.encodings import GzipDecoder, is_gzip, slices
 from runagent.lasting import Lasting
 from runagent.network import AsyncStream, Read
 from runagent.results import StreamEvent
@@ -30,7 +31,7 @@ GOODBYE_TIMEOUT = 1.0
 def body(response: httpx2.Response, limit: int) -> bytes:
     """Read a body; of one larger than `limit`, no more than shows that it is."""
     found = bytearray()
-    for data in response.iter_bytes():
+    for data in _pieces(response):
         found += data
         if len(found) > limit:
             break
@@ -41,13 +42,51 @@ def body(response: httpx2.Response, limit: int) -> bytes:
 async def body_async(response: httpx2.Response, limit: int) -> bytes:
     """Read a body; of one larger than `limit`, no more than shows that it is."""
     found = bytearray()
-    async with aclosing(response.aiter_bytes()) as chunks:
+    async with aclosing(_pieces_async(response)) as chunks:
         async for data in chunks:
             found += data
             if len(found) > limit:
                 break
     await response.aclose()
     return bytes(found)
+
+
+def _pieces(response: httpx2.Response) -> Iterator[bytes]:
+    """Yield a decoded body in pieces of at most `READ_SIZE`, or as they came in."""
+    if "content-encoding" not in response.headers:
+        return response.iter_bytes()
+    return _decoded(response)
+
+
+def _decoded(response: httpx2.Response) -> Iterator[bytes]:
+    if is_gzip(response.headers) and not response.is_stream_consumed:
+        decoder = GzipDecoder(READ_SIZE)
+        for data in response.iter_raw():
+            yield from decoder.feed(data)
+        return
+    for data in response.iter_bytes():
+        yield from slices(data, READ_SIZE)
+
+
+def _pieces_async(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    """Yield a decoded body in pieces of at most `READ_SIZE`, or as they came in."""
+    if "content-encoding" not in response.headers:
+        return response.aiter_bytes()
+    return _decoded_async(response)
+
+
+async def _decoded_async(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    if is_gzip(response.headers) and not response.is_stream_consumed:
+        decoder = GzipDecoder(READ_SIZE)
+        async with aclosing(response.aiter_raw()) as chunks:
+            async for data in chunks:
+                for piece in decoder.feed(data):
+                    yield piece
+        return
+    async with aclosing(response.aiter_bytes()) as chunks:
+        async for data in chunks:
+            for piece in slices(data, READ_SIZE):
+                yield piece
 
 
 def network_stream(response: httpx2.Response) -> Any:
@@ -89,7 +128,7 @@ class OpenStream:
         self._socket = _socket(response)
         self._arrivals: Iterator[list[StreamEvent]]
         if self._socket is None:
-            self._arrivals = map(reader.feed, response.iter_bytes())
+            self._arrivals = map(reader.feed, _pieces(response))
         else:
             self._arrivals = self._messages(silence)
 
@@ -144,7 +183,7 @@ class AsyncOpenStream:
         self._silence = silence
         self._socket = _socket(response)
         self._network = network_stream(response)
-        self._bytes = response.aiter_bytes()
+        self._bytes = _pieces_async(response)
         self._step: Any = None  # the step of `_bytes` under way, and what it waits for:
         self._wanted: Any = None
         self._operation: Lasting[Any] | None = None  # an operation under way that is no read

@@ -21,7 +21,7 @@ import httpx2
 
 from runagent.connections import Lease
 from runagent.errors import RunAgentError
-from runagent.failures import FAILURES, Failure, bare
+from runagent.failures import Failure, bare, is_unexpected, no_event_loop
 from runagent.flow import Deliver, Outcome, Receive, Step, Steps
 from runagent.interrupt import AsyncIO, BlockingIO, IOGroup, shut_down
 from runagent.lasting import Lasting
@@ -30,6 +30,19 @@ from runagent.results import StreamEvent
 from runagent.stream import Place, StreamState, again, broken_off
 
 T = TypeVar("T")
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop.
+
+    Raises:
+        RunAgentError: No event loop of asyncio runs here.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    raise no_event_loop()
 
 
 class SyncIO(BlockingIO):
@@ -61,10 +74,13 @@ def items(
     carry_out: Callable[[Step, SyncIO], Outcome],
     under_way: IOGroup[SyncIO],
     io: SyncIO,
+    leaving: Callable[[BaseException], BaseException],
 ) -> Generator[Any, None, None]:
     """Carry out the steps of a flow that streams; yield the items it delivers."""
     outcome: Any = None
     stream: OpenStream | None = None
+    error: BaseException | None = None
+    delivering = False
     under_way.add(io)
     try:
         while True:
@@ -73,7 +89,9 @@ def items(
             except StopIteration:
                 return
             if isinstance(step, Deliver):
+                delivering = True
                 yield from step.items
+                delivering = False
                 outcome = None
             elif isinstance(step, Receive):
                 if stream is None:
@@ -85,19 +103,27 @@ def items(
     except RunAgentError:
         if not io.abandoned:
             raise
-    except BaseException as exc:  # noqa: BLE001 - raised again
-        raise bare(exc)  # noqa: B904
+    except BaseException as exc:  # noqa: BLE001 - raised below, where nothing refers to it
+        # The user threw it in, or closes the stream, if that was while an item was delivered.
+        error = bare(exc) if delivering else leaving(exc)
     finally:
         steps.close()
         under_way.discard(io)
         _end(stream, io)
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error  # it refers to this frame
 
 
 def _receive(stream: OpenStream, io: SyncIO, deadline: float) -> list[StreamEvent] | Failure | None:
     try:
         with io.until(deadline):
             return stream.receive()
-    except FAILURES as exc:
+    except Exception as exc:
+        if not is_unexpected(exc):
+            raise
         return Failure(exc, interrupted=io.interrupted)
 
 
@@ -131,6 +157,7 @@ class AsyncSource:
         carry_out: Callable[[Step, AsyncCallIO], Awaitable[Outcome]],
         under_way: IOGroup[AsyncCallIO],
         state: StreamState,
+        leaving: Callable[[BaseException], BaseException],
     ) -> None:
         """Prepare to carry out the steps of a flow that streams; send nothing yet."""
         self.parked = False
@@ -138,6 +165,7 @@ class AsyncSource:
         self._carry_out = carry_out
         self._under_way = under_way
         self._state = state
+        self._leaving = leaving
         self._io: AsyncCallIO | None = None
         self._stream: AsyncOpenStream | None = None
         self._step: Step | None = None
@@ -163,6 +191,7 @@ class AsyncSource:
         stream = self._stream
         send = self._steps.send
         kept = False
+        error: BaseException | None = None
         try:
             if parked:
                 yield None
@@ -181,7 +210,9 @@ class AsyncSource:
                         if outcome is not None and outcome.__class__ is not list:
                             self._waiting = _position()
                             outcome = await self._received(outcome, step.deadline)
-                    except FAILURES as exc:
+                    except Exception as exc:
+                        if not is_unexpected(exc):
+                            raise
                         outcome = Failure(exc, interrupted=io.interrupted)
                 elif isinstance(step, Deliver):
                     for item in step.items:
@@ -209,16 +240,22 @@ class AsyncSource:
             self._fail(exc)
             if not self._closed:
                 raise
-        except BaseException as exc:  # noqa: BLE001 - raised again
+        except BaseException as exc:  # noqa: BLE001 - raised below, where nothing refers to it
             self._fail(broken_off(self._state, exc))
-            raise bare(exc)  # noqa: B904
+            # The user threw it in if that was while an item was delivered.
+            error = bare(exc) if isinstance(step, Deliver) else self._leaving(exc)
         finally:
             if not kept:
                 await self._let_go()
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # it refers to this frame
 
     def _begin(self) -> AsyncCallIO:
         """Return the I/O of the call, which belongs to the event loop of its first step."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         io = self._io
         if io is None:
             io = self._io = AsyncCallIO(loop)
@@ -293,7 +330,8 @@ class AsyncSource:
     async def _let_go(self) -> None:
         """Close the connection, or give it back, whatever is cancelled meanwhile."""
         # A stream that ended as announced waits for nothing, and a scope would take its time.
-        shield = nullcontext() if self._state.done else anyio.CancelScope(shield=True)
+        is_quick = self._state.done or self._io is None
+        shield = nullcontext() if is_quick else anyio.CancelScope(shield=True)
         with shield:
             try:
                 io = self._io
@@ -304,7 +342,7 @@ class AsyncSource:
                 if io is None or not is_own:
                     return
                 self._under_way.discard(io)
-                if io.loop is asyncio.get_running_loop():
+                if io.loop is running_loop():
                     await _end_async(self._stream, io)
                 else:
                     shut_down(io.stream)

@@ -7,8 +7,9 @@ import time
 from typing import Any
 
 from runagent import AuthenticationError, StreamEvent
+from runagent.wire.text import with_pairs_joined
 from runagent_jupyter import html, steps
-from runagent_jupyter.control_characters import strip_controls, with_pairs_joined
+from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.failure import summary
 from runagent_jupyter.turn import Turn
 from runagent_jupyter.values import json_of, obvious_text

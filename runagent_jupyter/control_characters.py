@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import re
 
+from runagent.wire.text import with_pairs_joined
+
 _PRINTABLE = r"[^\x00-\x08\x0a-\x1f\x7f-\x9f]"
 _STRING = r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])" + _PRINTABLE + "{0,2048}"
 _CSI = r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,8}"
 # ECMA-48: control sequences (colours), control strings (OSC 8 links, titles), character sets.
 _SEQUENCE = re.compile(rf"{_CSI}[@-~]|{_STRING}(?:\x07|\x9c|\x1b\\)|\x1b[()*+][0-9A-Z]")
 _UNFINISHED = re.compile(rf"(?:{_CSI}|{_STRING}\x1b?|\x1b[()*+]?|\r|[\ud800-\udbff])\Z")
-_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def with_pairs_joined(text: str) -> str:
-    """Join the two halves of each character that was split between two chunks.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        The text with each surrogate pair replaced by the character it encodes.
-    """
-    if not _PAIR.search(text):
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def _visible(match: re.Match[str]) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from runagent import StreamEvent
+from runagent.wire.text import with_pairs_joined
 from runagent_jupyter import html
-from runagent_jupyter.control_characters import strip_controls, with_pairs_joined
+from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.values import obvious_text
 
 _ENDS: Final = frozenset({"start", "done"})

@@ -70,7 +70,14 @@ class Outgoing:
 
 
 class StreamReader(Protocol):
-    """Reads one stream from its bytes."""
+    """Reads one stream from its bytes.
+
+    Attributes:
+        effort: Bytes read so far, with a surcharge for everything that takes work whatever its
+            size. Whoever reads may set it back, and stop when it grows too large.
+    """
+
+    effort: int
 
     def feed(self, data: bytes) -> list[StreamEvent]:
         """Take the next bytes; return the events they complete.
@@ -123,8 +130,21 @@ class Wire(ABC):
         """Whether a good answer to `stream`, or to any other request, begins like this."""
 
     @abstractmethod
-    def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> RunResult:
+    def answer(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        max_message_size: int | None = None,
+    ) -> RunResult:
         """Read the answer to `invoke`.
+
+        Args:
+            status: The HTTP status.
+            headers: The headers, by their names in lower case.
+            body: The body.
+            max_message_size: The bytes that an answer may have, which also limits the memory it
+                may take; `None` for no limit.
 
         Raises:
             RunAgentError: An error, or an answer that this protocol does not know.

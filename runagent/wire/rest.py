@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from runagent import errors
 from runagent.results import RateLimit, RunResult, number
-from runagent.wire.error_answers import error_from
+from runagent.wire.error_answers import error_from, is_error, unreadable
 from runagent.wire.interface import Input, Outgoing, Wire
 from runagent.wire.rest_events import EventStreamReader
-from runagent.wire.text import as_dict, as_text, describe, parse_json
+from runagent.wire.text import as_dict, as_text, parse_json
 
 _EVENT_STREAM = "text/event-stream"
 
@@ -54,23 +54,28 @@ class RestWire(Wire):
         streams: bool,
     ) -> bool:
         """Whether the status is good and, for a stream, the content type too."""
-        kind = headers.get("content-type", _EVENT_STREAM).partition(";")[0].strip().lower()
         if streams:
-            return status == 200 and kind == _EVENT_STREAM  # noqa: PLR2004
+            # Two headers of that name arrive as one, with a comma.
+            kinds = headers.get("content-type", _EVENT_STREAM).lower().split(",")
+            return status == 200 and any(  # noqa: PLR2004
+                kind.partition(";")[0].strip() == _EVENT_STREAM for kind in kinds
+            )
         return 200 <= status < 300  # noqa: PLR2004
 
-    def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> RunResult:
+    def answer(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        max_message_size: int | None = None,
+    ) -> RunResult:
         """Read a 2xx answer in either documented shape, or as the bare result."""
         try:
-            data = parse_json(body)
+            data = parse_json(body, max_message_size)
         except ValueError as exc:
-            raise errors.RunAgentError(
-                f"The server answered with {describe(body)} instead of JSON ({exc}).",
-                code="INVALID_RESPONSE",
-                status_code=status,
-                request_id=headers.get("x-request-id"),
-                hint=_NOT_THE_AGENT,
-            ) from None
+            raise unreadable(status, headers, body, exc, _NOT_THE_AGENT) from None
+        if is_error(data):
+            raise error_from(status, headers, body, data)
         result, usage, metadata = _unwrap(data)
         tokens = number(metadata.get("tokens_used", usage.get("total_tokens")))
         version = metadata.get("agent_version")

@@ -6,6 +6,7 @@ This is the client's side of it.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,11 +14,11 @@ from urllib.parse import unquote
 
 from runagent import errors
 from runagent.results import Entrypoint, RunResult
-from runagent.wire.error_answers import error_from
+from runagent.wire.error_answers import error_from, is_error, unreadable
 from runagent.wire.interface import GENERIC, GENERIC_STREAM, Input, Outgoing, Wire
 from runagent.wire.runagent_serve_events import WebSocketReader
 from runagent.wire.runagent_serve_values import decode
-from runagent.wire.text import as_text, describe, excerpt, parse_json
+from runagent.wire.text import as_text, excerpt, parse_json
 
 _KINDS: Mapping[str, type[errors.RunAgentError]] = {
     "AUTHENTICATION_ERROR": errors.AuthenticationError,
@@ -106,17 +107,25 @@ class RunAgentServeWire(Wire):
         proof = generate_accept_token(sent.headers["Sec-WebSocket-Key"].encode()).decode()
         return status == 101 and headers.get("sec-websocket-accept") == proof  # noqa: PLR2004
 
-    def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> RunResult:
+    def answer(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        max_message_size: int | None = None,
+    ) -> RunResult:
         """Read an answer to `invoke`, which may be a failure with a status of 200."""
         try:
-            data = parse_json(body)
+            data = parse_json(body, max_message_size)
+            if not isinstance(data, dict):
+                raise ValueError("an object was expected")  # noqa: TRY004 - of the server
+            if is_error(data) or ("success" in data and not data["success"]):
+                raise _refusal(status, headers, body, data)
+            value = _result(data, max_message_size, len(body))
+        except errors.RunAgentError:  # one kind of which is a ValueError
+            raise
         except ValueError as exc:
-            raise _unreadable(status, body, str(exc)) from None
-        if not isinstance(data, dict):
-            raise _unreadable(status, body, "an object was expected")
-        if "success" in data and not data["success"]:
-            raise _refusal(status, headers, body)
-        value = _result(data)
+            raise unreadable(status, headers, body, exc, None) from None
         request_id = data.get("request_id") or headers.get("x-request-id")
         return RunResult(
             result=value if isinstance(value, dict) else {"result": value},
@@ -193,8 +202,10 @@ def _request(data: Input, default_tag: str) -> bytes:
     )
 
 
-def _refusal(status: int, headers: Mapping[str, str], body: bytes) -> errors.RunAgentError:
-    error = error_from(status, headers, body)
+def _refusal(
+    status: int, headers: Mapping[str, str], body: bytes, data: Any = None
+) -> errors.RunAgentError:
+    error = error_from(status, headers, body, data)
     if error.code == "NOT_FOUND" and error.message.startswith("Entrypoint"):
         return _like(errors.ValidationError, error)
     kind = _KINDS.get(error.code or "")
@@ -213,16 +224,12 @@ def _like(kind: type[errors.RunAgentError], error: errors.RunAgentError) -> erro
     )
 
 
-def _unreadable(status: int, body: bytes, problem: str) -> errors.RunAgentError:
-    return errors.RunAgentError(
-        f"The server answered with {describe(body)} instead of JSON ({problem}).",
-        code="INVALID_RESPONSE",
-        status_code=status,
-    )
+def _result(data: dict[str, Any], limit: int | None, held: int) -> Any:
+    """Return the value in an answer: structured, or in one of the older shapes.
 
-
-def _result(data: dict[str, Any]) -> Any:
-    """Return the value in an answer: structured, or in one of the older shapes."""
+    Raises:
+        ExpansionError: An answer that would take more memory than allowed.
+    """
     for key in ("data", "output_data", "payload"):
         if data.get(key) is not None:
             found = data[key]
@@ -231,7 +238,7 @@ def _result(data: dict[str, Any]) -> Any:
         return None if {"data", "success"} & set(data) else data
     if isinstance(found, dict) and isinstance(found.get("result_data"), dict):
         found = found["result_data"].get("data")
-    return decode(found)
+    return decode(found, limit, held + sys.getsizeof(found))
 
 
 def served_agent(health: bytes) -> str | None:
@@ -245,9 +252,10 @@ def served_agent(health: bytes) -> str | None:
         data = parse_json(health)
     except ValueError:
         return None
-    if not isinstance(data, dict) or not str(data.get("server")).startswith("RunAgent"):
+    server = data.get("server") if isinstance(data, dict) else None
+    if not isinstance(server, str) or not server.startswith("RunAgent"):
         return None
-    return str(data.get("agent_id") or "")
+    return as_text(data.get("agent_id") or "")
 
 
 def entrypoints(body: bytes) -> list[Entrypoint]:
@@ -259,7 +267,11 @@ def entrypoints(body: bytes) -> list[Entrypoint]:
     data = parse_json(body)
     try:
         return [
-            Entrypoint(str(found["tag"]), found.get("file"), found.get("module"))
+            Entrypoint(
+                as_text(found["tag"]) or "",
+                as_text(found.get("file")),
+                as_text(found.get("module")),
+            )
             for found in data["data"]["entrypoints"]
         ]
     except (TypeError, KeyError, AttributeError) as exc:

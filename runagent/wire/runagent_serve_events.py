@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 from runagent import errors
 from runagent.results import StreamEvent
+from runagent.wire.error_answers import problem_in
 from runagent.wire.runagent_serve_values import decode
-from runagent.wire.text import as_text, chunk_text, excerpt, parse_json
+from runagent.wire.text import ExpansionError, as_text, brief, chunk_text, excerpt, parse_json
+
+_PIECE_EFFORT = 1_000
+_EVENT_EFFORT = 1_000
+"""Bytes that a piece and a frame count besides their own, as each of them takes work."""
+
+_LARGER = "max_message_size= can raise the limit"
 
 _FAILED = frozenset({"stream_error", "stream_failed", "stream_interrupted", "stream_retry"})
 _CLOSE_HINTS = {
@@ -19,6 +29,9 @@ class WebSocketReader:
 
     It answers pings and sends none, as an agent that is a synchronous generator keeps its server
     from answering. A reader that is fed late answers late, and then the server closes the stream.
+
+    Attributes:
+        effort: Bytes read so far, with a surcharge for each piece and frame.
     """
 
     def __init__(self, request: bytes, max_message_size: int) -> None:
@@ -26,18 +39,20 @@ class WebSocketReader:
         from wsproto import events  # noqa: PLC0415 - only streams load it
         from wsproto.connection import Connection, ConnectionState, ConnectionType  # noqa: PLC0415
 
+        self.effort = 0
         self._events = events
         self._connection = Connection(ConnectionType.CLIENT)
         self._open = ConnectionState.OPEN
-        self._outgoing = bytes(self._connection.send(events.TextMessage(request.decode())))
+        self._outgoing = bytearray(self._connection.send(events.TextMessage(request.decode())))
         self._limit = max_message_size
-        self._parts: list[str] = []
-        self._size = 0
+        self._message = bytearray()
         self._close_code = 1000
 
     def outgoing(self) -> bytes:
         """Return the bytes to be sent now: the request, pongs."""
-        data, self._outgoing = self._outgoing, b""
+        if not self._outgoing:
+            return b""
+        data, self._outgoing = bytes(self._outgoing), bytearray()
         return data
 
     def closing(self) -> bytes:
@@ -50,10 +65,12 @@ class WebSocketReader:
     def feed(self, data: bytes) -> list[StreamEvent]:
         """Take the next bytes; return the events they complete."""
         found: list[StreamEvent] = []
+        self.effort += len(data) + _PIECE_EFFORT
         self._connection.receive_data(data)
         for event in self._connection.events():
+            self.effort += _EVENT_EFFORT
             if isinstance(event, self._events.TextMessage):
-                found += self._message(event.data, event.message_finished)
+                found += self._take(event.data, event.message_finished)
             elif isinstance(event, self._events.BytesMessage):
                 self._close_code = 1003
                 problem = "The stream cannot be read: a message is not text."
@@ -66,24 +83,28 @@ class WebSocketReader:
                 break
         return found
 
-    def _message(self, part: str, finished: bool) -> list[StreamEvent]:
-        self._parts.append(part)
-        self._size += len(part) if part.isascii() else len(part.encode())
-        if self._size > self._limit:
+    def _take(self, part: str, finished: bool) -> list[StreamEvent]:
+        whole = finished and not self._message
+        size = len(part)
+        if not (whole and part.isascii()):
+            # As bytes, since a part takes four bytes a character if one of them is an emoji.
+            self._message += part.encode()
+            size = len(self._message)
+        if size > self._limit:
             self._close_code = 1009
             return [
                 _broken(
                     f"The stream cannot be read: a message is larger than {self._limit:,} bytes; "
-                    "max_message_size= can raise the limit.",
+                    f"{_LARGER}.",
                     "MESSAGE_TOO_LARGE",
                 )
             ]
         if not finished:
             return []
-        message = "".join(self._parts)
-        self._parts.clear()
-        self._size = 0
-        return [_event(message)]
+        if not whole:
+            part = self._message.decode()
+        self._message = bytearray()
+        return [_event(part, self._limit)]
 
     def _closed(self, code: int, reason: str) -> StreamEvent:
         if self._connection.state is self._open:  # these are not bytes of a WebSocket
@@ -95,46 +116,56 @@ class WebSocketReader:
 
     def failure(self, event: StreamEvent) -> errors.RunAgentError:
         """Return the exception for an `"error"` event."""
-        frame = event.value
-        problem = next((frame[key] for key in ("error", "detail", "message") if frame.get(key)), "")
-        code = frame.get("code")
-        details = None
-        hint = frame.get("hint") or frame.get("suggestion")
-        request_id = as_text(frame.get("request_id") or frame.get("invocation_id"))
-        if isinstance(problem, dict):
-            details = problem
-            hint = problem.get("hint") or problem.get("suggestion") or hint
-            code = problem.get("code") or code
-            problem = problem.get("message") or problem
-        message = problem if isinstance(problem, str) and problem else f"The stream failed: {frame}"
-        hint = hint if isinstance(hint, str) else None
+        frame: dict[str, Any] = event.value
+        problem = problem_in(frame)
+        message = problem.message or f"The stream failed: {brief(frame)}"
+        details = problem.details or (problem.fields if problem.fields is not frame else None)
+        request_id = problem.request_id or as_text(frame.get("invocation_id"))
         if "detail" in frame and "error" not in frame:
             # Refused before it began: an unknown entrypoint, a malformed request.
-            code = code or ("NOT_FOUND" if message.endswith("not found") else "VALIDATION_ERROR")
-            return errors.ValidationError(message, code, details, request_id=request_id, hint=hint)
-        return errors.StreamError(message, as_text(code), details, request_id=request_id, hint=hint)
+            code = "NOT_FOUND" if message.endswith("not found") else "VALIDATION_ERROR"
+            return errors.ValidationError(
+                message, problem.code or code, details, request_id=request_id, hint=problem.hint
+            )
+        return errors.StreamError(
+            message,
+            problem.code,
+            details,
+            request_id=request_id,
+            retry_after=problem.retry_after,
+            hint=problem.hint,
+        )
 
 
-def _event(message: str) -> StreamEvent:
+def _event(message: str, limit: int) -> StreamEvent:
+    if not message.strip():
+        return StreamEvent("message", None)
     try:
-        frame = parse_json(message)
-    except ValueError as exc:
+        return _read(parse_json(message, limit), limit, sys.getsizeof(message))
+    except ExpansionError as exc:
+        problem = f"The stream cannot be read: a message is too large: {exc}; {_LARGER}."
+        return _broken(problem, "MESSAGE_TOO_LARGE")
+    except (ValueError, RecursionError) as exc:
         return _broken(
             f"The stream cannot be read: a message is not JSON ({exc}): {excerpt(message)!r}.",
             "INVALID_RESPONSE",
         )
+
+
+def _read(frame: Any, limit: int, held: int) -> StreamEvent:
     if not isinstance(frame, dict):
         return StreamEvent("message", frame)
     kind = frame.get("type")
     if kind == "data":
         key = next((key for key in ("content", "data", "payload", "delta") if key in frame), "")
-        value = decode(frame.get(key))
+        content = frame.get(key)
+        value = decode(content, limit, held + sys.getsizeof(content))
         return StreamEvent("chunk", value, chunk_text(value))
-    if kind == "error":
+    if kind == "error" or (kind is None and (frame.get("error") or frame.get("detail"))):
         return StreamEvent("error", frame)
     status = frame.get("status")
     if kind != "status" or not isinstance(status, str):
-        return StreamEvent(str(kind), frame)
+        return StreamEvent(as_text(kind) or "message", frame)
     if status in _FAILED:
         return StreamEvent("error", {"error": f"The stream failed: {status}", **frame})
     known = {"stream_started": "start", "stream_completed": "done"}

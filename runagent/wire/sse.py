@@ -46,8 +46,8 @@ class SSEDecoder:
         self._line_size = 0
         self._skip_lf = False
         self._at_start = True
-        self._data: list[bytes] = []
-        self._data_size = 0
+        # One buffer: a list of lines of a byte each would take fifty times their size.
+        self._data: bytes | bytearray | None = None
         self._event = b""
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
@@ -84,29 +84,33 @@ class SSEDecoder:
             self._check_size()
 
     def _check_size(self) -> None:
-        if self._data_size + self._line_size > self._limit:
+        if len(self._data or b"") + len(self._event) + self._line_size > self._limit:
             raise EventTooLargeError(f"an event is larger than {self._limit:,} bytes")
 
     def _read(self, lines: list[bytes]) -> list[ServerSentEvent]:
         events = []
         for line in lines:
             if not line:
-                if self._data:
+                if self._data is not None:
                     events.append(
                         ServerSentEvent(
                             self._event.decode("utf-8", "replace") or "message",
-                            b"\n".join(self._data).decode("utf-8", "replace"),
+                            self._data.decode("utf-8", "replace"),
                         )
                     )
-                    self._data = []
-                    self._data_size = 0
+                    self._data = None
                 self._event = b""
                 continue
             name, _, value = line.partition(b":")
             value = value.removeprefix(b" ")
             if name == b"data":
-                self._data.append(value)
-                self._data_size += len(value) + 1
+                if self._data is None:
+                    self._data = value
+                else:
+                    if isinstance(self._data, bytes):
+                        self._data = bytearray(self._data)
+                    self._data += b"\n"
+                    self._data += value
                 self._check_size()
             elif name == b"event":
                 self._event = value

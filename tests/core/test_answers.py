@@ -9,6 +9,7 @@ import copy
 import json
 import logging
 import pickle
+import socket
 import subprocess
 import sys
 import threading
@@ -19,12 +20,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.calls import MODES, call
+from support import websockets as ws
+from support.calls import KINDS, MODES, call
 from support.clock import FOR_EVER, PATIENCE
 from support.example import EXAMPLE
 from support.faults import (
     LAST_FRAME,
     SSE_HEAD,
+    STALL,
     FaultServer,
     Repeat,
     answer,
@@ -50,6 +53,7 @@ from runagent import (
     StreamEvent,
 )
 from runagent.wire import Input
+from runagent.wire.error_answers import is_error
 from runagent.wire.rest import RestWire
 
 Serve = Callable[..., FaultServer]
@@ -157,7 +161,10 @@ def test_everything_that_is_known_of_an_answer(mode: str, serve: Serve) -> None:
 def test_any_json_is_an_answer_or_an_error(body: Any, status: int) -> None:
     wire = RestWire("http://x", "a")
     text = json.dumps(body).encode()
-    if status < 300:
+    if status < 300 and is_error(body):
+        with pytest.raises(RunAgentError):
+            wire.answer(status, {}, text)
+    elif status < 300:
         assert isinstance(wire.answer(status, {}, text).result, dict)
     problem = wire.error(status, {}, text)
     assert isinstance(problem, RunAgentError)
@@ -278,6 +285,65 @@ def test_an_error_in_a_stream_keeps_its_facts(mode: str, serve: Serve) -> None:
         30,
     )
     assert problem.text == "so far"
+
+
+@by_mode
+@pytest.mark.parametrize("wire", ["rest", "server"])
+def test_the_halves_of_a_character_come_as_one(wire: str, mode: str) -> None:
+    sent = ["so \ud83d", "\ude00!", "\ude00", "\ud83d", None, "\ude00", "end\ud83d"]
+    if wire == "rest":
+        script = stream(*(text for text in sent if text is not None))
+    else:
+        script = [ws.UPGRADE + ws.stream(*sent), STALL]
+    with ws.WebSocketServer(script) as server:
+        outcome = call(server.url, "stream", mode, protocol=wire)
+    assert outcome.error is None
+    assert outcome.value == "so \U0001f600!\ufffd\U0001f600end\ufffd"
+
+
+@by_mode
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_message_is_cut_and_kept_in_the_details(kind: str, mode: str, serve: Serve) -> None:
+    words = "words " * 100_000
+    end = (
+        error(400, "LONG", message=words)
+        if kind == "invoke"
+        else stream("a", end=sse("error", {"error": words}))
+    )
+    problem = call(serve(end).url, kind, mode).error
+    assert isinstance(problem, RunAgentError)
+    assert len(problem.message) == 2_001
+    assert len(str(problem)) < 2_100
+    assert problem.details is not None
+    assert problem.details["message"] == words
+
+
+@by_mode
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stays", [True, False])
+def test_an_early_answer_to_a_large_input_is_heard(stays: bool, kind: str, mode: str) -> None:
+    """The server answers and closes, or answers and waits, before it has read the input."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            sock, _ = listener.accept()
+            with sock:
+                sock.recv(1000)
+                sock.sendall(
+                    b"".join(step for step in error(413, "TOO_BIG") if isinstance(step, bytes))
+                )
+                if stays:
+                    sock.shutdown(socket.SHUT_WR)
+                    while sock.recv(65536):
+                        pass
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        problem = call(url, kind, mode, {"query": "x" * 20_000_000}, max_retries=0).error
+        thread.join()
+    assert isinstance(problem, RunAgentError)
+    assert (problem.code, problem.status_code) == ("TOO_BIG", 413)
 
 
 @by_mode

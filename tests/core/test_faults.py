@@ -13,6 +13,7 @@ import pytest
 from support.calls import KINDS, MODES, call
 from support.clock import PATIENCE, SOON, TIMEOUT
 from support.fault_rows_answers import ANSWERS
+from support.fault_rows_shapes import SHAPES
 from support.fault_rows_transport import TRANSPORT
 from support.fault_table import (
     OK,
@@ -33,7 +34,7 @@ from runagent import (
 
 Serve = Callable[..., FaultServer]
 
-TABLE = [*TRANSPORT, *ANSWERS]
+TABLE = [*TRANSPORT, *ANSWERS, *SHAPES]
 
 
 def waits(caplog: pytest.LogCaptureFixture) -> list[float]:

@@ -105,6 +105,41 @@ STREAMS = {
         [[BEGUN + frame(Opcode.TEXT, b"1234ab", second=0x80)]], StreamError, "read", text="one "
     ),
     "garbage for frames": Row([[BEGUN + b"\xff" * 40]], StreamError, "read", text="one "),
+    "an empty message": Row(
+        [[BEGUN + message("") + chunk("two") + COMPLETED, STALL]], None, "one two"
+    ),
+    "a chunk without content": Row(
+        [[BEGUN + message({"type": "data"}) + COMPLETED, STALL]], None, "one "
+    ),
+    "a type that is a list": Row(
+        [
+            [
+                BEGUN
+                + message({"type": "data", "content": {"type": ["x"], "payload": 1}})
+                + COMPLETED,
+                STALL,
+            ]
+        ],
+        None,
+        "one ",
+    ),
+    "an error whose code is a number": Row(
+        [[UPGRADE + message({"type": "error", "detail": "No oil", "code": 7}), STALL], answer({})],
+        ValidationError,
+        "[7",
+    ),
+    "an error without a type": Row(
+        [[BEGUN + message({"error": {"code": "C7", "message": "No oil"}}), STALL]],
+        StreamError,
+        "No oil [C7",
+        text="one ",
+    ),
+    "an error that is a list": Row(
+        [[BEGUN + message({"type": "error", "errors": ["No oil", "none"]}), STALL]],
+        StreamError,
+        "No oil; none",
+        text="one ",
+    ),
     "a message that is not JSON": Row([[BEGUN + message("{")]], StreamError, "JSON", text="one "),
     "a message too large": Row(
         [[BEGUN + chunk("x" * 5000)]], StreamError, "max_message_size", text="one "
@@ -142,6 +177,20 @@ INVOKES = {
     ),
     "a failure with status 200": Row(
         [enveloped(**failed("INTERNAL_ERROR", "agent exploded"))], RunAgentError, "agent exploded"
+    ),
+    "nothing but an error": Row([answer({"error": "No oil"})], RunAgentError, "No oil"),
+    "a status of error": Row(
+        [answer({"status": "error", "detail": {"code": "C7", "msg": "No oil"}})],
+        RunAgentError,
+        "No oil [C7",
+    ),
+    "an error of wrong types": Row(
+        [enveloped(success=False, error={"code": {"a": [1]}, "message": 5, "type": ["x"]})],
+        RunAgentError,
+        '{"a": [1]}',
+    ),
+    "a result of a wrong type": Row(
+        [enveloped(data=json.dumps({"type": ["x"], "payload": "1"}))], None, "payload"
     ),
     "a refused key": Row(
         [enveloped(**failed("AUTHENTICATION_ERROR", "no such key"))], AuthenticationError, "no such"
