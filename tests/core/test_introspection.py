@@ -34,7 +34,7 @@ def functions() -> Iterator[tuple[str, Any]]:
         if not inspect.isclass(value):
             continue
         for attribute in dir(value):
-            member = inspect.getattr_static(value, attribute)
+            member = inspect.getattr_static(value, attribute, None)
             member = member.fget if isinstance(member, property) else member
             member = getattr(member, "__func__", member)
             if inspect.isfunction(member) and member.__module__.startswith("runagent"):
