@@ -34,7 +34,7 @@ def functions() -> Iterator[tuple[str, Any]]:
         if not inspect.isclass(value):
             continue
         for attribute in dir(value):
-            member = inspect.getattr_static(value, attribute)
+            member = inspect.getattr_static(value, attribute, None)
             member = member.fget if isinstance(member, property) else member
             member = getattr(member, "__func__", member)
             if inspect.isfunction(member) and member.__module__.startswith("runagent"):
@@ -80,7 +80,10 @@ def test_annotations_are_the_real_types() -> None:
 def test_importing_the_package_imports_no_http_client() -> None:
     code = (
         "import runagent, sys, typing\n"
-        "heavy = {'httpx2', 'ssl', 'asyncio', 'anyio'} & set(sys.modules)\n"
+        "heavy = {'httpx2', 'anyio', 'runagent.pumps'}\n"
+        "if sys.version_info >= (3, 11):  # before, the TimeoutError of asyncio is another one\n"
+        "    heavy |= {'asyncio', 'ssl'}\n"
+        "heavy &= set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "typing.get_type_hints(runagent.RunAgentClient.__init__)\n"
         "assert 'httpx2' in sys.modules\n"

@@ -126,7 +126,8 @@ def test_a_step_that_was_given_up_is_taken_again(name: str, wire: str, serve: Se
             assert len(server.exchanges) == 1
             with pytest.raises(StopAsyncIteration):
                 await anext(stream)
-        assert len(asyncio.all_tasks()) == 1
+        while len(asyncio.all_tasks()) > 1:  # the event loop closes generators that were dropped
+            await asyncio.sleep(TICK)
 
     asyncio.run(main())
 
