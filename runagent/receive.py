@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import httpcore2
 import httpx2
 
+from runagent.async_network import AsyncStream, Read
 from runagent.encodings import GzipDecoder, is_gzip, slices
 from runagent.lasting import Lasting
-from runagent.network import AsyncStream, Read
 from runagent.results import StreamEvent
 from runagent.wire import StreamReader
 

@@ -187,9 +187,7 @@ class AsyncSource:
     async def _items(self, *, parked: bool = False) -> AsyncGenerator[Any, None]:
         """Carry out the steps of the flow; yield the items it delivers."""
         outcome: Any = None
-        step = self._step
-        stream = self._stream
-        send = self._steps.send
+        step, stream, send = self._step, self._stream, self._steps.send
         kept = False
         error: BaseException | None = None
         try:
@@ -197,8 +195,7 @@ class AsyncSource:
                 yield None
                 self.parked = False
             io = self._begin()
-            if step is None:
-                step = send(None)
+            step = step or send(None)
             while True:
                 if isinstance(step, Receive):
                     try:
@@ -210,10 +207,8 @@ class AsyncSource:
                         if outcome is not None and outcome.__class__ is not list:
                             self._waiting = _position()
                             outcome = await self._received(outcome, step.deadline)
-                    except Exception as exc:
-                        if not is_unexpected(exc):
-                            raise
-                        outcome = Failure(exc, interrupted=io.interrupted)
+                    except Exception as exc:  # noqa: BLE001 - raised again if it is the user's
+                        outcome = _failure(exc, io)
                 elif isinstance(step, Deliver):
                     for item in step.items:
                         yield item
@@ -228,14 +223,11 @@ class AsyncSource:
                     step = send(outcome)
                 except StopIteration:
                     return
-        except asyncio.CancelledError as exc:
-            kept = self._park(step)
+        except (asyncio.CancelledError, GeneratorExit) as exc:
+            kept = isinstance(exc, asyncio.CancelledError) and self._park(step)
             if not kept:
                 self._fail(broken_off(self._state, exc))
             raise bare(exc)  # noqa: B904
-        except GeneratorExit as exc:
-            self._fail(broken_off(self._state, exc))
-            raise
         except RunAgentError as exc:
             self._fail(exc)
             if not self._closed:
@@ -394,6 +386,13 @@ class AsyncSource:
             self._io.interrupt()
             if self._stream is not None:
                 self._stream.abandon()
+
+
+def _failure(exc: Exception, io: AsyncCallIO) -> Failure:
+    """Return an exception of the layers below as a failure; raise one of the user's own code."""
+    if not is_unexpected(exc):
+        raise exc
+    return Failure(exc, interrupted=io.interrupted)
 
 
 def _position() -> tuple[CodeType, int]:

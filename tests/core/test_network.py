@@ -17,18 +17,28 @@ from support.calls import MODES
 from support.clock import PATIENCE
 from support.faults import Do, FaultServer, answer
 
-from runagent import AsyncRunAgentClient, NetworkError, RunAgentClient, network
+from runagent import (
+    AsyncRunAgentClient,
+    NetworkError,
+    RunAgentClient,
+    async_network,
+    network,
+    sockets,
+)
 
 CERTS = Path(__file__).parent / "certs"
 
 
 @pytest.mark.parametrize(
     ("kind", "backend"),
-    [(httpx2.Client, "_BlockingBackend"), (httpx2.AsyncClient, "_AsyncBackend")],
+    [
+        (httpx2.Client, network._BlockingBackend),
+        (httpx2.AsyncClient, async_network.AsyncBackend),
+    ],
 )
 @pytest.mark.parametrize("proxy", [None, "http://localhost:9"])
 def test_every_transport_connects_through_the_packages_own_backend(
-    kind: Any, backend: str, proxy: str | None
+    kind: Any, backend: Any, proxy: str | None
 ) -> None:
     """httpx2 hands no network backend on to httpcore2, so it is put there by private names.
 
@@ -41,7 +51,7 @@ def test_every_transport_connects_through_the_packages_own_backend(
     assert len(transports) == (1 if proxy is None else 2)
     for transport in transports:
         found = transport._pool._network_backend
-        assert type(found) is getattr(network, backend)
+        assert type(found) is backend
         assert type(found._backend) is not type(found)
         lock = transport._pool._optional_thread_lock
         network._free_pools()  # as in a forked process
@@ -72,14 +82,14 @@ def options_of(port: int) -> list[dict[str, int]]:
 IDLE = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", 0))
 KEPT_ALIVE = {
     "on": 1,
-    "idle": network.KEEPALIVE_IDLE,
-    "interval": network.KEEPALIVE_INTERVAL,
-    "count": network.KEEPALIVE_COUNT,
+    "idle": sockets.KEEPALIVE_IDLE,
+    "interval": sockets.KEEPALIVE_INTERVAL,
+    "count": sockets.KEEPALIVE_COUNT,
 }
 
 
 def test_silent_connections_are_kept_before_the_first_gateway_forgets_them() -> None:
-    assert network.KEEPALIVE_IDLE + network.KEEPALIVE_INTERVAL < 240
+    assert sockets.KEEPALIVE_IDLE + sockets.KEEPALIVE_INTERVAL < 240
 
 
 def connected(url: str, port: int, mode: str, **options: Any) -> list[dict[str, int]]:
@@ -145,8 +155,8 @@ def test_an_option_under_another_name_or_under_none_is_no_hindrance(
         else:
             found = asyncio.run(_found_after(server, without, options))
     assert found["on"] == 1
-    assert found["idle"] == network.KEEPALIVE_IDLE
-    assert (found["count"] == network.KEEPALIVE_COUNT) is ("TCP_KEEPCNT" not in missing)
+    assert found["idle"] == sockets.KEEPALIVE_IDLE
+    assert (found["count"] == sockets.KEEPALIVE_COUNT) is ("TCP_KEEPCNT" not in missing)
 
 
 async def _found_after(server: FaultServer, without: Any, options: Any) -> dict[str, int]:
@@ -186,4 +196,4 @@ def test_the_choice_of_a_client_of_ones_own_stays(
     with httpx2.Client(transport=transport, trust_env=False) as own:
         (found,) = connected(server.url, server.port, "sync", http_client=own)
     assert (found["on"], found["idle"]) == (chosen, 77)
-    assert found["interval"] == network.KEEPALIVE_INTERVAL
+    assert found["interval"] == sockets.KEEPALIVE_INTERVAL

@@ -26,7 +26,8 @@ from runagent import (
     TimeoutError,  # noqa: A004
     ValidationError,
 )
-from runagent.network import _AsyncBackend, _BlockingBackend
+from runagent.async_network import AsyncBackend
+from runagent.network import _BlockingBackend
 
 Serve = Callable[..., FaultServer]
 
@@ -94,7 +95,7 @@ def test_time_that_is_over_before_the_tls_handshake_leaves_no_socket(
     mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     streams: list[Any] = []
-    connect, connect_async = _BlockingBackend.connect_tcp, _AsyncBackend.connect_tcp
+    connect, connect_async = _BlockingBackend.connect_tcp, AsyncBackend.connect_tcp
 
     def connect_slowly(*args: Any, **kwargs: Any) -> Any:
         streams.append(connect(*args, **kwargs))
@@ -107,7 +108,7 @@ def test_time_that_is_over_before_the_tls_handshake_leaves_no_socket(
         return streams[0]
 
     monkeypatch.setattr(_BlockingBackend, "connect_tcp", connect_slowly)
-    monkeypatch.setattr(_AsyncBackend, "connect_tcp", connect_slowly_async)
+    monkeypatch.setattr(AsyncBackend, "connect_tcp", connect_slowly_async)
     url = serve([], on_accept=[STALL]).url.replace("http:", "https:")
     outcome = call(url, "invoke", mode, api_key="k", timeout=3 * TIMEOUT, max_retries=0)
     assert type(outcome.error) is TimeoutError

@@ -156,8 +156,8 @@ class Mutator:
                 text = self._json(self._mutated(value)).replace(b"\n", b"\ndata: ")
                 found += f"event: {name}\n".encode() * bool(name) + b"data: " + text + b"\n\n"
             else:
-                text = self._json(self._mutated(event)).decode("utf-8", "replace")
-                found += ws.message(text) if pick.random() < 0.8 else ws.fragments(text, 3, 1)
+                said = self._json(self._mutated(event)).decode("utf-8", "replace")
+                found += ws.message(said) if pick.random() < 0.8 else ws.fragments(said, 3, 1)
         if pick.random() < 0.3:
             found += {"rest": chunk("x") + DONE, "server": ws.stream("x")}[wire]
         if pick.random() < 0.2:
