@@ -39,7 +39,10 @@ MOST_TEXT = 7_000
 @pytest.fixture
 def clients() -> Iterator[dict[str, RunAgentClient]]:
     options: dict[str, Any] = {"base_url": "http://127.0.0.1:9", "max_retries": 1}
-    found = {wire: RunAgentClient("a", **options, protocol=wire) for wire in WIRES}
+    found = {}
+    for wire in WIRES:
+        options["protocol"] = wire
+        found[wire] = RunAgentClient("a", **options)
     yield found
     for client in found.values():
         client.close()
