@@ -53,7 +53,7 @@ tested = CI_PYTHONS if present or here not in PYTHONS else [*CI_PYTHONS, here]
 
 nox.options.sessions = ["checks"]
 
-# What CI runs, the longest first, so that none of them is left to run alone in the end.
+# The sessions that CI runs, the longest first, so that none of them runs alone at the end.
 CHECKS = [
     "browser",
     *(f"tests-{python}" for python in reversed(tested)),

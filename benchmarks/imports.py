@@ -1,4 +1,4 @@
-"""What an import costs: time and memory of a new process, `%load_ext` in a started kernel."""
+"""The cost of an import: time and memory of a new process, `%load_ext` in a started kernel."""
 
 from __future__ import annotations
 

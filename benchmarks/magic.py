@@ -1,4 +1,4 @@
-"""What a stream into a notebook costs: bytes on the wire, CPU of the kernel, delay in the page."""
+"""The cost of a stream into a notebook: bytes on the wire, CPU of the kernel, delay in the page."""
 
 from __future__ import annotations
 

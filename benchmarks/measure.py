@@ -18,7 +18,7 @@ AsyncRun = Callable[[], Awaitable[float]]
 
 @dataclass(frozen=True)
 class Limit:
-    """What is asked of `subject`: at most `factor` times what `peer` takes.
+    """A limit for `subject`: at most `factor` times what `peer` takes.
 
     Attributes:
         subject: The candidate it is asked of.
@@ -38,11 +38,11 @@ class Table:
     """One comparison.
 
     Attributes:
-        name: What is compared.
+        name: The thing that is compared.
         unit: The unit of the samples.
         samples: What each round cost, by candidate.
         baseline: The candidate that ratios are given to.
-        limits: What is asked of this project.
+        limits: The limits that this project has to meet.
         notes: Sentences below the table.
     """
 

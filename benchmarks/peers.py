@@ -1,4 +1,4 @@
-"""What a user may call an agent with: each candidate's way to do the same thing.
+"""The candidates: each library's way to make the same call.
 
 A candidate is a context manager over its function, so that none keeps connections while another
 one is measured. Its packages are loaded when it is entered; one that is not installed is left out.

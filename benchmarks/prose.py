@@ -34,7 +34,7 @@ _OPENINGS = {
 
 @dataclass(frozen=True)
 class Prose:
-    """What the agent `prose` is asked to write.
+    """The text that the agent `prose` is asked to write.
 
     Attributes:
         kind: Of Markdown, one of `KINDS`.

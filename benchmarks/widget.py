@@ -1,4 +1,4 @@
-"""What a stream into the chat costs: bytes on the wire, CPU of the kernel, delay in the page."""
+"""The cost of a stream into the chat: bytes on the wire, CPU of the kernel, delay in the page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def cells(url: str, prose: Prose, *, turns: int = 0) -> list[str]:
     kind = fields.pop("kind")
     chat = "from runagent import AsyncRunAgentClient\nfrom runagent_jupyter import AgentWidget\n"
     chat += "w = AgentWidget('demo', field='kind', context={'delay': 0})\nw"
-    # What is loaded once for all is no cost of the stream, so there is a turn before it.
+    # A first turn loads everything that is loaded once, which is no cost of the stream.
     past = f"for _ in range({max(turns // 2, 1)}):\n    w.ask('mixed')\n"
     past += f"w.client = AsyncRunAgentClient('prose', base_url={url!r})\nw.context = {fields}"
     return [chat, past, f"w.ask({kind!r}) and None"]

@@ -26,7 +26,7 @@ def refuse(source: str, value: object, problem: str, hint: str | None = None) ->
     Args:
         source: Where the value came from; stands right before the value in the message.
         value: The value, shown by its `repr`.
-        problem: What is wrong with it, as a predicate: "is not a string".
+        problem: The fault, as a predicate: "is not a string".
         hint: What to do about it.
 
     Raises:

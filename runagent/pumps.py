@@ -221,7 +221,7 @@ class SyncPump(_Pump):
         except Exception as exc:
             if not is_unexpected(exc):
                 raise
-            # An exception that is none of httpx2's may come from its client, closed meanwhile.
+            # httpx2's client was perhaps closed meanwhile, which raises another kind of exception.
             return Failure(exc, io.connected, io.connecting, io.interrupted or self.closed)
         except BaseException as exc:  # noqa: BLE001 - raised again
             raise bare(exc)  # noqa: B904
@@ -369,7 +369,7 @@ class AsyncPump(_Pump):
         except Exception as exc:
             if not is_unexpected(exc):
                 raise
-            # An exception that is none of httpx2's may come from its client, closed meanwhile.
+            # httpx2's client was perhaps closed meanwhile, which raises another kind of exception.
             exception = exc
         except BaseException as exc:  # noqa: BLE001 - raised again
             raise bare(exc)  # noqa: B904

@@ -105,7 +105,7 @@ def wanted(status: int, headers: Mapping[str, str]) -> bool | None:
         headers: The headers of the answer, with names in lower case.
 
     Returns:
-        What the server says, `None` if it says nothing.
+        The server's word, `None` if it says nothing.
     """
     if status < 400:  # noqa: PLR2004
         return None

@@ -58,7 +58,7 @@ class AsyncStreamSlips:
     def __await__(self) -> NoReturn:
         _refuse(self, "write `async for chunk in stream` without `await` before the stream.")
 
-    # What has no `__iter__` is iterated by its indexes. With an `__iter__`, a program that asks
+    # An object without `__iter__` is iterated by its indexes. With an `__iter__`, a program that asks
     # whether this is an iterable would be told that it is.
     def __getitem__(self, index: object) -> NoReturn:
         _refuse(

@@ -1,4 +1,4 @@
-"""What holds for every test: a home of its own, no settings of the user, an order."""
+"""Rules for every test: a home of its own, no settings of the user, an order."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _spread(items: list[pytest.Item], rows: int, config: pytest.Config) -> list[pytest.Item]:
-    """Return the items with at most so many rows of each table: the first, the last, and between."""
+    """Return the items with at most `rows` of each table: the first, the last, and some between."""
     tables: dict[str, list[pytest.Item]] = {}
     for item in items:
         tables.setdefault(item.nodeid.partition("[")[0], []).append(item)

@@ -99,7 +99,7 @@ def brief(value: Any, length: int = MAX_NAME) -> str:
 
 
 def shortened(text: str, length: int) -> str:
-    """Return a text, cut after so many characters."""
+    """Return a text, cut after a number of characters."""
     return text if len(text) <= length else f"{text[:length]}…"
 
 
@@ -174,7 +174,7 @@ class PairJoiner:
 
 
 def joined(texts: Iterable[str], length: int = 2_000) -> str:
-    """Return texts as one, with semicolons, cut after so many characters."""
+    """Return texts as one, with semicolons, cut after a number of characters."""
     found = ""
     for text in texts:
         found += f"; {text}" if found else text

@@ -1,4 +1,4 @@
-"""What every test of the core has: a HOME that exists, and servers that misbehave."""
+"""Fixtures for every test of the core: a HOME that exists, and servers that misbehave."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the tests share: isolation, real kernels, terminals, JupyterLab and the upstream package."""
+"""The things that tests share: isolation, real kernels, terminals, JupyterLab and the upstream package."""

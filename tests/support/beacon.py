@@ -1,4 +1,4 @@
-"""What tells that an attack has worked: a server it would call, and a reader who touches it all."""
+"""Signs that an attack has worked: a server that it would call, and a reader who touches everything."""
 
 from __future__ import annotations
 

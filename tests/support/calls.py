@@ -19,11 +19,11 @@ FAST = {"retry_delay": TICK, "timeout": PATIENCE}
 
 @dataclass
 class Outcome:
-    """What became of a call.
+    """The outcome of a call.
 
     Attributes:
         value: The result of `invoke`, or the text of a stream.
-        error: What was raised instead.
+        error: The exception that was raised instead.
         seconds: How long it took.
     """
 

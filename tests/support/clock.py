@@ -47,7 +47,7 @@ STRETCH = _stretch()
 
 
 def stretched(seconds: float) -> float:
-    """Return so many seconds of an idle machine, as this machine needs them."""
+    """Return seconds of an idle machine as the time that this machine needs for the same work."""
     return seconds * STRETCH
 
 

@@ -51,10 +51,10 @@ class Execution:
         msg_id: The id of its `execute_request`.
         sent: When it was sent, by `time.monotonic()`.
         messages: Everything on iopub that this cell caused, in order.
-        outputs: What a notebook saved now would hold for the cell, as in its JSON:
+        outputs: The outputs that a notebook saved now would hold for the cell, as in its JSON:
             `clear_output` and display updates are applied, neighbouring streams are joined.
         reply: The content of the `execute_reply`, once there.
-        prompts: What the cell asked for on stdin.
+        prompts: The prompts of the cell on stdin.
     """
 
     code: str
@@ -83,12 +83,12 @@ class Execution:
 
     @property
     def stdout(self) -> str:
-        """What stands on stdout in the cell's output."""
+        """The text on stdout in the cell's output."""
         return self._stream("stdout")
 
     @property
     def stderr(self) -> str:
-        """What stands on stderr in the cell's output."""
+        """The text on stderr in the cell's output."""
         return self._stream("stderr")
 
     @property

@@ -1,4 +1,4 @@
-"""Faults of the answers: statuses, waits, answers that are none, and streams."""
+"""Faults of the answers: statuses, waits, answers that cannot be read, and streams."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ ANSWERS = [
         both(error(429, "BUSY", "Retry-After: 99999999999999999999")),
         Expected(RateLimitError, "BUSY", 4),
     ),
-    # answers that are none
+    # answers that cannot be read
     Fault(
         "empty 200",
         both(answer(b"")),

@@ -1,4 +1,4 @@
-"""The rows of the table of faults: what a server does, and what must become of the call."""
+"""A row of the table of faults: the server's behaviour, and the outcome of the call."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Fault:
 
 
 def http_date(seconds: float) -> str:
-    """Return the time in so many seconds, without its fraction."""
+    """Return the time that many seconds from now, without its fraction."""
     return formatdate(time.time() + seconds, usegmt=True)
 
 

@@ -79,7 +79,7 @@ Script = Sequence[Step]
 
 @dataclass
 class Exchange:
-    """What the server saw of one request.
+    """One request as the server saw it.
 
     Attributes:
         head: The request line and headers, as sent.
@@ -128,7 +128,7 @@ class FaultServer:
     connection is closed, unless the last step is `KEEP`.
 
     Attributes:
-        exchanges: What was asked, in order.
+        exchanges: The requests, in order.
         connections: Connections accepted.
         closed: How many of them the server has closed.
     """

@@ -83,7 +83,7 @@ class Kernel:
         self._session = Session(key=connection["key"].encode())
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         with (self._root / "kernel.log").open("wb") as log:
-            # What jupyter_client's own provisioner does, without its event loops.
+            # As jupyter_client's own provisioner does it, without its event loops.
             self._process = subprocess.Popen(
                 [
                     sys.executable,
@@ -230,7 +230,7 @@ class Kernel:
 
     @property
     def log(self) -> str:
-        """What the kernel process wrote to its own stdout and stderr."""
+        """The text that the kernel process wrote to its own stdout and stderr."""
         return (self._root / "kernel.log").read_text(errors="replace")
 
     def cpu_seconds(self) -> float:

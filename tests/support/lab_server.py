@@ -33,7 +33,7 @@ class LabServer:
 
     Attributes:
         url: Its base URL, with a slash at the end.
-        token: What it asks for.
+        token: The token that it asks for.
         directory: The directory that it serves.
     """
 
@@ -99,7 +99,7 @@ class LabServer:
 
     @property
     def log(self) -> str:
-        """What the server and its kernels wrote to stdout and stderr."""
+        """The text that the server and its kernels wrote to stdout and stderr."""
         return (self._root / "jupyterlab.log").read_text(errors="replace")
 
     def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
@@ -152,7 +152,7 @@ class LabServer:
 
 @dataclass
 class Watch:
-    """What happened in a page that a user should know of.
+    """Events in a page that a user should know of.
 
     Attributes:
         console: Errors in the console, and uncaught exceptions.

@@ -105,7 +105,7 @@ EVENTS: dict[str, list[Any]] = {
 
 @dataclass
 class Case:
-    """What a server sends in one case.
+    """The bytes that a server sends in one case.
 
     Attributes:
         status: The status of an answer.

@@ -119,7 +119,7 @@ class TerminalIPython:
 
     @property
     def output(self) -> str:
-        """What the last cell has written so far, with its escape sequences."""
+        """The text that the last cell has written so far, with its escape sequences."""
         text = self.raw[self._begin :]
         # IPython's next prompt begins with a title or a mode; what precedes it is the cell's.
         return text.partition(_READING)[0]

@@ -27,7 +27,7 @@ VALUES: dict[str, Any] = {
     "object that looks like a failure": {"success": False, "error": "none"},
     "object that looks like a result": {"result": {"answer": 1}},
 }
-"""What `value` returns and `value_stream` yields, by name: nothing that JSON would change."""
+"""The values that `value` returns and `value_stream` yields, by name. JSON changes none of them."""
 
 
 def generic(query: str = "", **extra: Any) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def message(value: Any) -> bytes:
 
 
 def fragments(text: str, *sizes: int, between: bytes = b"") -> bytes:
-    """Return a message in fragments of so many characters, with other frames between them."""
+    """Return a message in fragments of these sizes, with other frames between them."""
     connection = _server()
     sent = b""
     for size in sizes:
