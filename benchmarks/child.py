@@ -1,4 +1,4 @@
-"""The measurements that need a process of their own: `python -m benchmarks.child KIND ARGUMENT...`."""
+"""The measurements that need their own process: `python -m benchmarks.child KIND ARGUMENT...`."""
 
 from __future__ import annotations
 

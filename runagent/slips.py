@@ -58,8 +58,8 @@ class AsyncStreamSlips:
     def __await__(self) -> NoReturn:
         _refuse(self, "write `async for chunk in stream` without `await` before the stream.")
 
-    # An object without `__iter__` is iterated by its indexes. With an `__iter__`, a program that asks
-    # whether this is an iterable would be told that it is.
+    # Python iterates an object without `__iter__` by its indexes. With an `__iter__`, this would
+    # look like an iterable to a program that asks.
     def __getitem__(self, index: object) -> NoReturn:
         _refuse(
             self,
