@@ -20,7 +20,17 @@ NO_TIME_PASSES = {
     TESTS / "core" / name for name in ("test_config_file.py", "test_settings.py", "typing_api.py")
 }
 
-ARGUMENTS = {"timeout", "seconds", "pause", "delay", "within", "retry_delay", "keep_alive"}
+ARGUMENTS = {
+    "timeout",
+    "total_timeout",
+    "request_timeout",
+    "seconds",
+    "pause",
+    "delay",
+    "within",
+    "retry_delay",
+    "keep_alive",
+}
 WAITS_FOR_SOMETHING = {"wait_for", "wait_for_output", "wait_for_text"}
 WAITS = {
     "acquire", "alarm", "communicate", "exception", "join", "move_on_after", "fail_after", "result",

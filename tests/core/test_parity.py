@@ -315,8 +315,8 @@ ROWS = {
         ["stream"],
     ),
     "retries that take longer than a whole stream may": Row(
-        lambda client: client.run_generic_stream({}, total_timeout=1),
-        [error(503, "BUSY", "Retry-After: 2")],
+        lambda client: client.run_generic_stream({}, total_timeout=PATIENCE),
+        [error(503, "BUSY", f"Retry-After: {2 * PATIENCE}")],
         "BUSY",
         ["stream"],
     ),
