@@ -34,6 +34,7 @@ class Call:
         action: The method of the wire that makes its request.
         timeout: Seconds, `math.inf` for no limit: for the whole call, or of a stream's silence.
         total_timeout: Seconds, `math.inf` for no limit: for a stream, to its end.
+        limit: Seconds until the call must be answered, the lesser of both.
         headers: Sent with each attempt.
         redact: Takes the secrets of the client and of these headers out of texts.
         idempotency_key: Sent with each attempt, so that a server may tell that they are one call.
@@ -61,7 +62,7 @@ class Call:
         self.total_timeout = total_timeout
         self.headers = headers
         self.redact = redactor.with_headers(headers)
-        self._limit = min(timeout, total_timeout)
+        self.limit = min(timeout, total_timeout)
         self.idempotency_key = ""
         self.attempts = 0
         self.answered = self.accepted = False
@@ -114,7 +115,7 @@ class Call:
     @property
     def remaining(self) -> float:
         """Seconds left until the call must be answered; never quite zero."""
-        return max(self._started + self._limit - time.monotonic(), 0.001)
+        return max(self._started + self.limit - time.monotonic(), 0.001)
 
     @property
     def deadline(self) -> float:

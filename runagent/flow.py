@@ -286,7 +286,7 @@ class Flow:
                 delay = self._policy.next_delay(
                     error,
                     call.attempts,
-                    call.timeout - call.elapsed,  # none is left where `remaining` is never zero
+                    call.limit - call.elapsed,  # none is left where `remaining` is never zero
                     undelivered=undelivered,
                     wanted=wanted,
                 )

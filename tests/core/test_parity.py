@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -315,8 +316,8 @@ ROWS = {
         ["stream"],
     ),
     "retries that take longer than a whole stream may": Row(
-        lambda client: client.run_generic_stream({}, total_timeout=PATIENCE),
-        [error(503, "BUSY", f"Retry-After: {2 * PATIENCE}")],
+        lambda client: client.run_generic_stream({}, timeout=math.inf, total_timeout=PATIENCE),
+        [error(503, "BUSY", f"Retry-After: {FOR_EVER}")],
         "BUSY",
         ["stream"],
     ),
