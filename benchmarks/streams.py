@@ -82,7 +82,7 @@ def memory(*, rounds: int, counts: tuple[int, ...]) -> Iterator[Table]:
     few, many = (f"runagent, {count:,}" for count in counts)
     # A stream keeps the text it has brought, as one string.
     limits = [Limit(many, 1.0, few, extra=4.0)]
-    yield Table("memory of a process that reads so many chunks", "MB", samples, few, limits)
+    yield Table("memory of a process, by the number of chunks it reads", "MB", samples, few, limits)
 
 
 def first(*, rounds: int) -> Iterator[Table]:

@@ -35,7 +35,7 @@ _UNTRUSTED_HINT = (
 )
 
 _PROXY_HINT = (
-    "The proxy is that of proxy=, or of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the environment; a "
+    "The proxy comes from proxy=, or from HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the environment; a "
     "user name and password for it are part of its URL."
 )
 
@@ -239,7 +239,7 @@ def _lost(exception: Exception, settings: Settings, *, began: bool) -> errors.Ru
 
 
 def _reason(exception: BaseException) -> str:
-    """Return an exception's text, or else that of its cause, after a colon; nothing without one.
+    """Return the text of an exception or of its cause, after a colon; nothing if there is no text.
 
     Some exceptions have no text of their own, those of anyio for one. That of an empty queue, which
     anyio finds when a connection ends, is no reason that a user understands.

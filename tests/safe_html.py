@@ -53,7 +53,7 @@ _ACTIVE_TEX = re.compile(
 
 
 def problems(content: str) -> list[str]:
-    """What is wrong with HTML that should be safe; nothing, if it is.
+    """Return the faults of HTML that should be safe; nothing if it is.
 
     Every ``<`` and ``>`` must belong to a known tag with known attributes in double quotes; tags are
     balanced; links lead to http, https or mail; a typesetter finds no TeX but in known formulas.

@@ -150,7 +150,7 @@ def problem_in(data: Any, levels: int = 3) -> Problem:
         fields = {"code": inner, **fields} if message is described else fields
     code = _code(fields)
     if code is None and fields is not outer:
-        # The servers of models call it so. Elsewhere a type is that of a message, or a URI.
+        # Servers of models call it "type". Elsewhere a type is the kind of a message, or a URI.
         code = _code(outer) or _code(fields, ["type"])
     return Problem(
         message,

@@ -14,7 +14,7 @@ def status_line(text: str) -> str:
         text: Any text.
 
     Returns:
-        Safe HTML, to be put into `wrap`; so is that of the other functions here.
+        Safe HTML, to be put into `wrap`, as from all functions here.
     """
     return f'<div class="runagent-status">{escape(text)}</div>'
 

@@ -9,7 +9,7 @@ from typing import Final
 from runagent_jupyter.html.mathml import to_mathml
 
 CLOSERS: Final = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
-"""The delimiter that ends a formula, by the one that begins it."""
+"""The closing delimiter of a formula, by its opening delimiter."""
 
 # Text cannot contain such an element, because ``<`` is escaped there.
 _ELEMENT = re.compile(

@@ -172,7 +172,7 @@ def assert_export_harmless(
     assert page.locator(shown).count() == count
     provoke(page)
     assert page.evaluate("window.__pwned") is None
-    # What the template itself loads is in every notebook that nbconvert exports.
+    # Every notebook that nbconvert exports loads the template's own files.
     assert [url for url in requested if beacon.url in url] == []
     context.close()
     assert beacon.requests == []

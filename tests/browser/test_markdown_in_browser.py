@@ -77,7 +77,7 @@ def test_nothing_runs_and_nothing_is_requested(page: Page, beacon: Beacon, way: 
 
 
 def test_the_page_sees_the_html_that_was_made(page: Page) -> None:
-    """What a browser parses and writes again is what it was given: no mutation is left to make."""
+    """A browser parses the HTML and writes it again unchanged: no mutation is left to make."""
     for attack in ATTACKS:
         if attack.category == "size":
             continue

@@ -258,7 +258,7 @@ def test_the_reader_decides_where_to_look(lab: Lab) -> None:
     expect(chat.get_by_label("Question")).to_be_focused()
     chat.get_by_label("Question").press("Escape")
     expect(chat.locator(".runagent-is-stopped")).to_be_visible()
-    # Who unfolds steps looks at them.
+    # A reader who unfolds steps looks at them.
     notebook.run(3)
     ask(chat, "many")
     finished(chat)

@@ -1,4 +1,4 @@
-"""What a call gives back: results, metadata, streams and their facts, errors that explain themselves."""
+"""The outcomes of calls: results, metadata, streams and their facts, errors that explain themselves."""
 
 from __future__ import annotations
 

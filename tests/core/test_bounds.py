@@ -35,7 +35,7 @@ from support.calls import call
 url, wire, kind, mode, size = sys.argv[1:6]
 outcome = call(url, kind, mode, protocol=wire, max_message_size=int(size), max_retries=0)
 error = outcome.error
-# The peak of this program alone: `getrusage` counts that of the process that started it, too.
+# The peak of this program alone: `getrusage` also counts the peak of the process that started it.
 (peak,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(int(peak.split()[1]) // 1024, error.code if error else "GOOD")
 if error:
@@ -48,7 +48,7 @@ TOO_LARGE = "MESSAGE_TOO_LARGE"
 
 @dataclass(frozen=True)
 class Flood:
-    """What a server sends.
+    """The bytes that a server sends.
 
     Attributes:
         name: What it is.
@@ -79,7 +79,7 @@ def invoke(name: str, body: Callable[[], bytes], code: str = TOO_LARGE) -> Flood
 
 
 def numbered(form: bytes) -> bytes:
-    """Return so many different entries that they fill a message."""
+    """Return enough different entries to fill a message."""
     return b",".join(form % number for number in range(SIZE // (len(form) + 7)))
 
 

@@ -1,4 +1,4 @@
-"""What a server echoes of a secret, in whatever encoding, is taken out of errors and log lines."""
+"""Secrets that a server echoes, in whatever encoding, are taken out of errors and log lines."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def seconds_for(redact: Redactor, value: Any) -> float:
 
 
 def texts(key: str, size: int) -> Iterator[Any]:
-    """Yield values of about so many characters that are hard in different ways."""
+    """Yield values of about `size` characters that are hard in different ways."""
     chance = random.Random(4711)
     letters = string.ascii_lowercase + " ,.='\"%\\&#"
     text = "".join(chance.choices(letters, k=size))

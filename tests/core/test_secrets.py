@@ -53,7 +53,7 @@ def everything(exc: BaseException, *, frames: bool = True) -> Iterator[str]:
         yield repr(current)
         yield repr(current.args)
         yield repr(vars(current))
-        # What belongs to the test itself is its own.
+        # Lines of the test itself do not count.
         steps = list(traceback.walk_tb(current.__traceback__))
         own = [frame for frame, _ in steps if "/tests/" not in frame.f_code.co_filename]
         for step in own:

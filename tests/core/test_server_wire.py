@@ -1,4 +1,4 @@
-"""What `runagent serve` sends is read exactly, in pieces of any size, and errors say what they are."""
+"""Messages of `runagent serve` are read exactly, in pieces of any size, and errors are explained."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ MAKERS = {"html", "latex2mathml", "markdown_it", "markupsafe", "nh3", "pygments"
 
 
 def html_in(source: str) -> list[str]:
-    """What makes HTML in a module: strings with tags in them, and imports of what makes HTML.
+    """The signs that a module makes HTML: strings with tags, and imports of modules that make it.
 
     Docstrings and comments are free to speak of it.
     """

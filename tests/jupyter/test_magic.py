@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.clock import MOMENT
 from support.execution import Execution
 from support.faults import FaultServer, sse, stream
 from support.kernel import Kernel
@@ -232,9 +235,14 @@ def test_a_failure_is_short_and_fails_the_cell(kernel: Kernel, cell: str, words:
     assert len(text.splitlines()) <= 4
 
 
-def test_run_all_stops_at_a_failure(kernel: Kernel) -> None:
-    first, second = kernel.run_all("%%runagent breaks\nhi", "print('not reached')")
-    assert (first.status, second.status) == ("error", "aborted")
+def test_run_all_stops_at_a_failure(kernel: Kernel, tmp_path: Path) -> None:
+    queued = tmp_path / "queued"
+    waiting = f"while not __import__('os').path.exists({str(queued)!r}): pass"
+    codes = (waiting, "%%runagent breaks\nhi", "print('not reached')")
+    cells = [kernel.submit(code) for code in codes]
+    time.sleep(MOMENT)  # the last one is on its way
+    queued.touch()
+    assert [cell.wait().status for cell in cells] == ["ok", "error", "aborted"]
 
 
 def test_what_came_before_a_failure_stays(kernel: Kernel) -> None:

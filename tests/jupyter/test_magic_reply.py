@@ -1,4 +1,4 @@
-"""What becomes of a reply after its cell, and what does not spoil it."""
+"""A reply after its cell has ended: where it is shown, and that nothing spoils it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def chunks(text: str, sizes: Iterable[int]) -> list[str]:
 def shown_by(
     parts: Iterable[str], look: Callable[[MarkdownStream], object] = lambda _: None
 ) -> str:
-    """What a display shows in the end that follows the contract."""
+    """The final state of a display that follows the contract."""
     stream = MarkdownStream()
     blocks: list[str] = []
     for part in parts:

@@ -50,7 +50,7 @@ def kernel(shared_kernel: Kernel) -> Kernel:
 
 
 class Page:
-    """What a page would know of a widget, by the messages that the kernel sends it."""
+    """A page's knowledge of a widget, from the messages that the kernel sends it."""
 
     def __init__(self, kernel: Kernel, name: str = "w") -> None:
         self.kernel = kernel

@@ -1,4 +1,4 @@
-"""What may be served, and how input becomes arguments."""
+"""The functions that can be served, and how input becomes arguments."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_details_of_any_kind_are_sent(kind: Any, details: Any, expected: Any, st
 
 
 class Odd(ValidationError):
-    """What subclasses may do to their fields."""
+    """Subclasses may do this to their fields."""
 
     def __init__(self, **fields: Any) -> None:
         super().__init__("odd")

@@ -1,4 +1,4 @@
-"""Who may call: the key, and what keeps web pages out."""
+"""Access to the local server: the key, and the checks that keep web pages out."""
 
 from __future__ import annotations
 
