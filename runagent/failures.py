@@ -35,8 +35,8 @@ _UNTRUSTED_HINT = (
 )
 
 _PROXY_HINT = (
-    "The proxy comes from proxy=, or from HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the environment; a "
-    "user name and password for it are part of its URL."
+    "The proxy comes from proxy=, or from HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the environment; "
+    "a user name and password for it are part of its URL."
 )
 
 _NOT_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
