@@ -37,6 +37,8 @@ LETTING_GO = 1.0
 class _Pump:
     """The common part of both pumps: the flows of a client, and how its connections are made."""
 
+    _connections: Any  # each subclass says of which class
+
     def __init__(
         self, settings: Settings, arguments: Mapping[str, Any], http_kind: type[Any]
     ) -> None:
@@ -66,6 +68,13 @@ class _Pump:
         """Whether the client was closed."""
         return self.flow.closed
 
+    def share(self, other: _Pump) -> None:
+        """Use the connections of another pump of this class, if they are made in the same way."""
+        if self._options == other._options and not other.closed:
+            self._connections = other._connections
+            self._connections.users.add(self)
+        self.flow.detection.share(other.flow.detection)
+
     def _check_own_client(self) -> None:
         own = self._options.http_client
         if own is not None and own.is_closed:
@@ -88,6 +97,8 @@ class _Pump:
 class SyncPump(_Pump):
     """Carries out the steps of a `RunAgentClient`, in the threads that call it."""
 
+    _connections: SyncConnections
+
     def __init__(self, settings: Settings, arguments: Mapping[str, Any]) -> None:
         """Make a pump from the settings and the arguments of a client."""
         super().__init__(settings, arguments, httpx2.Client)
@@ -95,13 +106,6 @@ class SyncPump(_Pump):
         self._under_way: IOGroup[SyncIO] = IOGroup()
         self._connections = SyncConnections(self._options)
         self._connections.users.add(self)
-
-    def share(self, other: SyncPump) -> None:
-        """Use the connections of another pump, if they are made in the same way."""
-        if self._options == other._options and not other.closed:
-            self._connections = other._connections
-            self._connections.users.add(self)
-        self.flow.detection.share(other.flow.detection)
 
     def invoke(
         self,
@@ -233,19 +237,14 @@ class SyncPump(_Pump):
 class AsyncPump(_Pump):
     """Carries out the steps of an `AsyncRunAgentClient`, in the tasks that call it."""
 
+    _connections: AsyncConnections
+
     def __init__(self, settings: Settings, arguments: Mapping[str, Any]) -> None:
         """Make a pump from the settings and the arguments of a client."""
         super().__init__(settings, arguments, httpx2.AsyncClient)
         self._under_way: IOGroup[AsyncCallIO] = IOGroup()
         self._connections = AsyncConnections(self._options)
         self._connections.users.add(self)
-
-    def share(self, other: AsyncPump) -> None:
-        """Use the connections of another pump, if they are made in the same way."""
-        if self._options == other._options and not other.closed:
-            self._connections = other._connections
-            self._connections.users.add(self)
-        self.flow.detection.share(other.flow.detection)
 
     async def invoke(self, data: Input, timeout: float, headers: Mapping[str, str]) -> RunResult:
         """Run the agent once."""
