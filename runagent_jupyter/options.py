@@ -15,7 +15,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 
 from runagent import RunAgentError, ValidationError
 from runagent_jupyter.failure import shortly
-from runagent_jupyter.template import fill
+from runagent_jupyter.template import fill, fill_assignment
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -64,7 +64,15 @@ class _Options:
             if isinstance(value, str) and "{{" in value:
                 changed[name] = fill(value, variables)
             elif isinstance(value, tuple):
-                changed[name] = tuple(fill(v, variables) if "{{" in v else v for v in value)
+                # A value of --set may be a table, which text would spoil; those of --input are
+                # expressions anyway.
+                write = fill_assignment if name == "set" else fill
+                changed[name] = tuple(
+                    write(text, variables)
+                    if "{{" in text and not (name == "input" and "=" in text)
+                    else text
+                    for text in value
+                )
         return replace(self, **changed)
 
 
@@ -77,8 +85,13 @@ class AskOptions(_Options):
     field: str = _option(
         "--field", default="query", metavar="KEY", help="Send text as this field. Default: query."
     )
-    input: str | None = _option(
-        "--input", metavar="NAME", help="Send this variable: a dictionary, or a field's value."
+    input: tuple[str, ...] = _option(
+        "--input",
+        default=(),
+        metavar="NAME",
+        action="append",
+        help="Send this variable along under its name, or NAME=EXPRESSION; a dictionary that is "
+        "the only one is the input itself.",
     )
     set: tuple[str, ...] = _option(
         "--set",
