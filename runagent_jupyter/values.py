@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-TEXT_FIELDS = ("answer", "content", "text", "output", "response", "result")
-"""Names under which agents put the text of an answer that is an object."""
+from runagent.json_blocks import obvious_text
+
+__all__ = ["json_of", "obvious_text"]
 
 
 def json_of(value: Any) -> str:
@@ -21,18 +22,3 @@ def json_of(value: Any) -> str:
     line = json.dumps(value, ensure_ascii=False, default=repr)
     text = json.dumps(value, ensure_ascii=False, default=repr, indent=2)
     return text if len(text) < 5 * len(line) + 1_000 else line
-
-
-def obvious_text(value: Any) -> str | None:
-    """Find the text of an object.
-
-    Args:
-        value: Any value.
-
-    Returns:
-        The object's string under one of the usual names, or `None` if it has none or several.
-    """
-    if not isinstance(value, dict):
-        return None
-    found = [value[name] for name in TEXT_FIELDS if isinstance(value.get(name), str)]
-    return found[0] if len(found) == 1 else None

@@ -6,7 +6,7 @@ import base64
 import json
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
@@ -23,7 +23,7 @@ def sent(value: Any) -> Any:
 class Place:
     """A geometry as shapely has them."""
 
-    __geo_interface__ = {"type": "Point", "coordinates": (1.0, 2.0)}
+    __geo_interface__: ClassVar = {"type": "Point", "coordinates": (1.0, 2.0)}
 
 
 def test_figures_and_images_become_attachments() -> None:
