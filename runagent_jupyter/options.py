@@ -118,6 +118,12 @@ class AskOptions(_Options):
     base_url: str | None = _option(
         "--base-url", metavar="URL", help="Call the agent on this server."
     )
+    model: str | None = _option(
+        "--as",
+        dest="model",
+        metavar="MODEL",
+        help="Read the answer into this pydantic model or dataclass, or list[MODEL].",
+    )
     stream: bool = _flag("--stream", "Show the answer as it comes; the default.")
     no_stream: bool = _flag("--no-stream", "Ask for the answer in one piece.")
     format: str | None = _option(
@@ -253,6 +259,7 @@ class AskOptions(_Options):
             )
         others = "text no_template stream no_stream format cache bg proc quiet no_raise_error"
         given = [f"--{n.replace('_', '-')}" for n in others.split() if getattr(self, n)]
+        given += ["--as"] if self.model else []
         if given:
             raise ValidationError(
                 f"{' and '.join(given)} cannot be used with --widget.", code="USAGE"

@@ -223,15 +223,19 @@ def _computed(collection: Any) -> Any:
     return parts[0].append(parts[1:])
 
 
-def aligned(records: Sequence[Mapping[str, Any]]) -> str:
+def aligned(records: Sequence[Mapping[str, Any]], most: int | None = None) -> str:
     """Write records in aligned columns, each on one line.
 
     Args:
         records: The records, which may lack some of the fields.
+        most: The number of records to write; `None` for all.
 
     Returns:
-        A line with the names of the columns, and one for each record.
+        A line with the names of the columns, and one for each record; at the end the number of
+        those that are left out, if any.
     """
+    if most is not None and len(records) > most:
+        return f"{aligned(records[:most])}\n… {len(records) - most:,} more rows"
     names = columns_of(records)
     rows = [[_cell(name) for name in names]]
     rows += [
