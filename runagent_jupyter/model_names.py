@@ -31,7 +31,7 @@ def model_of(text: str, variables: Mapping[str, Any]) -> Any:
     try:
         model = _type_in(ast.parse(text.strip(), mode="eval").body, variables)
         check_model(model)
-    except (SyntaxError, _NotATypeError, TypeError, ValueError) as exc:
+    except (AttributeError, SyntaxError, TypeError, ValueError, _NotATypeError) as exc:
         reason = "" if isinstance(exc, (SyntaxError, ValidationError)) else f": {exc}"
         raise ValidationError(
             f"--as {text!r} names no type{reason}.",
@@ -58,10 +58,16 @@ def _type_in(node: ast.expr, variables: Mapping[str, Any]) -> Any:
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return operator.or_(read(left), read(right))
         case ast.Subscript(value=generic, slice=ast.Tuple(elts=parts)):
-            return read(generic)[tuple(map(read, parts))]
+            return read(generic)[tuple(_checked(read(part)) for part in parts)]
         case ast.Subscript(value=generic, slice=part):
-            return read(generic)[read(part)]
+            return read(generic)[_checked(read(part))]
     raise _NotATypeError(f"{ast.unparse(node)!r} is not the name of one")
+
+
+def _checked(part: Any) -> Any:
+    if part is not None:
+        check_model(part)
+    return part
 
 
 def _named(name: str, variables: Mapping[str, Any]) -> Any:

@@ -13,10 +13,7 @@ from runagent_jupyter.failure import facts_of
 from runagent_jupyter.pictures import described
 from runagent_jupyter.records import records_of
 from runagent_jupyter.values import as_data, as_markdown, json_of
-from runagent_jupyter.whole_text import aligned
-
-_PLAIN_ROWS = 500
-"""Rows of a table as plain text, beyond which only their number is written."""
+from runagent_jupyter.whole_text import excerpt
 
 _LARGEST_COUNT = 1e15
 """Beyond it, a number of tokens is a mistake and is not shown."""
@@ -118,8 +115,9 @@ def plain_note(answer: FinishedAnswer) -> str:
 def _text(answer: FinishedAnswer) -> str:
     if answer.format == "json":
         return json_of(answer.value)
-    records = records_of(as_data(answer.value))
-    return answer.text if records is None else aligned(records, _PLAIN_ROWS)
+    value = as_data(answer.value)
+    records = records_of(value) if as_markdown(value) is None else None
+    return answer.text if records is None else excerpt(records)
 
 
 def _body(answer: FinishedAnswer) -> str:

@@ -15,6 +15,9 @@ from runagent_jupyter.records import columns_of, is_records
 MOST_CHARACTERS = 1_000_000
 """Characters of a table or an array. They are about 250,000 tokens, and few agents read as many."""
 
+_EXCERPT_ROWS = 500
+_EXCERPT_CELL = 200
+
 _TABLE = 2
 """The dimensions of a table."""
 
@@ -223,19 +226,15 @@ def _computed(collection: Any) -> Any:
     return parts[0].append(parts[1:])
 
 
-def aligned(records: Sequence[Mapping[str, Any]], most: int | None = None) -> str:
+def aligned(records: Sequence[Mapping[str, Any]]) -> str:
     """Write records in aligned columns, each on one line.
 
     Args:
         records: The records, which may lack some of the fields.
-        most: The number of records to write; `None` for all.
 
     Returns:
-        A line with the names of the columns, and one for each record; at the end the number of
-        those that are left out, if any.
+        A line with the names of the columns, and one for each record.
     """
-    if most is not None and len(records) > most:
-        return f"{aligned(records[:most])}\n… {len(records) - most:,} more rows"
     names = columns_of(records)
     rows = [[_cell(name) for name in names]]
     rows += [
@@ -254,6 +253,29 @@ def aligned(records: Sequence[Mapping[str, Any]], most: int | None = None) -> st
         for row in rows
     )
     return "\n".join(lines)
+
+
+def excerpt(records: Sequence[Mapping[str, Any]]) -> str:
+    """Write records as `aligned` does, for people to look at.
+
+    Args:
+        records: The records.
+
+    Returns:
+        The first 500 records, with at most 200 characters of each text, and the number of those
+        that are left out, if any.
+    """
+    shown = [
+        {name: _cut(value) for name, value in record.items()} for record in records[:_EXCERPT_ROWS]
+    ]
+    more = len(records) - len(shown)
+    return aligned(shown) + (f"\n… {more:,} more rows" if more else "")
+
+
+def _cut(value: Any) -> Any:
+    if not isinstance(value, str) or len(value) <= _EXCERPT_CELL:
+        return value
+    return f"{value[:_EXCERPT_CELL]}…"
 
 
 def _is_number(value: object) -> bool:

@@ -7,7 +7,9 @@ from itertools import islice
 from typing import Any, Final
 
 from runagent_jupyter.html.escaping import escape
+from runagent_jupyter.html.picture_slots import PictureBudget, PictureSlots
 from runagent_jupyter.html.sanitizer import sanitize
+from runagent_jupyter.pictures import is_picture_uri
 from runagent_jupyter.records import columns_of
 
 _ROWS: Final = 500
@@ -21,7 +23,8 @@ def record_table(records: Sequence[Mapping[str, Any]]) -> str:
     """Show records as a table: a row for each, a column for each field that one of them has.
 
     The table has at most 500 rows, 50 columns and 10,000 cells, 500 characters of each cell and
-    200,000 in all. Columns of numbers are aligned at their end.
+    200,000 in all. Columns of numbers are aligned at their end. A text that is the address of a
+    picture, with its data, is shown as the picture.
 
     Args:
         records: Flat records, at least one.
@@ -36,23 +39,25 @@ def record_table(records: Sequence[Mapping[str, Any]]) -> str:
     head = "".join(f"<th{align[name]}>{escape(_cut(name))}</th>" for name in shown)
     rows: list[str] = []
     characters = 0
+    slots = PictureBudget().slots(0)
     for record in islice(records, min(_ROWS, _CELLS // max(1, len(shown)))):
         cells = [_text(record, name) for name in shown]
         characters += sum(map(len, cells))
         if rows and characters > _CHARACTERS:
             break
         row = "".join(
-            f"<td{align[name]}>{_cell(record, name, text)}</td>"
+            f"<td{align[name]}>{_cell(record.get(name, ''), text, slots)}</td>"
             for name, text in zip(shown, cells, strict=True)
         )
         rows.append(f"<tr>{row}</tr>\n")
     size = f"{_counted(len(records), 'row')}, {_counted(len(names), 'column')}"
     cut = _left_out(len(records) - len(rows), len(names) - len(shown))
-    return sanitize(
+    content = sanitize(
         '<div class="runagent-records"><table dir="auto">\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody></table></div>\n"
         f'<p><span class="runagent-count">{size}</span>{cut}</p>\n'
     )
+    return slots.fill(content)
 
 
 def _alignment(records: Sequence[Mapping[str, Any]], name: str) -> str:
@@ -75,11 +80,11 @@ def _number(value: Any) -> str:
         return "a number of more digits than Python writes"
 
 
-def _cell(record: Mapping[str, Any], name: str, text: str) -> str:
+def _cell(value: Any, text: str, slots: PictureSlots) -> str:
+    if isinstance(value, str) and is_picture_uri(value):
+        return slots.image(value, "")
     shown = escape(text)
-    if record.get(name, "") is None:
-        return f'<span class="runagent-cut">{shown}</span>'
-    return shown
+    return f'<span class="runagent-cut">{shown}</span>' if value is None else shown
 
 
 def _cut(text: str) -> str:
