@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from runagent import ValidationError
 from runagent.encode import to_json
+from runagent_jupyter.fields import as_field
 from runagent_jupyter.reply import Reply
+from runagent_jupyter.whole_text import NoTextError, whole_text
 
 if TYPE_CHECKING:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -56,10 +57,53 @@ def fill(body: str, variables: Mapping[str, Any], *, is_json: bool = False) -> s
         if in_string:
             filled.append(json.dumps(_text(value, source))[1:-1])
         elif is_json:
-            filled.append(to_json(_unwrapped(value), source).decode())
+            filled.append(_json(value, source))
         else:
             filled.append(_text(value, source))
     return "".join([*filled, body[position:]])
+
+
+def fill_assignment(assignment: str, variables: Mapping[str, Any]) -> str:
+    """Replace the expressions in `KEY=VALUE`.
+
+    Args:
+        assignment: The text. If VALUE is one expression, its value is inserted as JSON, so that a
+            table stays one; otherwise values are inserted as text.
+        variables: The variables that expressions may name.
+
+    Returns:
+        The text with the values.
+
+    Raises:
+        ValidationError: As from `fill`.
+    """
+    key, equals, value = assignment.partition("=")
+    if equals and "{{" not in key and (source := value.strip()).startswith("{{"):
+        found = list(_expressions(source))
+        if [(start, end) for start, end, _ in found] == [(0, len(source))]:
+            return f"{key}={_json(_evaluate(found[0][2], source, variables), source)}"
+    return fill(assignment, variables)
+
+
+def value_of(expression: str, variables: Mapping[str, Any]) -> Any:
+    """Return the value of an expression that stands by itself, without braces.
+
+    Args:
+        expression: The expression, in the language of `fill`.
+        variables: The variables that it may name.
+
+    Returns:
+        The value; that of a reply is the agent's answer.
+
+    Raises:
+        ValidationError: The expression is not valid, fails, or names an unknown variable.
+    """
+    evaluate, problem = _compiled(expression)
+    if evaluate is None:
+        raise ValidationError(
+            f"{expression!r} is not a valid expression: {problem}.", code="TEMPLATE"
+        )
+    return _unwrapped(_evaluate(evaluate, expression, variables))
 
 
 def looks_like_json(body: str) -> bool:
@@ -169,6 +213,10 @@ def _evaluate(evaluate: Callable[..., Any], source: str, variables: Mapping[str,
     return value
 
 
+def _json(value: Any, source: str) -> str:
+    return to_json(as_field(_unwrapped(value), source), source).decode()
+
+
 def _unwrapped(value: Any) -> Any:
     """Return the value to write as JSON: the value of a reply, or of text that `tojson` made."""
     if isinstance(value, Reply):
@@ -181,19 +229,18 @@ def _unwrapped(value: Any) -> Any:
 
 def _text(value: Any, source: str) -> str:
     """Return a value as text. Tables and arrays are written whole; `str` would leave gaps."""
+    problem, hint = "", None
     try:
-        if type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "to_string"):
-            return str(value.to_string())
-        if type(value).__module__ == "numpy":
-            import numpy as np  # noqa: PLC0415 - its value is here, so it is installed
-
-            with np.printoptions(threshold=sys.maxsize):
-                return str(value)
-        return str(value)
+        return whole_text(value)
+    except NoTextError as exc:
+        problem, hint = str(exc), exc.hint
     except Exception as exc:
         raise ValidationError(
             f"{source} cannot be filled in as text: {type(exc).__name__}: {exc}.", code="TEMPLATE"
         ) from exc
+    raise ValidationError(
+        f"{source} cannot be filled in as text: {problem}.", code="TEMPLATE", hint=hint
+    )
 
 
 def _blank(body: str, found: list[tuple[int, int, Callable[..., Any]]]) -> str:
