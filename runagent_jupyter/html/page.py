@@ -57,7 +57,8 @@ def css() -> str:
     """Read the style sheet. All its rules apply below ``.runagent-markdown`` or to the chat.
 
     Returns:
-        CSS. It follows JupyterLab's theme, or ``prefers-color-scheme`` elsewhere.
+        CSS. Its colours are mixed from that of the page's text, except those that a known front end
+        names.
     """
     # Every output carries it, so it goes without comments and most white space.
     sheet = re.sub(r"/\*.*?\*/", "", _sheet("markdown.css"), flags=re.DOTALL)
