@@ -6,11 +6,13 @@ import functools
 import re
 from importlib import resources
 
+from runagent_jupyter.html.formulas import typeset
+
 _EMPTY_LINE = re.compile(r"\n([ \t]*)\n")
 
 
 def wrap(content: str, *, styled: bool = True) -> str:
-    """Put HTML into the root element to which the style sheet applies.
+    """Put HTML into the root element to which the style sheet applies, with formulas as MathML.
 
     Args:
         content: HTML made by this package.
@@ -22,7 +24,7 @@ def wrap(content: str, *, styled: bool = True) -> str:
     """
     style = f"{style_element()}\n" if styled else ""
     # A notebook that is exported as Markdown contains this HTML, and an empty line would end it.
-    content = _EMPTY_LINE.sub(r"\n\1&#10;", content)
+    content = _EMPTY_LINE.sub(r"\n\1&#10;", typeset(content))
     return f'{style}<div class="runagent-markdown">{content}</div>\n'
 
 

@@ -193,7 +193,7 @@ def assert_harmless(page: Page, watch: Watch, beacon: Beacon) -> None:
     assert page.evaluate("window.__pwned") is None
     kinds = "[id], [name], form, iframe, img, [style], [data-commandlinker-command]"
     mathjax = "mjx-container, mjx-container *"  # JupyterLab's, with styles of its own
-    foreign = page.locator(f".runagent-markdown :is({kinds}):not({mathjax})")
+    foreign = page.locator(f".runagent-markdown :is({kinds}):not({mathjax}, .runagent-math > span)")
     assert foreign.evaluate_all("nodes => nodes.map(node => node.outerHTML)") == []
     assert watch.foreign == []
     assert watch.dialogs == []
