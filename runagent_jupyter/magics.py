@@ -41,6 +41,35 @@ if TYPE_CHECKING:
     from runagent_jupyter.display import Display
 
 
+_KEPT_AS = "_runagent_magics"
+"""The attribute of a shell that keeps our magics while the extension is loaded again."""
+
+
+def add(shell: Any) -> None:
+    """Add the magics to a shell, with the settings, keys and sessions that they had there before.
+
+    Args:
+        shell: The IPython shell.
+    """
+    kept = getattr(shell, _KEPT_AS, None)
+    if not isinstance(kept, RunAgentMagics):
+        kept = RunAgentMagics(shell)
+        setattr(shell, _KEPT_AS, kept)
+    if kept not in shell.configurables:
+        shell.configurables.append(kept)
+    shell.register_magics(kept)
+
+
+def remove(shell: Any) -> None:
+    """Remove the magics from a shell; what they know is kept for the next time."""
+    for kind, names in RunAgentMagics.magics.items():
+        for name in names:
+            shell.magics_manager.magics[kind].pop(name, None)
+    loaded = shell.magics_manager.registry.pop(RunAgentMagics.__name__, None)
+    if loaded in shell.configurables:
+        shell.configurables.remove(loaded)
+
+
 @magics_class
 class RunAgentMagics(Magics):
     """Calls agents from cells."""
@@ -90,7 +119,7 @@ class RunAgentMagics(Magics):
         Interrupt the kernel to stop an answer; the part that came stays.
         """
         options, question = AskOptions.parse(line)
-        if cell is None and not line.strip():
+        if cell is None and not line.strip(" ?"):
             sys.stdout.write(_overview())
             return None
         options = replace(options, agent=options.agent or self.agent)
