@@ -250,6 +250,21 @@ class Flow:
             return failures.presentable(failures.unexpected(exc), self._redactor)
         return failures.bare(exc)
 
+    def as_model(self, result: RunResult, model: Any, headers: Mapping[str, str]) -> Any:
+        """Return the answer of a call as an instance of the user's model.
+
+        Raises:
+            ValidationError: An answer that does not fit.
+        """
+        from runagent.response_models import as_model  # noqa: PLC0415 - few need it
+
+        try:
+            return as_model(result.value, model)
+        except RunAgentError as exc:
+            error = exc
+        error.request_id, error.attempts = result.request_id, result.attempts
+        raise failures.presentable(error, self._redactor.with_headers(headers))
+
     # Attempts
 
     def _until_answered(self, call: Call, read: Callable[[Call, Answer], T]) -> Steps[T]:

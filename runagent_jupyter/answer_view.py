@@ -11,8 +11,9 @@ from runagent.wire.text import with_pairs_joined
 from runagent_jupyter import html, steps
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.failure import summary
+from runagent_jupyter.records import records_of
 from runagent_jupyter.turn import Turn
-from runagent_jupyter.values import json_of, obvious_text
+from runagent_jupyter.values import as_markdown, json_of
 
 
 class AnswerView:
@@ -95,11 +96,13 @@ class AnswerView:
         value = steps.answer_of(events)
         if isinstance(value, str):
             return
-        text = obvious_text(value)
-        if text is None:
-            text = f"```json\n{json_of(value)}\n```"
-        self.turn.text = text
-        self._unfed.append(text)
+        text = as_markdown(value)
+        records = records_of(value)
+        self.turn.text = f"```json\n{json_of(value)}\n```" if text is None else text
+        if text is None and records is not None:
+            self._stream.append(html.record_table(records))
+        else:
+            self._unfed.append(self.turn.text)
         self._steps = steps.steps_of(events)
         self._known_steps = 0
 

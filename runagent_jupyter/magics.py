@@ -31,6 +31,7 @@ from runagent_jupyter.cell import CellRequest
 from runagent_jupyter.clients import Clients, Settings, server_of
 from runagent_jupyter.failure import add_near_matches, shortly, summary
 from runagent_jupyter.jobs import Job
+from runagent_jupyter.model_names import model_of
 from runagent_jupyter.options import FORMATS, AskOptions, ConfigOptions, documented, name_options
 from runagent_jupyter.question import chat_context, input_of
 from runagent_jupyter.reply import Reply
@@ -217,6 +218,7 @@ class RunAgentMagics(Magics):
         options.check(question, is_cell=is_cell)
         body = (question if cell is None else cell).rstrip("\n")
         session = self._session_id(options)
+        model = model_of(options.model, variables) if options.model else None
         reply = Reply(options.agent, input_of(options, body, variables, session))
         reply.format = options.format or self.format
         if not options.quiet or is_cell or is_last_line(self._shell):
@@ -224,6 +226,7 @@ class RunAgentMagics(Magics):
         cache = self._cache if options.cache else None
         key = cache.key(self._cache_question(options, reply)) if cache else ""
         if cache and cache.find(key, reply):
+            reply.read_as(model)
             self._display(options, reply, is_cell=is_cell).end(reply)
             self._put(options.out, reply)
             if options.bg:
@@ -244,6 +247,7 @@ class RunAgentMagics(Magics):
                     cache.keep(key, reply)
                 except ValidationError as exc:  # the answer is there all the same
                     sys.stderr.write(f"{summary(exc)}\n")
+            reply.read_as(model)
 
         if options.bg:
             return self._hand_over_job(options, Job(reply, request, end), is_cell=is_cell)

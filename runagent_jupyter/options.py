@@ -15,7 +15,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 
 from runagent import RunAgentError, ValidationError
 from runagent_jupyter.failure import shortly
-from runagent_jupyter.template import fill
+from runagent_jupyter.template import fill, fill_assignment
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -64,7 +64,15 @@ class _Options:
             if isinstance(value, str) and "{{" in value:
                 changed[name] = fill(value, variables)
             elif isinstance(value, tuple):
-                changed[name] = tuple(fill(v, variables) if "{{" in v else v for v in value)
+                # A value of --set may be a table, which text would spoil; those of --input are
+                # expressions anyway.
+                write = fill_assignment if name == "set" else fill
+                changed[name] = tuple(
+                    write(text, variables)
+                    if "{{" in text and not (name == "input" and "=" in text)
+                    else text
+                    for text in value
+                )
         return replace(self, **changed)
 
 
@@ -77,8 +85,13 @@ class AskOptions(_Options):
     field: str = _option(
         "--field", default="query", metavar="KEY", help="Send text as this field. Default: query."
     )
-    input: str | None = _option(
-        "--input", metavar="NAME", help="Send this variable: a dictionary, or a field's value."
+    input: tuple[str, ...] = _option(
+        "--input",
+        default=(),
+        metavar="NAME",
+        action="append",
+        help="Send this variable along under its name, or NAME=EXPRESSION; a dictionary that is "
+        "the only one is the input itself.",
     )
     set: tuple[str, ...] = _option(
         "--set",
@@ -104,6 +117,12 @@ class AskOptions(_Options):
     )
     base_url: str | None = _option(
         "--base-url", metavar="URL", help="Call the agent on this server."
+    )
+    model: str | None = _option(
+        "--as",
+        dest="model",
+        metavar="MODEL",
+        help="Read the answer into this pydantic model or dataclass, or list[MODEL].",
     )
     stream: bool = _flag("--stream", "Show the answer as it comes; the default.")
     no_stream: bool = _flag("--no-stream", "Ask for the answer in one piece.")
@@ -240,6 +259,7 @@ class AskOptions(_Options):
             )
         others = "text no_template stream no_stream format cache bg proc quiet no_raise_error"
         given = [f"--{n.replace('_', '-')}" for n in others.split() if getattr(self, n)]
+        given += ["--as"] if self.model else []
         if given:
             raise ValidationError(
                 f"{' and '.join(given)} cannot be used with --widget.", code="USAGE"

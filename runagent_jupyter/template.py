@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runagent import ValidationError
 from runagent.encode import to_json
 from runagent_jupyter.bounds import Budget, TooMuchError
+from runagent_jupyter.fields import as_field
 from runagent_jupyter.reach import NotDataError
 from runagent_jupyter.reply import Reply
+from runagent_jupyter.whole_text import NoTextError, whole_text
 
 if TYPE_CHECKING:
     from runagent_jupyter.expressions import Expression
 
 LONGEST = 4_000
 """The characters that an expression may have."""
+
+_SHOWN = 200
+"""The characters of an expression that a message about its grammar shows."""
 
 # The parts of an expression that matter for its end: texts in quotes, and braces.
 _PART = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[{}]""")
@@ -61,10 +65,56 @@ def fill(body: str, variables: Mapping[str, Any], *, is_json: bool = False) -> s
         if in_string:
             filled.append(json.dumps(_text(value, source))[1:-1])
         elif is_json:
-            filled.append(to_json(_unwrapped(value), source).decode())
+            filled.append(_json(value, source))
         else:
             filled.append(_text(value, source))
     return "".join([*filled, body[position:]])
+
+
+def fill_assignment(assignment: str, variables: Mapping[str, Any]) -> str:
+    """Replace the expressions in `KEY=VALUE`.
+
+    Args:
+        assignment: The text. If VALUE is one expression, its value is inserted as JSON, so that a
+            table stays one; otherwise values are inserted as text.
+        variables: The variables that expressions may name.
+
+    Returns:
+        The text with the values.
+
+    Raises:
+        ValidationError: As from `fill`.
+    """
+    key, equals, value = assignment.partition("=")
+    if equals and "{{" not in key and (source := value.strip()).startswith("{{"):
+        found = list(_expressions(source))
+        if [(start, end) for start, end, _ in found] == [(0, len(source))]:
+            value = _evaluate(found[0][2], source, variables, Budget())
+            return f"{key}={_json(value, source)}"
+    return fill(assignment, variables)
+
+
+def value_of(expression: str, variables: Mapping[str, Any]) -> Any:
+    """Return the value of an expression that stands by itself, without braces.
+
+    Args:
+        expression: The expression, in the language of `fill`.
+        variables: The variables that it may name.
+
+    Returns:
+        The value; that of a reply is the agent's answer.
+
+    Raises:
+        ValidationError: The expression is not valid, fails, or names an unknown variable.
+    """
+    parsed, problem = _parsed(expression)
+    if parsed is None:
+        raise ValidationError(
+            f"{expression!r} is not a valid expression: {problem}.",
+            code="TEMPLATE",
+            hint="It is one of Jinja's expression language.",
+        )
+    return _unwrapped(_evaluate(parsed, expression, variables, Budget()))
 
 
 def looks_like_json(body: str) -> bool:
@@ -133,22 +183,25 @@ def _expressions(body: str) -> Iterator[tuple[int, int, Expression]]:
         shown = body[start : start + LONGEST].partition("\n")[0]
         if end is None:
             raise _cannot(shown, "it has no }} on its line")
-        yield start, end, _parsed(body[start:end])
+        expression, problem = _parsed(body[start + 2 : end - 2])
+        if expression is None:
+            raise _cannot(body[start:end], problem)
+        yield start, end, expression
         position = end
 
 
-def _parsed(source: str) -> Expression:
+def _parsed(source: str) -> tuple[Expression | None, str]:
+    """Return an expression, or `None` and the fault in it."""
     from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - only for templates
 
     from runagent_jupyter.expressions import Expression  # noqa: PLC0415
 
     try:
-        return Expression(source[2:-2])
+        return Expression(source), ""
     except TemplateSyntaxError as exc:
-        problem = (exc.message or "it is not an expression").rstrip(".")
+        return None, (exc.message or "it is not an expression").rstrip(".")
     except RecursionError:
-        problem = "it is nested too deeply"
-    raise _cannot(source, problem)
+        return None, "it is nested too deeply"
 
 
 def _cannot(source: str, problem: str) -> ValidationError:
@@ -159,9 +212,6 @@ def _cannot(source: str, problem: str) -> ValidationError:
         hint="Braces hold an expression of Jinja's language. "
         "To send them as they are, add --no-template.",
     )
-
-
-_SHOWN = 200
 
 
 def _evaluate(
@@ -197,6 +247,10 @@ def _evaluate(
     raise ValidationError(f"{source} cannot be filled in: {problem}", code="TEMPLATE", hint=hint)
 
 
+def _json(value: Any, source: str) -> str:
+    return to_json(as_field(_unwrapped(value), source), source).decode()
+
+
 def _unwrapped(value: Any) -> Any:
     """Return the value to write as JSON: the value of a reply, or of text that `tojson` made."""
     from runagent_jupyter.expressions import Json  # noqa: PLC0415 - loaded with the expression
@@ -208,19 +262,18 @@ def _unwrapped(value: Any) -> Any:
 
 def _text(value: Any, source: str) -> str:
     """Return a value as text. Tables and arrays are written whole; `str` would leave gaps."""
+    problem, hint = "", None
     try:
-        if type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "to_string"):
-            return str(value.to_string())
-        if type(value).__module__ == "numpy":
-            import numpy as np  # noqa: PLC0415 - its value is here, so it is installed
-
-            with np.printoptions(threshold=sys.maxsize):
-                return str(value)
-        return str(value)
+        return whole_text(value)
+    except NoTextError as exc:
+        problem, hint = str(exc), exc.hint
     except Exception as exc:
         raise ValidationError(
             f"{source} cannot be filled in as text: {type(exc).__name__}: {exc}.", code="TEMPLATE"
         ) from exc
+    raise ValidationError(
+        f"{source} cannot be filled in as text: {problem}.", code="TEMPLATE", hint=hint
+    )
 
 
 def _blank(body: str, found: list[tuple[int, int, Expression]]) -> str:
