@@ -76,22 +76,36 @@ def fill_assignment(assignment: str, variables: Mapping[str, Any]) -> str:
 
     Args:
         assignment: The text. If VALUE is one expression, its value is inserted as JSON, so that a
-            table stays one; otherwise values are inserted as text.
+            table stays one and a text stays text. Within JSON, values are inserted as JSON too, and
+            in any other text as text.
         variables: The variables that expressions may name.
 
     Returns:
-        The text with the values.
+        The text, with JSON behind the equals sign.
 
     Raises:
         ValidationError: As from `fill`.
     """
     key, equals, value = assignment.partition("=")
-    if equals and "{{" not in key and (source := value.strip()).startswith("{{"):
-        found = list(_expressions(source))
-        if [(start, end) for start, end, _ in found] == [(0, len(source))]:
-            value = _evaluate(found[0][2], source, variables, Budget())
-            return f"{key}={_json(value, source)}"
-    return fill(assignment, variables)
+    source = value.strip()
+    if not equals or "{{" in key or "{{" not in source:
+        return fill(assignment, variables)
+    found = list(_expressions(source))
+    if [(start, end) for start, end, _ in found] == [(0, len(source))]:
+        filled = _json(_evaluate(found[0][2], source, variables, Budget()), source)
+    elif _is_json(_blank(source, found)):
+        filled = fill(source, variables, is_json=True)
+    else:
+        filled = json.dumps(fill(value, variables), ensure_ascii=False)
+    return f"{key}={filled}"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return not text.lstrip().startswith(tuple("-0123456789"))  # digits around an expression
 
 
 def value_of(expression: str, variables: Mapping[str, Any]) -> Any:
