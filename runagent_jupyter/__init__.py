@@ -37,7 +37,8 @@ _LATE = {"AgentWidget": "widget", "Reply": "reply", "chat": "widget"}
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Add the magics to an IPython shell, and let `asyncio.run` work in its running loop."""
-    from runagent_jupyter.completion import complete  # noqa: PLC0415 - only when asked to
+    from runagent_jupyter.cell_outputs import watch  # noqa: PLC0415 - only when asked to
+    from runagent_jupyter.completion import complete  # noqa: PLC0415
     from runagent_jupyter.event_loops import make_reentrant  # noqa: PLC0415
     from runagent_jupyter.magics import RunAgentMagics  # noqa: PLC0415
 
@@ -46,6 +47,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
         shell.events.register("pre_run_cell", _enable_late)
     shell.register_magics(RunAgentMagics(shell))
     shell.Completer.custom_matchers.append(complete)
+    watch(shell)
 
 
 def _enable_late(_: Any) -> None:
@@ -64,10 +66,12 @@ def _forget_late(shell: Any) -> None:
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Remove the magics, and give asyncio back as it was."""
-    from runagent_jupyter.completion import complete  # noqa: PLC0415 - loaded with the extension
+    from runagent_jupyter.cell_outputs import unwatch  # noqa: PLC0415 - loaded with the extension
+    from runagent_jupyter.completion import complete  # noqa: PLC0415
     from runagent_jupyter.event_loops import restore  # noqa: PLC0415
 
     _forget_late(shell)
+    unwatch(shell)
     restore()
     for magics in shell.magics_manager.magics.values():
         magics.pop("runagent", None)

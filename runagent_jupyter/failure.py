@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from typing import TypeVar
 
 from runagent import RunAgentError
@@ -26,18 +25,22 @@ def shortly(error: E, text: str | None = None) -> E:
         The exception, to be raised.
     """
     lines = facts_of(error) if text is None else [text]
-
-    def render() -> list[str]:
-        # %tb renders it again and then shows the whole traceback.
-        del error._render_traceback_  # type: ignore[attr-defined]
-        return [f"\x1b[31m{type(error).__name__}\x1b[39m: {lines[0]}", *lines[1:]]
-
-    _attach(error, render)
+    error._render_traceback_ = _ShortTraceback(error, lines)  # type: ignore[attr-defined]
     return error
 
 
-def _attach(error: BaseException, render: Callable[[], list[str]]) -> None:
-    error._render_traceback_ = render  # type: ignore[attr-defined]
+class _ShortTraceback:
+    """Shows an exception when IPython calls it. It is no closure, because exceptions pickle."""
+
+    def __init__(self, error: BaseException, lines: list[str]) -> None:
+        self._error = error
+        self._lines = lines
+
+    def __call__(self) -> list[str]:
+        # %tb renders it again and then shows the whole traceback.
+        del self._error._render_traceback_  # type: ignore[attr-defined]
+        first, *more = self._lines
+        return [f"\x1b[31m{type(self._error).__name__}\x1b[39m: {first}", *more]
 
 
 def facts_of(error: BaseException) -> list[str]:

@@ -8,6 +8,7 @@ from runagent_jupyter.html.elements import (
     folded_status,
     folded_steps,
     question,
+    running_line,
     running_text,
     status_line,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "plain",
     "question",
     "render",
+    "running_line",
     "running_text",
     "saved_chat",
     "status_line",
