@@ -193,8 +193,11 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     async def ask_async(self, question: str) -> Turn:
         """Do what `ask` does, without blocking the event loop."""
         answer, ended = self._start(question)
+        waiting = asyncio.wrap_future(ended)
         try:
-            await asyncio.wait([asyncio.wrap_future(ended)])
+            # A loop that waits for other threads only would not notice an interrupt.
+            while not waiting.done():
+                await asyncio.wait([waiting], timeout=TICK)
         except asyncio.CancelledError:
             self.stop()
             raise
