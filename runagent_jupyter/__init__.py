@@ -40,7 +40,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
     Settings, keys and sessions of an earlier loading are kept.
     """
-    from runagent_jupyter import magics, question_marks  # noqa: PLC0415 - only when asked to
+    from runagent_jupyter import cell_outputs, magics, question_marks  # noqa: PLC0415 - only when asked to
     from runagent_jupyter.completion import complete  # noqa: PLC0415
     from runagent_jupyter.event_loops import make_reentrant  # noqa: PLC0415
 
@@ -52,6 +52,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     question_marks.add(shell)
     if complete not in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.append(complete)
+    cell_outputs.watch(shell)
 
 
 def _enable_late(_: Any) -> None:
@@ -70,11 +71,12 @@ def _forget_late(shell: Any) -> None:
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Remove the magics, and give asyncio back as it was."""
-    from runagent_jupyter import magics, question_marks  # noqa: PLC0415 - loaded with the extension
+    from runagent_jupyter import cell_outputs, magics, question_marks  # noqa: PLC0415 - loaded with the extension
     from runagent_jupyter.completion import complete  # noqa: PLC0415
     from runagent_jupyter.event_loops import restore  # noqa: PLC0415
 
     _forget_late(shell)
+    cell_outputs.unwatch(shell)
     restore()
     magics.remove(shell)
     question_marks.remove(shell)

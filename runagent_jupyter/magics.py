@@ -31,12 +31,13 @@ from runagent_jupyter.cell import CellRequest
 from runagent_jupyter.clients import Clients, Settings, server_of
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.failure import say_what_is_served, shortly, summary
+from runagent_jupyter.handing_over import pass_over_shown
 from runagent_jupyter.jobs import Job
 from runagent_jupyter.model_names import model_of
 from runagent_jupyter.options import FORMATS, AskOptions, ConfigOptions, documented, name_options
 from runagent_jupyter.question import chat_context, input_of
 from runagent_jupyter.reply import Reply
-from runagent_jupyter.shell import has_kernel, is_last_line, is_whole_cell
+from runagent_jupyter.shell import has_kernel, is_last_line, is_whole_cell, request_id
 
 if TYPE_CHECKING:
     from runagent_jupyter.cache import ReplyCache
@@ -222,7 +223,7 @@ class RunAgentMagics(Magics):
         reply = Reply(options.agent, input_of(options, body, variables, session))
         reply.format = options.format or self.format
         if not options.quiet or is_cell or is_last_line(self._shell):
-            reply._shown_in = self._shell.execution_count  # noqa: SLF001 - the two belong together
+            reply._shown_in = request_id(self._shell)  # noqa: SLF001 - the two belong together
         cache = self._cache if options.cache else None
         key = cache.key(self._cache_question(options, reply)) if cache else ""
         try:
@@ -301,6 +302,7 @@ class RunAgentMagics(Magics):
             return None
         if not is_cell:
             self._leave_in_underscore(reply)
+        pass_over_shown(self._shell)
         return reply
 
     def _leave_in_underscore(self, value: Reply | Job) -> None:
@@ -314,6 +316,7 @@ class RunAgentMagics(Magics):
         return display_for(
             self._shell,
             options.agent,
+            variable=f"{options.proc or '_'}.reply" if options.bg else options.out or "_",
             # Other cells write while an answer comes in the background.
             owns_cell=is_cell and not options.bg and is_whole_cell(self._shell),
             rendered=reply.format == "markdown",

@@ -37,6 +37,17 @@ def is_last_line(shell: Any) -> bool:
     return bool(_MAGIC.match(lines[-1]))
 
 
+def request_id(shell: Any) -> str:
+    """Return the id of the request that the caller's code runs for; in a terminal, of its cell.
+
+    In a subshell it is another one than in the main shell, whatever cells are counted meanwhile.
+    """
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return f"cell {getattr(shell, 'execution_count', '')}"
+    return str((kernel.get_parent("shell") or {}).get("header", {}).get("msg_id", ""))
+
+
 def ask_secretly(shell: Any, prompt: str) -> str:
     """Ask the user for a text that is not shown.
 

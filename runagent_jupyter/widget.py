@@ -34,6 +34,7 @@ from runagent_jupyter.answer_view import AnswerView, describe
 from runagent_jupyter.cell_source import cell_source
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.conversation import Conversation, history_of
+from runagent_jupyter.display_call import purpose
 from runagent_jupyter.event_loops import background, is_background
 from runagent_jupyter.fields import as_fields
 from runagent_jupyter.interrupts import TICK, noted
@@ -193,8 +194,11 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     async def ask_async(self, question: str) -> Turn:
         """Do what `ask` does, without blocking the event loop."""
         answer, ended = self._start(question)
+        waiting = asyncio.wrap_future(ended)
         try:
-            await asyncio.wait([asyncio.wrap_future(ended)])
+            # A loop that waits for other threads only would not notice an interrupt.
+            while not waiting.done():
+                await asyncio.wait([waiting], timeout=TICK)
         except asyncio.CancelledError:
             self.stop()
             raise
@@ -418,10 +422,20 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         data, *rest = made if isinstance(made, tuple) else (made,)
         if data is None:
             return made
-        data = {**data, **self._static()}
+        if purpose() == "named display":
+            # Its output is named by the user, so that the copy cannot follow it.
+            self._copies.display(self._static("above"), "above")
+            data = {**data, "text/html": ""}
+        else:
+            data = {**data, **self._static()}
         return (data, *rest) if rest else data
 
-    def _ipython_display_(self) -> None:
+    @property
+    def _ipython_display_(self) -> Callable[[], None] | None:
+        """How IPython displays the chat; `None` where it wants the forms of a single output."""
+        return self._display if purpose() in {"value", "display"} else None
+
+    def _display(self) -> None:
         """Display the live view and a copy that grows with the chat, which the live view hides.
 
         The output of a widget keeps the state that the chat had when it was displayed. Each update
@@ -433,26 +447,25 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         made: Any = super()._repr_mimebundle_()
         data, metadata = made if isinstance(made, tuple) else (made, {})
         display({**data, "text/html": ""}, metadata=metadata, raw=True)
-        self._copies.display(self._static(is_below=True), uuid.uuid4().hex)
+        self._copies.display(self._static("below"), "below")
 
-    def _current_copy(self) -> dict[str, str] | None:
-        return None if self._current is not None else self._static(is_below=True)
+    def _current_copy(self, place: str) -> dict[str, str] | None:
+        return None if self._current is not None else self._static(place)
 
     def _answer_length(self) -> int:
         with self._lock:
             return self._conversation.answer_length()
 
-    def _static(self, *, is_below: bool = False) -> dict[str, str]:
+    def _static(self, *place: str) -> dict[str, str]:
         """Return the conversation as safe HTML and as text.
 
         Args:
-            is_below: Whether it stands below its live view.
+            *place: Where it stands if it has a live view: `"below"` or `"above"` that.
         """
         with self._lock:
             turns = self._conversation.html()
-        names = (self._copy, "below") if is_below else (self._copy,)
         return {
-            "text/html": html.saved_chat(html.status_line(self.title), turns, *names),
+            "text/html": html.saved_chat(html.status_line(self.title), turns, self._copy, *place),
             "text/plain": strip_controls(self.to_markdown()),
         }
 

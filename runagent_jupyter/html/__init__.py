@@ -8,6 +8,7 @@ from runagent_jupyter.html.elements import (
     folded_status,
     folded_steps,
     question,
+    running_line,
     running_text,
     status_line,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "question",
     "record_table",
     "render",
+    "running_line",
     "running_text",
     "saved_chat",
     "status_line",

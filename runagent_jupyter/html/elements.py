@@ -19,6 +19,25 @@ def status_line(text: str) -> str:
     return f'<div class="runagent-status">{escape(text)}</div>'
 
 
+def running_line(text: str, cut_off: str) -> str:
+    """Show a line about an answer that is still coming.
+
+    The line is sent again all the time. Where it is not, as after a page was reloaded, the style
+    sheet replaces it by the second text after a while. Without the style sheet, both are there.
+
+    Args:
+        text: Any text.
+        cut_off: The text for a reader who sees the line when nothing comes any more.
+
+    Returns:
+        Safe HTML.
+    """
+    return (
+        f'<div class="runagent-status"><div class="runagent-running">{escape(text)}</div>'
+        f'<div class="runagent-cut-off">{escape(cut_off)}</div></div>'
+    )
+
+
 def folded_status(head: str, rest: str) -> str:
     """Show a line about an answer, with more facts folded behind it.
 
