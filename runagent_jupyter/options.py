@@ -24,6 +24,10 @@ FORMATS = ("markdown", "text", "json", "code")
 _CONSTANTS = {"True": True, "False": False, "None": None}
 """Words of Python that --set understands besides JSON."""
 
+_UNITS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|sec|s|min|m|h)")
+_DURATION = re.compile(rf"(?:{_PART.pattern})+")
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -313,6 +317,8 @@ def name_options(error: RunAgentError, base_url: str | None) -> None:
         error.hint = error.hint and error.hint.replace(argument, option)
         if error.code == "INVALID_SETTING":
             error.message = error.message.replace(argument, option)
+    if error.code == "INVALID_SETTING" and "number of seconds" in error.message:
+        error.hint = "Write 90, 90s, 2m or 1h; inf for no limit."
 
 
 def seconds_of(duration: str) -> str:
@@ -329,11 +335,6 @@ def seconds_of(duration: str) -> str:
         return duration
     seconds = sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(text))
     return f"{seconds:.15g}"
-
-
-_UNITS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|sec|s|min|m|h)")
-_DURATION = re.compile(rf"(?:{_PART.pattern})+")
 
 
 def _json_or_text(value: str) -> Any:
