@@ -52,7 +52,7 @@ def test_records_are_a_table() -> None:
     assert re.findall(r"<th(?: [^>]*)?>(.*?)</th>", shown) == ["city", "people", "sea", "note"]
     rows = re.findall(r"<tr>(<td.*?)</tr>", shown, re.DOTALL)
     assert [text_of(row) for row in rows] == [
-        "Rome2800000false",
+        "Rome2800000.0false",
         "Oslo <b>717000.5truenull",
         "A|B\nCnull",
     ]
@@ -100,6 +100,19 @@ def test_as_plain_text_the_columns_are_aligned() -> None:
 def test_the_format_json_is_json() -> None:
     assert "runagent-records" not in html_of(reply_of(RECORDS, format="json"))
     assert plain_text(reply_of([{"a": 1}], format="json")) == '[\n  {\n    "a": 1\n  }\n]'
+
+
+def test_numbers_of_a_column_have_the_same_digits() -> None:
+    columns = {
+        "share": ([1 / 7, 2.0, -30], ["0.142857", "2.000000", "-30.000000"]),
+        "price": ([1.5, 20, 3.25], ["1.50", "20.00", "3.25"]),
+        "tiny": ([1e-9, 2.5], ["1e-09", "2.5"]),
+        "count": ([1, 20, 10**20], ["1", "20", f"{10**20}"]),
+        "odd": ([float("nan"), 1.5], ["nan", "1.5"]),
+    }
+    for name, (numbers, texts) in columns.items():
+        shown = record_table([{name: number} for number in numbers])
+        assert re.findall(r"<td[^>]*>(.*?)</td>", shown) == texts
 
 
 def test_a_table_has_bounds() -> None:
