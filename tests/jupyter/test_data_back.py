@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from picture_files import PNG
+from picture_files import PNG, png, uri
 from safe_html import problems, text_of
 from support.kernel import Kernel
 
@@ -254,6 +255,7 @@ def test_what_names_no_type_is_refused_and_not_run(text: str) -> None:
 
 
 AGENTS = f"""%reload_ext runagent_jupyter
+import time
 from dataclasses import dataclass
 from runagent.local import agent
 
@@ -326,3 +328,25 @@ def test_a_picture_is_shown_in_a_cell_and_saved_with_it(kernel: Kernel) -> None:
     assert output["data"]["text/plain"] == "Here it is:\n\n[image: sales (PNG, 2 × 2)]\n\n"
     plain = kernel.execute("reply = %runagent draws x\nprint(reply.text)").ok()
     assert f"![sales]({PNG})" in plain.stdout
+
+
+def test_a_picture_in_a_stream_goes_to_the_page_twice_at_most(kernel: Kernel) -> None:
+    """Once with its block, and once with the clean output at the end."""
+    address = uri(png(500, 500, rows=random.Random(1).randbytes(500 * 501)))
+    assert len(address) > 300_000
+    kernel.execute(f"address = {address!r}").ok()
+    kernel.execute(
+        """
+@agent("paints")
+def paints(query: str):
+    text = "Some words. " * 300 + f"\\n\\n![x]({address})\\n\\n" + "More words. " * 300
+    for start in range(0, len(text), 5_000):
+        yield text[start:start + 5_000]
+        time.sleep(0.02)
+"""
+    ).ok()
+    cell = kernel.execute("%%runagent paints\nx").ok()
+    assert sum(message.size for message in cell.messages) < 2.5 * len(address)
+    assert cell.outputs[-1]["data"]["text/html"].count(address) == 1
+    for output in cell.outputs:
+        assert address not in output["data"]["text/plain"]
