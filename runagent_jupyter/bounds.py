@@ -17,6 +17,7 @@ _BITS = 20_000
 _DIGITS = 1_000
 _LONG = 1_000
 _BROAD = 500
+_BY_COLUMN = {"corr", "describe", "mode", "nunique"}
 _ENCODINGS = {"utf-8", "utf8", "ascii", "latin-1", "utf-16", "utf-32"}
 _CONVERSION = re.compile(r"%(?:\([^)]*\))?([#0\- +.\d*]*)")
 
@@ -61,8 +62,11 @@ class Budget:
         self.spend(times * _weight(value, self._left + 1, {}))
 
     def filled_in(self, value: Any) -> None:
-        """Take the work of writing the value of an expression; a table's text has its own bound."""
-        if not _is_array(value):
+        """Take the work of writing the value of an expression.
+
+        Tables, text and bytes have bounds of their own where they are written.
+        """
+        if not (_is_array(value) or isinstance(value, (str, bytes, bytearray, memoryview))):
             self.whole(value)
 
     # ---- operators
@@ -133,8 +137,8 @@ class Budget:
         elif _is_array(value):
             if any(isinstance(g, str) and len(g) > _LONG for g in _flat(given)):
                 raise TooMuchError(f"an argument of {name}() is longer than {_LONG:,} characters")
-            if name == "corr" and _columns(value) > _BROAD:
-                raise TooMuchError(f"corr() is for tables of up to {_BROAD} columns")
+            if name in _BY_COLUMN and _columns(value) > _BROAD:
+                raise TooMuchError(f"{name}() is for tables of up to {_BROAD} columns")
         self.spend(1)
 
     def text_method(self, text: Any, name: str, given: list[Any]) -> None:

@@ -26,6 +26,7 @@ _BUILTIN_DATA: tuple[type, ...] = (
     str,
     bytes,
     bytearray,
+    memoryview,
     int,
     float,
     complex,

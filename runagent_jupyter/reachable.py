@@ -11,7 +11,7 @@ def names(text: str) -> frozenset[str]:
 
 
 # The history of the notebook's code, and names of IPython and Python. `_`, `Out` and `_3` are data.
-HIDDEN_NAMES = re.compile(r"In|_i+|_i\d+|_ih|_dh|exit|quit|get_ipython|open|__\w+")
+HIDDEN_NAMES = re.compile(r"In|_i+|_i\d+|_ih|_dh|exit|quit|get_ipython|open|__[A-Za-z]\w*")
 
 HOSTS = names("IPython ipykernel traitlets jupyter_client jupyter_core zmq tornado comm debugpy")
 """Packages that run notebooks: their objects lead to code."""
@@ -26,8 +26,9 @@ DATA_MODULES = names(
 
 DATA_TYPES = names(
     """
-    IPython.CapturedIO pandas._AtIndexer pandas._LocIndexer pandas._iAtIndexer pandas._iLocIndexer
-    re.Match sqlite3.Row jinja2.StrictUndefined
+    IPython.CapturedIO IPython.HTML IPython.Image IPython.JSON IPython.Latex IPython.Markdown
+    IPython.Math IPython.Pretty IPython.SVG pandas._AtIndexer pandas._LocIndexer
+    pandas._iAtIndexer pandas._iLocIndexer re.Match sqlite3.Row jinja2.StrictUndefined
     """
 )
 """Types that hold data although they can be called or are of a module that holds none."""

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from IPython.display import Image
 
 from runagent import ValidationError
 from runagent_jupyter import template
@@ -110,6 +111,9 @@ VARIABLES: dict[str, Any] = {
     "self": types.SimpleNamespace(name="me"),
     "_": "the last one",
     "Out": {3: "third"},
+    "___": "long ago",
+    "image": Image(data=b"\x89PNG", format="png"),
+    "photo": b"x" * 6_000_000,
 }
 
 
@@ -232,6 +236,9 @@ VARIABLES: dict[str, Any] = {
         ("self.name", "me"),
         ("_", "the last one"),
         ("Out[3]", "third"),
+        ("image.format", "png"),
+        ("___", "long ago"),
+        ("photo|length", "6000000"),
     ],
 )
 def test_data_is_filled_in(expression: str, text: str) -> None:
@@ -248,6 +255,7 @@ def test_data_is_filled_in(expression: str, text: str) -> None:
         ('{"rows": {{ rows|tojson(indent=2) }}}', VARIABLES["rows"]),
         ('{"rows": "{{ name }} and {{ {"a": "}}"} }}"}', "Ada Lovelace and {'a': '}}'}"),
         ('{"rows": {{ Config.names }}}', ["a", "b"]),
+        ('{"rows": "{{ photo|length }}", "photo": {{ photo }}}', "6000000"),
     ],
 )
 def test_in_json_it_is_json(body: str, data: Any) -> None:

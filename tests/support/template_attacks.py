@@ -425,6 +425,7 @@ wide + long
 df.fillna(big)
 df.loc[[0] * 1000000, ['a'] * 1000]
 twins.loc[[0] * 100000]
+wide.T.describe()
 day.strftime('%1000000000d')
 cell.strftime('%1000000000d')
 big.encode('punycode')
