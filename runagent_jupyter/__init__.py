@@ -76,6 +76,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     for magics in shell.magics_manager.magics.values():
         magics.pop("runagent", None)
         magics.pop("runagent_config", None)
+        magics.pop("runagent_usage", None)
     loaded = shell.magics_manager.registry.pop("RunAgentMagics", None)
     if loaded in shell.configurables:
         shell.configurables.remove(loaded)

@@ -11,6 +11,7 @@ from runagent.wire.text import with_pairs_joined
 from runagent_jupyter import html, steps
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.failure import summary
+from runagent_jupyter.prices import money
 from runagent_jupyter.turn import Turn
 from runagent_jupyter.values import json_of, obvious_text
 
@@ -132,6 +133,8 @@ class AnswerView:
         tokens = turn.usage.get("total_tokens")
         if isinstance(tokens, int):
             facts.append(f"{tokens:,} tokens")
+        if turn.cost is not None:
+            facts.append(f"cost {money(turn.cost)}")
         return {
             "status": turn.status,
             "error": describe(turn.error),

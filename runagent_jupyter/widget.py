@@ -276,6 +276,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
                 functools.partial(self._run, stream, ask, view),
                 view.turn,
                 background("chats"),
+                agent_id=self.client.agent_id,
                 # It may have been cleared before it starts.
                 at_start=lambda started: self._set("busy", self._current is started),
                 at_end=functools.partial(self._end, view),
