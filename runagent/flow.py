@@ -225,8 +225,7 @@ class Flow:
         state.request_id = call.received.get("x-request-id")
         reader = call.wire.reader(call.data, self._max_size)
         receive = Receive(answer.response, reader, call.silence, call.deadline)
-        pairs = PairJoiner()
-        most = 2 * self._max_size + SPARE_EFFORT
+        pairs, most = PairJoiner(), 2 * self._max_size + SPARE_EFFORT
         error: RunAgentError
         while True:
             events = yield receive

@@ -11,6 +11,7 @@ from runagent.wire.text import with_pairs_joined
 from runagent_jupyter import html, steps
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.failure import summary
+from runagent_jupyter.prices import money
 from runagent_jupyter.records import records_of
 from runagent_jupyter.turn import Turn
 from runagent_jupyter.values import as_markdown, json_of
@@ -135,6 +136,8 @@ class AnswerView:
         tokens = turn.usage.get("total_tokens")
         if isinstance(tokens, int):
             facts.append(f"{tokens:,} tokens")
+        if turn.cost is not None:
+            facts.append(f"cost {money(turn.cost)}")
         return {
             "status": turn.status,
             "error": describe(turn.error),

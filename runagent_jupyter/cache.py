@@ -23,6 +23,8 @@ _WAIT = 1.0
 """Seconds to wait for another process that writes into the file."""
 
 _FACTS = ("value", "elapsed", *FACTS)
+_NUMBER = (int, float, type(None))
+_KINDS: dict[str, Any] = {"usage": dict, "execution_time": _NUMBER, "cost": _NUMBER}
 
 
 def default_path() -> Path:
@@ -72,7 +74,7 @@ class ReplyCache:
             events = [StreamEvent(**event) for event in facts["events"]]
             values = {"value": facts["value"], "elapsed": float(facts["elapsed"])}
             values |= {name: facts[name] for name in FACTS if name in facts}
-            if not isinstance(values.get("usage", {}), dict):
+            if not all(isinstance(values.get(name), kind) for name, kind in _KINDS.items()):
                 raise TypeError("the answer in it is damaged")
         reply.events = events
         for name, value in values.items():

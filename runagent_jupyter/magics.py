@@ -6,6 +6,7 @@ import sys
 import uuid
 from collections import ChainMap
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
-from traitlets import CUnicode, Enum, Unicode
+from traitlets import CUnicode, Enum, Unicode, observe
 
 from runagent import (
     AgentNotFoundError,
@@ -27,6 +28,7 @@ from runagent import (
     ValidationError,
 )
 from runagent.registry import agent_ids
+from runagent_jupyter import prices, usage
 from runagent_jupyter.cell import CellRequest
 from runagent_jupyter.clients import Clients, Settings, server_of
 from runagent_jupyter.control_characters import strip_controls
@@ -42,6 +44,7 @@ from runagent_jupyter.shell import has_kernel, is_last_line, is_whole_cell, requ
 if TYPE_CHECKING:
     from runagent_jupyter.cache import ReplyCache
     from runagent_jupyter.display import Display
+    from runagent_jupyter.usage import NotebookUsage
 
 
 _KEPT_AS = "_runagent_magics"
@@ -81,6 +84,7 @@ class RunAgentMagics(Magics):
     base_url = Unicode(help="The server's base URL.").tag(config=True)
     timeout = CUnicode(help="Seconds for a call; inf for no limit.").tag(config=True)
     format = Enum(FORMATS, "markdown", help="How answers are shown.").tag(config=True)
+    price = Unicode(help="The prices of a million tokens: IN,OUT.").tag(config=True)
     cache_path = Unicode(help="The file --cache keeps replies in.").tag(config=True)
 
     def __init__(self, shell: Any) -> None:
@@ -167,6 +171,27 @@ class RunAgentMagics(Magics):
         name_options(error, options.base_url)
         raise shortly(error)
 
+    @no_var_expand
+    @line_magic
+    def runagent_usage(self, line: str) -> NotebookUsage:
+        """Sum up the calls of this notebook: tokens, time and money, for each agent.
+
+        ``u = %runagent_usage`` and ``u.to_frame()`` make a DataFrame of it. ``--reset`` begins
+        again. Money is what servers say in a field ``cost``; where they do not, it is counted
+        after ``%runagent_config --price IN,OUT``.
+        """
+        if line.strip() not in {"", "--reset"}:
+            raise shortly(ValidationError(f"%runagent_usage takes --reset, not {line!r}."))
+        found = usage.so_far()
+        if line.strip():
+            usage.begin_again()
+        return found
+
+    @observe("price")
+    def _use_price(self, change: Any) -> None:
+        with suppress(ValidationError):  # the next call says what is wrong
+            prices.use(prices.Price.parse(change["new"]))
+
     @property
     def _settings(self) -> Settings:
         return Settings(self.agent, self.base_url, self.timeout, self.format)
@@ -186,6 +211,11 @@ class RunAgentMagics(Magics):
         )
         # Nothing is set if the client finds a setting that is not valid.
         settings.probe(options.agent or "-")
+        price = options.price
+        if price is None:
+            price = "" if options.reset else self.price
+        prices.Price.parse(price)
+        self.price = price
         for name in names:
             setattr(self, name, getattr(settings, name))
         if options.reset:
@@ -207,6 +237,7 @@ class RunAgentMagics(Magics):
             "base_url": client.base_url,
             "timeout": f"{client.timeout:g} s",
             "format": self.format,
+            "price": f"{self.price} for a million tokens" if self.price else "(not set)",
             "api_key": self._clients.key_source(self._settings),
             "cache": self._cache.path,
         }
@@ -216,6 +247,7 @@ class RunAgentMagics(Magics):
         self, options: AskOptions, question: str, cell: str | None, variables: Mapping[str, Any]
     ) -> Any:
         is_cell = cell is not None
+        prices.Price.parse(self.price)
         options.check(question, is_cell=is_cell)
         body = (question if cell is None else cell).rstrip("\n")
         session = self._session_id(options)

@@ -268,6 +268,11 @@ class ConfigOptions(_Options):
         "--timeout", metavar="SECONDS", help="Limit each call: 90, 90s, 2m, 1h; inf for no limit."
     )
     format: str | None = _option("--format", choices=FORMATS, help="How answers are shown.")
+    price: str | None = _option(
+        "--price",
+        metavar="IN,OUT",
+        help="The prices of a million input and output tokens, to show what answers cost.",
+    )
     key: bool = _flag("--key", "Ask for the API key, out of the notebook's sight.")
     reset: bool = _flag("--reset", "Return to the settings of the environment and of files.")
     clear_cache: bool = _flag("--clear-cache", "Forget the replies that --cache kept.")

@@ -206,7 +206,8 @@ def check_arguments(
         return
     unknown = [keyword for keyword in named if keyword not in KEYWORDS]
     if unknown or len(positional) > POSITIONS.get(name, 1):
-        which = f"the argument {unknown[0]}=" if unknown else "so many arguments without a name"
+        limit = POSITIONS.get(name, 1)
+        which = f"the argument {unknown[0]}=" if unknown else f"more than {limit} without a name"
         raise NotDataError(f"a template may not pass {which} to {shown}()")
 
 

@@ -7,6 +7,7 @@ from runagent_jupyter.html.code_block import code, with_copy_buttons
 from runagent_jupyter.html.elements import (
     folded_status,
     folded_steps,
+    number_table,
     question,
     running_line,
     running_text,
@@ -29,6 +30,7 @@ __all__ = [
     "folded_status",
     "folded_steps",
     "json_tree",
+    "number_table",
     "plain",
     "question",
     "record_table",

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from runagent import ValidationError
+from runagent import AsyncRunAgentClient, ValidationError
+from runagent_jupyter.cell_source import cell_source
 from runagent_jupyter.options import AskOptions, ConfigOptions, seconds_of
 
 VARIABLES = {"three": "3", "n": 5, "rows": [1, {"a": 2}], "city": "New York", "quoted": 'a "b" c'}
@@ -200,3 +201,28 @@ def test_without_templates_braces_are_text() -> None:
     options, question = read("echo --no-template --set n={{ n }} {{ x }}")
     assert options.fields() == {"n": "{{ n }}"}
     assert question == "{{ x }}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "3",
+        "true",
+        "O'Neil's",
+        'a "b" c',
+        "a\nb \\n",
+        "{{ n }}",
+        "",
+        3,
+        None,
+        True,
+        [1, "it's"],
+        {"a": " "},
+    ],
+)
+def test_the_cell_of_a_chat_says_the_same(value: object) -> None:
+    source = cell_source(
+        AsyncRunAgentClient("demo"), "q", field="query", entrypoint=None, context={"x": value}
+    )
+    options, rest = read(source.split("\n")[0].removeprefix("%%runagent "), is_cell=True)
+    assert (options.agent, options.fields(), rest) == ("demo", {"x": value}, "")
