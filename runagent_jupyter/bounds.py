@@ -17,6 +17,8 @@ _BITS = 20_000
 _DIGITS = 1_000
 _LONG = 1_000
 _BROAD = 500
+_OBJECT = 20
+"""Characters that an object takes as text, at least."""
 _BY_COLUMN = {"corr", "describe", "mode", "nunique"}
 _ENCODINGS = {"utf-8", "utf8", "ascii", "latin-1", "utf-16", "utf-32"}
 _CONVERSION = re.compile(r"%(?:\([^)]*\))?([#0\- +.\d*]*)")
@@ -117,7 +119,8 @@ class Budget:
             if "*" in flags or any(int(n) > _DIGITS for n in re.findall(r"\d+", flags)):
                 raise TooMuchError(f"the width in {conversion[0]!r} is too large or not fixed")
         self.spend(len(shown) + count)
-        self.whole(values, count if isinstance(values, Mapping) else 1)
+        # The values of a tuple are written once, and those with a name as often as it stands there.
+        self.whole(values, 1 if isinstance(values, tuple) else count)
 
     # ---- methods and functions
 
@@ -231,8 +234,10 @@ def _weight(value: Any, limit: int, known: dict[int, int]) -> int:
     """Return the characters and items in a value, or a number above `limit` if there are more."""
     if isinstance(value, (str, bytes, bytearray)):
         return len(value) + 1
+    if value is None or isinstance(value, numbers.Number):
+        return 1
     if not isinstance(value, (list, tuple, set, frozenset, Mapping)):
-        return 1 + (_area(value) if _is_array(value) else 0)
+        return _OBJECT + (_area(value) if _is_array(value) else 0)
     if id(value) in known:
         return known[id(value)]
     known[id(value)] = 1  # if it contains itself, Python writes `...` there

@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, NoReturn
 
 from runagent_jupyter.reachable import (
@@ -97,7 +97,7 @@ def _problem(kind: type) -> str:
         problem = "a class"
     elif name in DATA_TYPES:
         pass
-    elif name == "builtins.module":
+    elif issubclass(kind, ModuleType):
         problem = "a module"
     elif _has(kind, "__call__"):
         problem = "a function or can be called"

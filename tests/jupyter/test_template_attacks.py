@@ -24,6 +24,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from support.kernel import Kernel
 from support.template_attacks import CODE, WORK
 
 from runagent import ValidationError
@@ -87,6 +88,13 @@ class Color(enum.Enum):
     RED = "#f00"
 
 
+class Late(types.ModuleType):
+    """A module that loads its parts when they are needed."""
+
+    def __getattr__(self, name: str) -> str:
+        return runs()
+
+
 class Endless:
     def __iter__(self) -> Iterator[int]:
         return itertools.count()
@@ -118,6 +126,7 @@ def variables() -> dict[str, Any]:
         "_i1": "key = 'planted'",
         "__builtins__": builtins,
         "np": np,
+        "late": Late("late"),
         "pd": pd,
         "pl": pl,
         "jinja2": jinja2,
@@ -179,3 +188,30 @@ def test_an_attack_is_refused(
     assert [path.name for path in place.iterdir()] == ["secret"]
     assert before == (repr(variables["rows"]), variables["df"].to_csv(), variables["array"].sum())
     assert dict(variables["made"]) == {}
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "%%runagent echo\nDear team,\n{{{{ {attack} }}}}",
+        '%%runagent echo\n{{"query": {{{{ {attack} }}}}}}',
+        "%runagent echo {{{{ {attack} }}}}?",
+        "%runagent echo --set mail={{{{ {attack} }}}} hi",
+        "%runagent echo --input mail={attack}",
+        "def ask(own):\n    %runagent echo {{{{ {attack} }}}}\nask(open)",
+        "%runagent_config --agent {{{{ {attack} }}}}",
+    ],
+)
+@pytest.mark.parametrize(
+    "attack", ["get_ipython().system('touch_hacked')", "open('hacked','w').write('x')", "own('x')"]
+)
+def test_a_cell_runs_nothing(shared_kernel: Kernel, cell: str, attack: str) -> None:
+    shared_kernel.execute(
+        "%reload_ext runagent_jupyter\nfrom runagent.local import agent\nran = []\n"
+        "get_ipython().system = own = ran.append\n"
+        "@agent('echo')\ndef echo(query, **_):\n    ran.append(query)"
+    ).ok()
+    executed = shared_kernel.execute(cell.format(attack=attack))
+    assert executed.status == "error"
+    assert "cannot be filled in" in "".join((executed.error or {})["traceback"])
+    assert shared_kernel.value("[ran, __import__('os').path.exists('hacked')]") == [[], False]

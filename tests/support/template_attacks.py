@@ -187,6 +187,10 @@ pd
 pd.io
 np.pi
 np.load('secret')
+late
+late.environ
+late.os.environ
+late|attr('part')
 array.tofile('hacked')
 array.dump('hacked')
 array.sort()
@@ -389,6 +393,8 @@ texts|slice(10**9)|list
 '%-1000000000s'|format('x')
 ('%(a)s' * 100000) % {'a': big}
 ('%(a)s' * 100000)|format(a=big)
+('%(n)s' * 100000) % wide
+('%(a)s' * 1000000) % df
 ('%s' * 100000) % ([numbers] * 100000)
 round(1, -10**9)
 round(1, 10**9)
