@@ -16,7 +16,7 @@ from runagent_jupyter.options import parser_of
 _LINE = re.compile(r"%%?(runagent(?:_config)?)\s+((?:\S+\s+)*)(\S*)\Z")
 
 
-_EXPLANATION = 44
+_EXPLANATION = 36
 """Characters of an explanation: a narrow menu shows no more."""
 
 
@@ -33,7 +33,8 @@ def complete(context: CompletionContext) -> dict[str, Any]:
     magic, before, word = line.groups()
     candidates = _candidates(magic, before.split(), word)
     fitting = [
-        SimpleCompletion(text=text, type=about)
+        # A menu has one line for each, and JupyterLab would break it at a space.
+        SimpleCompletion(text=text, type=about.replace(" ", "\N{NO-BREAK SPACE}"))
         for text, about in candidates
         if text.startswith(word)
     ]

@@ -201,6 +201,8 @@ def test_a_completion_says_what_it_is(kernel: Kernel, line: str, text: str, abou
         f"get_ipython().kernel._experimental_do_complete({line!r}, {len(line)})"
         "['metadata']['_jupyter_types_experimental']"
     )
+    # JupyterLab would break the line of a menu at an ordinary space.
+    about = about.replace(" ", "\N{NO-BREAK SPACE}")
     assert (text, about) in [(found["text"], found["type"]) for found in content]
 
 
