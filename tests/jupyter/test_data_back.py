@@ -104,7 +104,7 @@ def test_the_format_json_is_json() -> None:
 
 
 def test_numbers_of_a_column_have_the_same_digits() -> None:
-    columns = {
+    columns: dict[str, tuple[list[Any], list[str]]] = {
         "share": ([1 / 7, 2.0, -30], ["0.142857", "2.000000", "-30.000000"]),
         "price": ([1.5, 20, 3.25], ["1.50", "20.00", "3.25"]),
         "tiny": ([1e-9, 2.5], ["1e-09", "2.5"]),

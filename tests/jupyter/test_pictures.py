@@ -293,6 +293,35 @@ def test_a_picture_within_an_object_is_in_its_tree() -> None:
     assert "n: 3" in text_of(shown)
 
 
+def test_the_data_of_a_picture_within_an_object_is_no_text() -> None:
+    value = {"chart": {"image": CONTENT, "mime": "image/png"}, "all": [PNG, 1], "n": 3}
+    reply = Reply("a", {"query": "x"}, value)
+    assert CONTENT not in plain_text(reply)
+    assert plain_text(reply).count("[image: PNG, 2 × 2]") == 2
+    assert reply.to_dict()["value"] == value
+    view = AnswerView(Turn("agent", status="streaming"))
+    view.take(StreamEvent("chunk", value))
+    view.turn.end(elapsed=1.0, error=None, stopped=False)
+    assert pictures_in("".join(view.end()["parts"])) == [PNG, PNG]
+
+
+def test_a_deep_value_is_shown() -> None:
+    deep: Any = PNG
+    for _ in range(900):
+        deep = [deep]
+    assert len(plain_text(Reply("a", {"query": "x"}, deep))) < 10_000
+
+
+def test_an_address_without_an_end_takes_no_time() -> None:
+    endless = "![x](data:image/png;base64," + "A" * 2_000_000
+    assert described(endless) == endless
+    assert "not shown" in text_of(render(endless + ")"))
+
+
+def test_many_pictures_are_all_there() -> None:
+    assert render(f"![x]({PNG})\n\n" * 3_000).count("<img ") == 3_000
+
+
 @pytest.mark.parametrize(
     "value",
     [
