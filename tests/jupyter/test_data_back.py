@@ -22,7 +22,7 @@ from runagent_jupyter.model_names import model_of
 from runagent_jupyter.rendering import bundle, plain_text
 from runagent_jupyter.turn import Turn
 
-RECORDS = [
+RECORDS: list[dict[str, Any]] = [
     {"city": "Rome", "people": 2_800_000, "sea": False},
     {"city": "Oslo <b>", "people": 717_000.5, "sea": True, "note": None},
     {"city": "A|B\nC", "people": None},
