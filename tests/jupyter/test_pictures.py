@@ -24,6 +24,7 @@ from runagent_jupyter.html import MarkdownStream, json_tree, render
 from runagent_jupyter.image_headers import ImageError, read_header
 from runagent_jupyter.pictures import described, picture_of
 from runagent_jupyter.rendering import bundle, plain_text
+from runagent_jupyter.terminal import TerminalDisplay
 from runagent_jupyter.turn import Turn
 from runagent_jupyter.values import as_markdown
 
@@ -303,6 +304,15 @@ def test_the_data_of_a_picture_within_an_object_is_no_text() -> None:
     view.take(StreamEvent("chunk", value))
     view.turn.end(elapsed=1.0, error=None, stopped=False)
     assert pictures_in("".join(view.end()["parts"])) == [PNG, PNG]
+
+
+def test_a_terminal_has_words_in_the_place_of_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    text = f"Before ![sales]({PNG}) behind"
+    terminal = TerminalDisplay(rendered=False)
+    for start in range(0, len(text), 10):
+        terminal.add(text[start : start + 10])
+    terminal.end(Reply("a", {"query": "x"}, text))
+    assert capsys.readouterr().out == "Before ![sales]([image: PNG, 2 × 2]) behind\n"
 
 
 def test_a_deep_value_is_shown() -> None:
