@@ -350,3 +350,20 @@ def paints(query: str):
     assert cell.outputs[-1]["data"]["text/html"].count(address) == 1
     for output in cell.outputs:
         assert address not in output["data"]["text/plain"]
+
+
+def test_a_figure_and_a_frame_of_an_agent_of_this_process(kernel: Kernel) -> None:
+    kernel.execute(
+        """
+import pandas as pd
+from PIL import Image
+@agent("gives")
+def gives(query: str):
+    return pd.DataFrame({"a": [1, 2]}) if query == "frame" else Image.new("L", (3, 2))
+"""
+    ).ok()
+    frame = kernel.execute("%%runagent gives\nframe").ok()
+    assert "runagent-records" in frame.outputs[-1]["data"]["text/html"].partition("</style>")[2]
+    assert kernel.value("_.to_frame().a.tolist()") == [1, 2]
+    image = kernel.execute("%%runagent gives\nimage").ok()
+    assert 'width="3" height="2" src="data:image/png' in image.outputs[-1]["data"]["text/html"]

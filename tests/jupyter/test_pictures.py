@@ -306,6 +306,16 @@ def test_the_data_of_a_picture_within_an_object_is_no_text() -> None:
     assert pictures_in("".join(view.end()["parts"])) == [PNG, PNG]
 
 
+def test_pieces_of_text_with_an_address_in_them_stay_pieces() -> None:
+    pieces = [f"![x]({PNG[:40]}", f"{PNG[40:]})", " end"]
+    events = [StreamEvent("chunk", {"content": piece}, piece) for piece in pieces]
+    events.insert(1, StreamEvent("chunk", {"progress": 0.5, "image": CONTENT, "mime": "image/png"}))
+    reply = Reply("a", {"query": "x"}, events=events)
+    reply.end(elapsed=1.0, error=None, stopped=False)
+    assert reply.text == "".join(pieces)
+    assert len(steps.steps_of(events)) == 1
+
+
 def test_a_terminal_has_words_in_the_place_of_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
     text = f"Before ![sales]({PNG}) behind"
     terminal = TerminalDisplay(rendered=False)
