@@ -14,7 +14,7 @@ from runagent_jupyter.failure import summary
 from runagent_jupyter.prices import money
 from runagent_jupyter.records import records_of
 from runagent_jupyter.turn import Turn
-from runagent_jupyter.values import as_markdown, json_of
+from runagent_jupyter.values import as_markdown, json_of, without_pictures
 
 
 class AnswerView:
@@ -102,6 +102,8 @@ class AnswerView:
         self.turn.text = f"```json\n{json_of(value)}\n```" if text is None else text
         if text is None and records is not None:
             self._stream.append(html.record_table(records))
+        elif text is None and without_pictures(value) is not value:
+            self._stream.append(html.json_tree(value))
         else:
             self._unfed.append(self.turn.text)
         self._steps = steps.steps_of(events)

@@ -13,7 +13,7 @@ from runagent_jupyter.failure import facts_of
 from runagent_jupyter.pictures import described
 from runagent_jupyter.prices import money
 from runagent_jupyter.records import records_of
-from runagent_jupyter.values import as_data, as_markdown, json_of
+from runagent_jupyter.values import as_data, as_markdown, json_of, without_pictures
 from runagent_jupyter.whole_text import excerpt
 
 _LARGEST_COUNT = 1e15
@@ -121,8 +121,10 @@ def _text(answer: FinishedAnswer) -> str:
     if answer.format == "json":
         return json_of(answer.value)
     value = as_data(answer.value)
-    records = records_of(value) if as_markdown(value) is None else None
-    return answer.text if records is None else excerpt(records)
+    if as_markdown(value) is not None:
+        return answer.text
+    records = records_of(value)
+    return json_of(without_pictures(value)) if records is None else excerpt(records)
 
 
 def _body(answer: FinishedAnswer) -> str:

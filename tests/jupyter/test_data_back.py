@@ -22,7 +22,7 @@ from runagent_jupyter.model_names import model_of
 from runagent_jupyter.rendering import bundle, plain_text
 from runagent_jupyter.turn import Turn
 
-RECORDS = [
+RECORDS: list[dict[str, Any]] = [
     {"city": "Rome", "people": 2_800_000, "sea": False},
     {"city": "Oslo <b>", "people": 717_000.5, "sea": True, "note": None},
     {"city": "A|B\nC", "people": None},
@@ -104,7 +104,7 @@ def test_the_format_json_is_json() -> None:
 
 
 def test_numbers_of_a_column_have_the_same_digits() -> None:
-    columns = {
+    columns: dict[str, tuple[list[Any], list[str]]] = {
         "share": ([1 / 7, 2.0, -30], ["0.142857", "2.000000", "-30.000000"]),
         "price": ([1.5, 20, 3.25], ["1.50", "20.00", "3.25"]),
         "tiny": ([1e-9, 2.5], ["1e-09", "2.5"]),
@@ -350,3 +350,20 @@ def paints(query: str):
     assert cell.outputs[-1]["data"]["text/html"].count(address) == 1
     for output in cell.outputs:
         assert address not in output["data"]["text/plain"]
+
+
+def test_a_figure_and_a_frame_of_an_agent_of_this_process(kernel: Kernel) -> None:
+    kernel.execute(
+        """
+import pandas as pd
+from PIL import Image
+@agent("gives")
+def gives(query: str):
+    return pd.DataFrame({"a": [1, 2]}) if query == "frame" else Image.new("L", (3, 2))
+"""
+    ).ok()
+    frame = kernel.execute("%%runagent gives\nframe").ok()
+    assert "runagent-records" in frame.outputs[-1]["data"]["text/html"].partition("</style>")[2]
+    assert kernel.value("_.to_frame().a.tolist()") == [1, 2]
+    image = kernel.execute("%%runagent gives\nimage").ok()
+    assert 'width="3" height="2" src="data:image/png' in image.outputs[-1]["data"]["text/html"]
