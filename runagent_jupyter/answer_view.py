@@ -15,6 +15,11 @@ from runagent_jupyter.prices import money
 from runagent_jupyter.turn import Turn
 from runagent_jupyter.values import json_of, obvious_text
 
+_CUT_OFF = (
+    "Cut off here: the answer was still coming when this copy was made. "
+    "If the kernel still runs, the chat has the whole answer."
+)
+
 
 class AnswerView:
     """An answer as the pages of a chat show it, and the part of it that they have already.
@@ -120,6 +125,8 @@ class AnswerView:
         self.feed()
         ending = self._ending()
         notes = [ending["facts"], *ending["error"].splitlines()]
+        if ending["status"] == "streaming":
+            notes.append(_CUT_OFF)
         lines = "".join(html.status_line(line) for line in notes if line)
         return steps.folded(self._steps) + self._stream.html() + lines
 
