@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import difflib
 import functools
 import inspect
 import json
@@ -32,6 +31,7 @@ from runagent import (
 from runagent_jupyter import html
 from runagent_jupyter.answer_view import AnswerView, describe
 from runagent_jupyter.cell_source import cell_source
+from runagent_jupyter.chat_client import chat_client
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.conversation import Conversation, history_of
 from runagent_jupyter.display_call import purpose
@@ -127,7 +127,8 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         for name, text in {"title": title or "", "placeholder": placeholder}.items():
             if not isinstance(text, str):
                 raise TypeError(f"{name} is {text!r}; give a string.")
-        self._client = _client(agent, client_options)
+        arguments = inspect.signature(AgentWidget.__init__).parameters
+        self._client = chat_client(agent, client_options, arguments)
         self._conversation = Conversation()
         self.turns: list[Turn] = self._conversation.turns
         self.context: Mapping[str, Any] | None = dict(context or {})
@@ -163,7 +164,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
 
     @client.setter
     def client(self, client: RunAgentClient | AsyncRunAgentClient) -> None:
-        self._client = _client(client, {})
+        self._client = chat_client(client, {}, ())
 
     def ask(self, question: str) -> Turn:
         """Ask, and wait for the end of the answer; the view streams it meanwhile.
@@ -490,19 +491,3 @@ def _deflated(content: dict[str, Any]) -> bytes:
 def _sendable(text: str) -> str:
     """Return a text without lone surrogates, which no message can carry."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _client(agent: Any, options: dict[str, Any]) -> AsyncRunAgentClient:
-    known = inspect.signature(AsyncRunAgentClient).parameters.keys() - {"agent_id"}
-    own = inspect.signature(AgentWidget.__init__).parameters.keys()
-    for name in options.keys() - known:
-        near = difflib.get_close_matches(name, [*known, *own], 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise TypeError(f"AgentWidget has no option {name!r}{hint}")
-    if isinstance(agent, str):
-        return AsyncRunAgentClient(agent, **options)
-    if isinstance(agent, AsyncRunAgentClient):
-        return agent.with_options(**options) if options else agent
-    if isinstance(agent, RunAgentClient):
-        return AsyncRunAgentClient(**{**agent.resolved_arguments(), **options})
-    raise TypeError(f"agent is a {type(agent).__name__}; give an agent's id, or a RunAgentClient.")
