@@ -16,6 +16,11 @@ from runagent_jupyter.records import records_of
 from runagent_jupyter.turn import Turn
 from runagent_jupyter.values import as_markdown, json_of, without_pictures
 
+_CUT_OFF = (
+    "Cut off here: the answer was still coming when this copy was made. "
+    "If the kernel still runs, the chat has the whole answer."
+)
+
 
 class AnswerView:
     """An answer as the pages of a chat show it, and the part of it that they have already.
@@ -125,6 +130,8 @@ class AnswerView:
         self.feed()
         ending = self._ending()
         notes = [ending["facts"], *ending["error"].splitlines()]
+        if ending["status"] == "streaming":
+            notes.append(_CUT_OFF)
         lines = "".join(html.status_line(line) for line in notes if line)
         return steps.folded(self._steps) + self._stream.html() + lines
 

@@ -1,36 +1,34 @@
-"""Makes the client of a chat: of an agent's id, or of a client that the user passes."""
+"""The client of a chat, from the arguments of `AgentWidget`."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 from runagent import AsyncRunAgentClient, AuthenticationError, RunAgentClient
 from runagent_jupyter.failure import say_what_is_served
 
 
-def client_of(agent: Any, options: dict[str, Any], chat: type) -> AsyncRunAgentClient:
+def chat_client(agent: Any, options: dict[str, Any], others: Iterable[str]) -> AsyncRunAgentClient:
     """Make the client of a chat.
 
     Args:
         agent: An agent's id, or a client.
-        options: The options of the client that are given.
-        chat: The class of the chat, whose own options messages name too.
+        options: Options of the client.
+        others: The names of the other arguments of a chat, one of which may have been meant.
 
     Returns:
-        The client.
+        A client for the chat alone, or the asynchronous one that was given.
 
     Raises:
-        AuthenticationError: The server wants an API key, and there is none. The message says which
-            agents this process serves.
-        TypeError: There is no such option, or the agent is neither an id nor a client.
-        ValidationError: An option is not valid.
+        TypeError: An option is unknown, or the agent is neither an id nor a client.
+        RunAgentError: The client refuses its settings.
     """
     known = inspect.signature(AsyncRunAgentClient).parameters.keys() - {"agent_id"}
-    own = inspect.signature(chat.__init__).parameters.keys()  # type: ignore[misc]
     for name in options.keys() - known:
-        near = difflib.get_close_matches(name, [*known, *own], 1)
+        near = difflib.get_close_matches(name, [*known, *others], 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise TypeError(f"AgentWidget has no option {name!r}{hint}")
     if isinstance(agent, str):

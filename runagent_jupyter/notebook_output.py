@@ -17,10 +17,10 @@ from runagent_jupyter.reply import Reply
 LATE = 0.3
 """Seconds before the first painting. An answer that ends before is shown once and as it stays."""
 
-FIRST_INTERVAL = 0.1
+FIRST_INTERVAL = 0.12
 """Seconds between two paintings while they are small."""
 
-BYTES_PER_SECOND = 45_000
+BYTES_PER_SECOND = 42_000
 """The rate at which an output may be sent again; a larger output is painted less often."""
 
 COMMIT_SIZE = 6_000

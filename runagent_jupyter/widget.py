@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import functools
+import inspect
 import json
 import logging
 import pathlib
@@ -30,7 +31,7 @@ from runagent import (
 from runagent_jupyter import html
 from runagent_jupyter.answer_view import AnswerView, describe
 from runagent_jupyter.cell_source import cell_source
-from runagent_jupyter.chat_client import client_of
+from runagent_jupyter.chat_client import chat_client
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.conversation import Conversation, history_of
 from runagent_jupyter.display_call import purpose
@@ -127,7 +128,8 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         for name, text in {"title": title or "", "placeholder": placeholder}.items():
             if not isinstance(text, str):
                 raise TypeError(f"{name} is {text!r}; give a string.")
-        self._client = client_of(agent, client_options, AgentWidget)
+        arguments = inspect.signature(AgentWidget.__init__).parameters
+        self._client = chat_client(agent, client_options, arguments)
         self._conversation = Conversation()
         self.turns: list[Turn] = self._conversation.turns
         self.context: Mapping[str, Any] | None = dict(context or {})
@@ -163,7 +165,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
 
     @client.setter
     def client(self, client: RunAgentClient | AsyncRunAgentClient) -> None:
-        self._client = client_of(client, {}, AgentWidget)
+        self._client = chat_client(client, {}, ())
 
     def ask(self, question: str) -> Turn:
         """Ask, and wait for the end of the answer; the view streams it meanwhile.
