@@ -322,11 +322,17 @@ def _is_numeric(value: Any) -> bool:
     dtypes = getattr(value, "dtypes", None)
     if dtypes is None or not isinstance(dtypes, Iterable):
         dtypes = [getattr(value, "dtype", "number")]
-    named = [str(dtype).lower() for dtype in dtypes]
-    return not any(word in name for name in named for word in _NOT_NUMBERS)
+    return all(map(_is_number_type, dtypes))
 
 
-_NOT_NUMBERS = ("object", "str", "utf8", "char", "<u", "bytes", "categor", "list", "struct", "any")
+def _is_number_type(dtype: Any) -> bool:
+    kind = getattr(dtype, "kind", None)  # as numpy and pandas have it
+    if isinstance(kind, str):
+        return kind in "biufcmM"
+    return not any(word in str(dtype).lower() for word in _NOT_NUMBERS)
+
+
+_NOT_NUMBERS = ("object", "str", "utf8", "char", "bytes", "binary", "categor", "list", "struct")
 
 
 def _grown(left: Any, right: Any) -> int:

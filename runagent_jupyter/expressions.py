@@ -14,7 +14,6 @@ from jinja2.filters import FILTERS, make_attrgetter
 from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.tests import TESTS
-from markupsafe import Markup, escape
 
 from runagent.encode import to_json
 from runagent_jupyter import reach
@@ -385,8 +384,8 @@ class _Environment(Environment):
         found = super().call_filter(name, value, given, named, context=self._context)
         if isinstance(found, Iterator):
             found = list(islice(found, WORK))
-        if isinstance(found, Markup):
-            found = str.__str__(found)
+        if isinstance(found, str) and not isinstance(found, Json):
+            found = str.__str__(found)  # text that was escaped has a type of its own
         reach.check_data(found, f"the result of the filter {name}")
         return found
 
@@ -468,7 +467,7 @@ def _tojson(value: Any, indent: int | None = None) -> Json:
 
 
 def _escaped(value: Any) -> str:
-    return str.__str__(escape(value))
+    return str.__str__(FILTERS["e"](value))
 
 
 def _refuse_stars(node: Any) -> None:
