@@ -41,7 +41,7 @@ def cut_off_seen(notebook: LabNotebook, index: int) -> tuple[bool, bool]:
     """Return whether the running status and the note that it was cut off are visible."""
     output = notebook.output(index)
     shown = [output.locator(f".runagent-{name}") for name in ("running", "cut-off")]
-    return tuple(  # type: ignore[return-value]
+    return tuple(
         part.evaluate("e => getComputedStyle(e).visibility == 'visible' && e.offsetHeight > 0")
         for part in shown
     )
