@@ -7,9 +7,12 @@ in this way, so the answer would go on, and cost, for as long as it takes.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
 
 INTERVAL = 0.1
 """Seconds between two beats."""
