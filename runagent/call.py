@@ -11,6 +11,7 @@ from typing import Literal
 
 import httpx2
 
+from runagent import raised
 from runagent.redaction import Redactor
 from runagent.wire import Input, Outgoing, Wire
 
@@ -105,6 +106,7 @@ class Call:
         """Begin: the time runs from here."""
         # Not before: a stream may be taken along to a forked process, and begin in both.
         self.idempotency_key = secrets.token_hex(16)
+        raised.expect(self.idempotency_key)
         self._started = time.monotonic()
 
     @property

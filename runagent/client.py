@@ -154,6 +154,11 @@ class _BaseClient:
         return self._settings.base_url
 
     @property
+    def api_key_source(self) -> str | None:
+        """Where the API key was set, such as `RUNAGENT_API_KEY`; `None` if none is sent."""
+        return self._settings.api_key_source if self._settings.api_key else None
+
+    @property
     def timeout(self) -> float:
         """Seconds a call may take if it does not say otherwise."""
         return self._settings.timeout

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from runagent.attachments import display_attachment, figure_attachment, image_attachment
 from runagent.models import model_values
 from runagent.tables import (
+    array_values,
     arrow_array_values,
     arrow_values,
     computed,
@@ -100,6 +101,9 @@ _BY_ATTRIBUTE: tuple[tuple[str, Callable[[Any], Any]], ...] = (
     ("__arrow_c_array__", arrow_array_values),
     ("__dataframe__", interchange_records),
     ("__geo_interface__", lambda value: value.__geo_interface__),
+    ("to_pandas", lambda value: value.to_pandas()),
+    ("toPandas", _refuse("it is a query on a cluster; pass its toPandas()")),
+    ("__array__", array_values),
 )
 
 

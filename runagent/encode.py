@@ -50,6 +50,7 @@ def to_json(value: object, name: str = "input_data") -> bytes:
     | matplotlib figure, PIL image | `{"mime": ..., "data": base64}`, as of `runagent.attachment` |
     | geometry with `__geo_interface__` | GeoJSON object |
     | any other table with `__arrow_c_stream__` or `__dataframe__` | array of one object per row |
+    | anything else with `to_pandas` or `__array__` | as of pandas or numpy |
     | pandas `Series` | array; object, if labelled with unique strings; else as a frame |
     | missing value of pandas (`NaN`, `NaT`, `NA`) | null |
     | NaN elsewhere | null, with a `UserWarning` |

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import httpx2
 
-from runagent import failures, retry
+from runagent import failures, raised, retry
 from runagent.call import Action, Call
 from runagent.config import Settings
 from runagent.detection import Detection
@@ -194,7 +194,7 @@ class Flow:
 
     def invoke(self, call: Call) -> Steps[RunResult]:
         """Run the agent once."""
-        return self._until_answered(call, self._result)
+        return self._explaining(call, self._until_answered(call, self._result))
 
     def entrypoints(self, call: Call) -> Steps[list[Entrypoint]]:
         """Ask the server which entrypoints the agent has."""
@@ -206,12 +206,26 @@ class Flow:
 
     def stream(self, call: Call, select: Select[Any], state: StreamState) -> Steps[None]:
         """Deliver a stream of the items that `select` makes of its events."""
+        return self._explaining(call, self._stream(call, select, state))
+
+    def _explaining(self, call: Call, steps: Steps[T]) -> Steps[T]:
+        """Carry out the steps; if an agent of this process fails, say where in the error."""
+        try:
+            return (yield from steps)
+        except RunAgentError as exc:
+            cause = raised.take(call.idempotency_key)
+            if cause is None:
+                raise
+            raise raised.explain(exc, cause) from cause
+        finally:
+            raised.take(call.idempotency_key)
+
+    def _stream(self, call: Call, select: Select[Any], state: StreamState) -> Steps[None]:
         answer = yield from self._until_answered(call, lambda _, answer: answer)
         state.request_id = call.received.get("x-request-id")
         reader = call.wire.reader(call.data, self._max_size)
         receive = Receive(answer.response, reader, call.silence, call.deadline)
-        pairs = PairJoiner()
-        most = 2 * self._max_size + SPARE_EFFORT
+        pairs, most = PairJoiner(), 2 * self._max_size + SPARE_EFFORT
         error: RunAgentError
         while True:
             events = yield receive

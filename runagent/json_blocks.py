@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
@@ -10,6 +11,7 @@ TEXT_FIELDS = ("answer", "content", "text", "output", "response", "result")
 """Names under which agents put the text of an answer that is an object."""
 
 _FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})[ \t]*([\w-]*)[^`\n]*\Z")
+_QUOTED = re.compile(r"[ \t]*>[ \t]?")
 _TRIALS = 200
 """Brackets at which a bare block is looked for."""
 
@@ -52,10 +54,11 @@ def json_in(text: str) -> Any:
     blocks = [content for language, content in fenced if language.lower().startswith("json")]
     if len(blocks) == 1:
         return _loaded(blocks[0])
-    found = [] if blocks else [_try(content) for _, content in fenced]
-    found = [value for value in found if isinstance(value, (dict, list))]
-    if not (blocks or found):
-        found = _bare(text)
+    found: list[Any] = []
+    if not blocks:
+        unnamed = [content for language, content in fenced if not language]
+        named = [content for language, content in fenced if language]
+        found = _parsed(unnamed) or _parsed(named) or _bare(text)
     count = len(blocks) or len(found)
     if count != 1:
         raise ValueError(
@@ -73,11 +76,13 @@ def _loaded(content: str) -> Any:
         raise ValueError(f"its block of JSON is not valid: {exc}") from None
 
 
-def _try(content: str) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None
+def _parsed(contents: list[str]) -> list[Any]:
+    """Return the objects and lists among contents of blocks; others are no JSON."""
+    found = []
+    for content in contents:
+        with contextlib.suppress(ValueError, RecursionError):
+            found.append(json.loads(content))
+    return [value for value in found if isinstance(value, (dict, list))]
 
 
 def _fenced(text: str) -> list[tuple[str, str]]:
@@ -85,16 +90,18 @@ def _fenced(text: str) -> list[tuple[str, str]]:
     blocks: list[tuple[str, str]] = []
     lines: list[str] = []
     marker = language = ""
+    is_quoted = False
     for line in text.split("\n"):
         match = _FENCE.match(line.rstrip())
         if not marker:
             if match:
                 marker, language, lines = match[1], match[2], []
+                is_quoted = line.lstrip().startswith(">")
         elif match and not match[2] and match[1].startswith(marker):
             blocks.append((language, "\n".join(lines)))
             marker = ""
         else:
-            lines.append(line)
+            lines.append(_QUOTED.sub("", line) if is_quoted else line)
     if marker:  # an answer that ends within its block
         blocks.append((language, "\n".join(lines)))
     return blocks

@@ -89,6 +89,11 @@ def computed(collection: Any) -> Any:
     return collection.compute()
 
 
+def array_values(array: Any) -> Any:
+    """Return what numpy can read as `numpy_values` does, such as a tensor."""
+    return numpy_values(import_module("numpy").asarray(array))
+
+
 def numpy_values(array: Any) -> Any:
     """Return a numpy array or one of numpy's dates as lists; rows with named fields as records."""
     if array.dtype.names is not None:

@@ -24,7 +24,7 @@ MIMES: Final = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _URI = re.compile(r"data:image/(?:png|jpe?g|gif|webp);base64,([A-Za-z0-9+/]*={0,2})", re.IGNORECASE)
 _IMAGE = re.compile(
     r"!\[([^\[\]\n]{0,1000})\]\(<?(data:image/(?:png|jpe?g|gif|webp);base64,[A-Za-z0-9+/]*={0,2})>?"
-    r"[^()\n]{0,1000}\)",
+    r"(?:[ \t][^()\n]{0,1000})?\)",
     re.IGNORECASE,
 )
 _MIME = ("mime", "mime_type", "mimeType", "mimetype", "media_type", "content_type", "format")

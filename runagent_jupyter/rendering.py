@@ -11,8 +11,9 @@ from runagent_jupyter import html, steps
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.failure import facts_of
 from runagent_jupyter.pictures import described
+from runagent_jupyter.prices import money
 from runagent_jupyter.records import records_of
-from runagent_jupyter.values import as_data, as_markdown, json_of
+from runagent_jupyter.values import as_data, as_markdown, json_of, without_pictures
 from runagent_jupyter.whole_text import excerpt
 
 _LARGEST_COUNT = 1e15
@@ -45,6 +46,10 @@ class FinishedAnswer(Protocol):
     @property
     def usage(self) -> Mapping[str, Any]:
         """Token counts by name; empty if the server sent none."""
+
+    @property
+    def cost(self) -> float | None:
+        """The money that it cost, if that is known."""
 
     @property
     def elapsed(self) -> float:
@@ -116,8 +121,10 @@ def _text(answer: FinishedAnswer) -> str:
     if answer.format == "json":
         return json_of(answer.value)
     value = as_data(answer.value)
-    records = records_of(value) if as_markdown(value) is None else None
-    return answer.text if records is None else excerpt(records)
+    if as_markdown(value) is not None:
+        return answer.text
+    records = records_of(value)
+    return json_of(without_pictures(value)) if records is None else excerpt(records)
 
 
 def _body(answer: FinishedAnswer) -> str:
@@ -155,17 +162,19 @@ def _trouble(error: RunAgentError) -> str:
 
 
 def _folded_usage(answer: FinishedAnswer) -> str:
-    """Show the number of tokens, if the server sent it, with more facts folded behind it."""
+    """Show the number of tokens and the cost, as far as they are known, with more facts folded."""
     counts = {
         name.replace("_", " "): f"{count:,}"
         for name, count in answer.usage.items()
         if isinstance(count, int) and not isinstance(count, bool) and abs(count) < _LARGEST_COUNT
     }
-    if not counts:
+    cost = [] if answer.cost is None else [f"cost {money(answer.cost)}"]
+    if not (counts or cost):
         return ""
     total = counts.pop("total tokens", None)
     shown = [f"{count} {name}" for name, count in counts.items()]
-    head = f"{total} tokens" if total else shown.pop(0)
+    tokens = [f"{total} tokens"] if total else [shown.pop(0)] if shown else []
+    head = " · ".join([*tokens, *cost])
     rest = [*shown, answer.agent_id, f"{answer.elapsed:.1f} s", f"{len(answer.text):,} characters"]
     return html.folded_status(head, " · ".join(rest))
 

@@ -6,9 +6,6 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from IPython.core.getipython import get_ipython
-from IPython.display import display
-
 from runagent import RunAgentError, RunResult
 from runagent.response_models import as_model
 from runagent_jupyter import steps
@@ -43,7 +40,7 @@ class Reply(Answer):
     value: Any = ""
     format: str = "markdown"
     cached: float | None = field(default=None, kw_only=True)
-    _shown_in: int | None = field(default=None, repr=False, kw_only=True)
+    _shown_in: str | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def take_result(self, result: object) -> None:
         """Take an answer that came in one piece.
@@ -147,9 +144,11 @@ class Reply(Answer):
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return bundle(self)
 
-    def _ipython_display_(self) -> None:
-        """Show the reply, unless the magic that returns it has just shown it in this cell."""
+    def is_shown_in(self, request: str) -> bool:
+        """Tell whether the cell of a request has shown this reply; the next time, it has not."""
         shown_in, self._shown_in = self._shown_in, None
-        if shown_in is not None and shown_in == getattr(get_ipython(), "execution_count", None):
-            return
-        display(self._repr_mimebundle_(), raw=True)
+        return shown_in == request
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickles and copies have: they were shown nowhere."""
+        return {name: value for name, value in vars(self).items() if name != "_shown_in"}

@@ -70,8 +70,10 @@ def text_of(event: StreamEvent) -> str | None:
 
 def _pictured(value: dict[str, Any] | list[Any]) -> str | None:
     """Write a chunk that is a picture, or has pictures beside its text, as Markdown."""
+    if isinstance(value, dict) and any(_is_number(value.get(key)) for key in _PROGRESS):
+        return None
     shown = as_markdown(value)
-    return shown if shown and "](data:" in shown else None
+    return None if shown == obvious_text(value) else shown
 
 
 def take(event: StreamEvent, steps: list[Step]) -> int:

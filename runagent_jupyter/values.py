@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import operator
 from typing import Any
 
 from runagent import ValidationError
 from runagent.encode import to_json
 from runagent.json_blocks import obvious_text
-from runagent_jupyter.pictures import markdown_of
+from runagent_jupyter.pictures import is_picture_uri, markdown_of, uri_in, words_for
 
-__all__ = ["as_data", "as_markdown", "json_of", "obvious_text"]
+__all__ = ["as_data", "as_markdown", "json_of", "obvious_text", "without_pictures"]
 
 
 def as_data(value: Any) -> Any:
@@ -66,6 +67,30 @@ def as_markdown(value: Any) -> str | None:
         return None
     parts = [_block(item) for item in value]
     return None if None in parts else "\n\n".join(part for part in parts if part)
+
+
+def without_pictures(value: Any, levels: int = 24) -> Any:
+    """Replace the pictures in a value by words.
+
+    Args:
+        value: A value of JSON.
+        levels: Levels of lists and objects in which they are looked for: those that a tree shows.
+
+    Returns:
+        The same value if there are none in it; otherwise a copy, with a text in the place of each.
+    """
+    found = uri_in(value)
+    if found or (isinstance(value, str) and is_picture_uri(value)):
+        return words_for(*(found or (value,)))
+    if not levels:
+        return value
+    if isinstance(value, dict):
+        fields = {name: without_pictures(item, levels - 1) for name, item in value.items()}
+        return value if all(fields[name] is value[name] for name in value) else fields
+    if isinstance(value, list):
+        items = [without_pictures(item, levels - 1) for item in value]
+        return value if all(map(operator.is_, items, value)) else items
+    return value
 
 
 def _object_as_markdown(value: dict[str, Any]) -> str | None:

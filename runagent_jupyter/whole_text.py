@@ -29,6 +29,8 @@ _PROTOCOLS = (
     "__arrow_c_array__",
     "__dataframe__",
     "__dask_graph__",
+    "to_pandas",
+    "toPandas",
     "__array__",
 )
 """Attributes of the classes of tables and arrays."""

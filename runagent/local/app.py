@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from runagent import raised
 from runagent.encode import to_json
 from runagent.errors import AgentNotFoundError, AuthenticationError, RunAgentError
 from runagent.local.agents import Agent
@@ -99,7 +100,7 @@ class App:
     async def _invoke(self, request: Request) -> Response:
         agent, call = await self._accept(request)
         started = time.perf_counter()
-        result = await self._attend(agent, _invoked(call), request.receive)
+        result = await self._attend(agent, _invoked(call), request, request.receive)
         metadata = {
             "execution_time": round(time.perf_counter() - started, 6),
             "request_id": request.state.request_id,
@@ -124,6 +125,7 @@ class App:
                 await self._attend(
                     agent,
                     _streamed(call, events),
+                    request,
                     receive,
                     partial(events.keep_alive, self._keep_alive),
                 )
@@ -198,6 +200,7 @@ class App:
         self,
         agent: Agent,
         work: Coroutine[Any, Any, Any],
+        request: Request,
         receive: Receive,
         keep_alive: Callable[[], Awaitable[float]] | None = None,
     ) -> Any:
@@ -206,6 +209,7 @@ class App:
         Args:
             agent: The agent, for the log.
             work: Runs the agent.
+            request: The request.
             receive: Tells when the client has gone.
             keep_alive: Called at once, and again after as many seconds as it returned.
 
@@ -236,6 +240,7 @@ class App:
                 await asyncio.wait({task}, timeout=_PATIENCE)
         problem = task.exception() if task.done() and not task.cancelled() else None
         if isinstance(problem, AgentError):
+            raised.keep(request.headers.get("idempotency-key", ""), problem.cause)
             raise failure(agent, problem.cause) from problem.cause
         if self._ending and (task.cancelled() or not task.done()):
             raise RunAgentError(

@@ -7,7 +7,9 @@ from runagent_jupyter.html.code_block import code, with_copy_buttons
 from runagent_jupyter.html.elements import (
     folded_status,
     folded_steps,
+    number_table,
     question,
+    running_line,
     running_text,
     status_line,
 )
@@ -28,10 +30,12 @@ __all__ = [
     "folded_status",
     "folded_steps",
     "json_tree",
+    "number_table",
     "plain",
     "question",
     "record_table",
     "render",
+    "running_line",
     "running_text",
     "saved_chat",
     "status_line",

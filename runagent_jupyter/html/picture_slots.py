@@ -26,6 +26,7 @@ class PictureBudget:
 
     def __init__(self) -> None:
         self._costs: dict[int, tuple[int, int]] = {}  # characters and pixels by part
+        self._characters = self._pixels = 0  # of all parts
 
     def slots(self, part: int) -> PictureSlots:
         """Begin a part of the answer, or render it again.
@@ -36,7 +37,9 @@ class PictureBudget:
         Returns:
             The places for its pictures.
         """
-        self._costs[part] = 0, 0
+        before = self._costs.pop(part, (0, 0))
+        self._characters -= before[0]
+        self._pixels -= before[1]
         return PictureSlots(self, part)
 
     def take(self, part: int, picture: Picture) -> None:
@@ -45,15 +48,13 @@ class PictureBudget:
         Raises:
             ImageError: The answer has shown too many already.
         """
-        characters = len(picture.content) + sum(cost for cost, _ in self._costs.values())
-        pixels = picture.width * picture.height
-        if (
-            characters > _MOST_CHARACTERS
-            or pixels + sum(cost for _, cost in self._costs.values()) > _MOST_PIXELS
-        ):
+        characters, pixels = len(picture.content), picture.width * picture.height
+        if self._characters + characters > _MOST_CHARACTERS or self._pixels + pixels > _MOST_PIXELS:
             raise ImageError("the answer holds too many or too large pictures")
-        cost = self._costs[part]
-        self._costs[part] = cost[0] + len(picture.content), cost[1] + pixels
+        before = self._costs.get(part, (0, 0))
+        self._costs[part] = before[0] + characters, before[1] + pixels
+        self._characters += characters
+        self._pixels += pixels
 
 
 class PictureSlots:

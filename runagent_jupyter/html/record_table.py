@@ -16,6 +16,9 @@ _ROWS: Final = 500
 _COLUMNS: Final = 50
 _CELLS: Final = 10_000
 _CELL: Final = 500  # characters of one cell
+_DIGITS: Final = 6  # behind the point
+_SMALL: Final = 1e-3
+_LARGE: Final = 1e15
 _CHARACTERS: Final = 200_000  # of all cells
 
 
@@ -23,7 +26,8 @@ def record_table(records: Sequence[Mapping[str, Any]]) -> str:
     """Show records as a table: a row for each, a column for each field that one of them has.
 
     The table has at most 500 rows, 50 columns and 10,000 cells, 500 characters of each cell and
-    200,000 in all. Columns of numbers are aligned at their end. A text that is the address of a
+    200,000 in all. Columns of numbers are aligned at their points, with
+    at most six digits behind them. A text that is the address of a
     picture, with its data, is shown as the picture.
 
     Args:
@@ -36,12 +40,13 @@ def record_table(records: Sequence[Mapping[str, Any]]) -> str:
     names = columns_of(records)
     shown = names[:_COLUMNS]
     align = {name: _alignment(records, name) for name in shown}
+    digits = {name: _digits(records, name) for name in shown if align[name]}
     head = "".join(f"<th{align[name]}>{escape(_cut(name))}</th>" for name in shown)
     rows: list[str] = []
     characters = 0
     slots = PictureBudget().slots(0)
     for record in islice(records, min(_ROWS, _CELLS // max(1, len(shown)))):
-        cells = [_text(record, name) for name in shown]
+        cells = [_text(record.get(name, ""), digits.get(name)) for name in shown]
         characters += sum(map(len, cells))
         if rows and characters > _CHARACTERS:
             break
@@ -65,12 +70,27 @@ def _alignment(records: Sequence[Mapping[str, Any]], name: str) -> str:
     return ' class="runagent-right"' if kinds and kinds <= {int, float} else ""
 
 
-def _text(record: Mapping[str, Any], name: str) -> str:
-    value = record.get(name, "")
+def _digits(records: Sequence[Mapping[str, Any]], name: str) -> int | None:
+    """Return the digits behind the point of a column, the same for all so that the eye compares.
+
+    Returns:
+        At most six; `None` for integers, and for numbers that would lose their first digits or
+        are too large for this.
+    """
+    numbers = [record[name] for record in records[:_ROWS] if record.get(name) is not None]
+    floats = [number for number in numbers if isinstance(number, float)]
+    if not floats or not all(n == 0 or _SMALL <= abs(n) < _LARGE for n in numbers):
+        return None
+    return min(_DIGITS, max(len(repr(n).partition(".")[2]) for n in floats))
+
+
+def _text(value: Any, digits: int | None) -> str:
     if isinstance(value, str):
         return _cut(value)
     words = {None: "null", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else _cut(_number(value))
+    if value is None or isinstance(value, bool):
+        return words[value]
+    return _cut(_number(value) if digits is None else f"{value:.{digits}f}")
 
 
 def _number(value: Any) -> str:

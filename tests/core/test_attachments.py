@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -75,6 +76,32 @@ def test_an_attachment_tells_its_type_from_its_content(tmp_path: Path) -> None:
 def test_geometries_become_geojson() -> None:
     frame = pd.DataFrame({"place": [Place()]})
     assert sent(frame) == [{"place": {"type": "Point", "coordinates": [1.0, 2.0]}}]
+
+
+class Converted:
+    """A table of a library that turns it into one of pandas."""
+
+    def to_pandas(self) -> Any:
+        return pd.DataFrame({"a": [1, 2]})
+
+
+class Remote:
+    """A table on a cluster, as of Spark."""
+
+    def toPandas(self) -> pd.DataFrame:
+        raise AssertionError("this may take hours")
+
+
+class Tensor:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.arange(4.0).reshape(2, 2)
+
+
+def test_tables_and_arrays_of_libraries_that_nobody_has_heard_of() -> None:
+    assert sent(Converted()) == [{"a": 1}, {"a": 2}]
+    assert sent(Tensor()) == [[0.0, 1.0], [2.0, 3.0]]
+    with pytest.raises(ValidationError, match="on a cluster; pass its toPandas"):
+        sent(Remote())
 
 
 def test_cubes_and_lazy_frames_are_tables() -> None:

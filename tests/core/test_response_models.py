@@ -95,6 +95,9 @@ FENCED = f"Here it is:\n\n```json\n{json.dumps(ROME, indent=2)}\n```\nAnything e
         FENCED.replace("```json", "````JSON").replace("\n```\n", "\n````\n"),
         FENCED.rpartition("\n```")[0],  # cut off behind the object
         f"```python\nx = 1\n```\n{FENCED}",
+        f"```\n{json.dumps(ROME)}\n```\n```python\n{json.dumps(ROME)}\n```",
+        "\n".join(f"> {line}" for line in FENCED.split("\n")),
+        "\n".join(f"  {line}" for line in FENCED.split("\n")),
         f"It is {json.dumps(ROME)}, as [1] says {{in short}}.",
         {**ROME, "mayor": "more than asked for"},
     ],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from picture_files import PNG
+from picture_files import PNG, png, uri
 from safe_html import problems, text_of
 from support.kernel import Kernel
 
@@ -21,7 +22,7 @@ from runagent_jupyter.model_names import model_of
 from runagent_jupyter.rendering import bundle, plain_text
 from runagent_jupyter.turn import Turn
 
-RECORDS = [
+RECORDS: list[dict[str, Any]] = [
     {"city": "Rome", "people": 2_800_000, "sea": False},
     {"city": "Oslo <b>", "people": 717_000.5, "sea": True, "note": None},
     {"city": "A|B\nC", "people": None},
@@ -52,7 +53,7 @@ def test_records_are_a_table() -> None:
     assert re.findall(r"<th(?: [^>]*)?>(.*?)</th>", shown) == ["city", "people", "sea", "note"]
     rows = re.findall(r"<tr>(<td.*?)</tr>", shown, re.DOTALL)
     assert [text_of(row) for row in rows] == [
-        "Rome2800000false",
+        "Rome2800000.0false",
         "Oslo <b>717000.5truenull",
         "A|B\nCnull",
     ]
@@ -100,6 +101,19 @@ def test_as_plain_text_the_columns_are_aligned() -> None:
 def test_the_format_json_is_json() -> None:
     assert "runagent-records" not in html_of(reply_of(RECORDS, format="json"))
     assert plain_text(reply_of([{"a": 1}], format="json")) == '[\n  {\n    "a": 1\n  }\n]'
+
+
+def test_numbers_of_a_column_have_the_same_digits() -> None:
+    columns: dict[str, tuple[list[Any], list[str]]] = {
+        "share": ([1 / 7, 2.0, -30], ["0.142857", "2.000000", "-30.000000"]),
+        "price": ([1.5, 20, 3.25], ["1.50", "20.00", "3.25"]),
+        "tiny": ([1e-9, 2.5], ["1e-09", "2.5"]),
+        "count": ([1, 20, 10**20], ["1", "20", f"{10**20}"]),
+        "odd": ([float("nan"), 1.5], ["nan", "1.5"]),
+    }
+    for name, (numbers, texts) in columns.items():
+        shown = record_table([{name: number} for number in numbers])
+        assert re.findall(r"<td[^>]*>(.*?)</td>", shown) == texts
 
 
 def test_a_table_has_bounds() -> None:
@@ -241,6 +255,7 @@ def test_what_names_no_type_is_refused_and_not_run(text: str) -> None:
 
 
 AGENTS = f"""%reload_ext runagent_jupyter
+import time
 from dataclasses import dataclass
 from runagent.local import agent
 
@@ -313,3 +328,42 @@ def test_a_picture_is_shown_in_a_cell_and_saved_with_it(kernel: Kernel) -> None:
     assert output["data"]["text/plain"] == "Here it is:\n\n[image: sales (PNG, 2 × 2)]\n\n"
     plain = kernel.execute("reply = %runagent draws x\nprint(reply.text)").ok()
     assert f"![sales]({PNG})" in plain.stdout
+
+
+def test_a_picture_in_a_stream_goes_to_the_page_twice_at_most(kernel: Kernel) -> None:
+    """Once with its block, and once with the clean output at the end."""
+    address = uri(png(500, 500, rows=random.Random(1).randbytes(500 * 501)))
+    assert len(address) > 300_000
+    kernel.execute(f"address = {address!r}").ok()
+    kernel.execute(
+        """
+@agent("paints")
+def paints(query: str):
+    text = "Some words. " * 300 + f"\\n\\n![x]({address})\\n\\n" + "More words. " * 300
+    for start in range(0, len(text), 5_000):
+        yield text[start:start + 5_000]
+        time.sleep(0.02)
+"""
+    ).ok()
+    cell = kernel.execute("%%runagent paints\nx").ok()
+    assert sum(message.size for message in cell.messages) < 2.5 * len(address)
+    assert cell.outputs[-1]["data"]["text/html"].count(address) == 1
+    for output in cell.outputs:
+        assert address not in output["data"]["text/plain"]
+
+
+def test_a_figure_and_a_frame_of_an_agent_of_this_process(kernel: Kernel) -> None:
+    kernel.execute(
+        """
+import pandas as pd
+from PIL import Image
+@agent("gives")
+def gives(query: str):
+    return pd.DataFrame({"a": [1, 2]}) if query == "frame" else Image.new("L", (3, 2))
+"""
+    ).ok()
+    frame = kernel.execute("%%runagent gives\nframe").ok()
+    assert "runagent-records" in frame.outputs[-1]["data"]["text/html"].partition("</style>")[2]
+    assert kernel.value("_.to_frame().a.tolist()") == [1, 2]
+    image = kernel.execute("%%runagent gives\nimage").ok()
+    assert 'width="3" height="2" src="data:image/png' in image.outputs[-1]["data"]["text/html"]

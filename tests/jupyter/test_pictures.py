@@ -24,6 +24,7 @@ from runagent_jupyter.html import MarkdownStream, json_tree, render
 from runagent_jupyter.image_headers import ImageError, read_header
 from runagent_jupyter.pictures import described, picture_of
 from runagent_jupyter.rendering import bundle, plain_text
+from runagent_jupyter.terminal import TerminalDisplay
 from runagent_jupyter.turn import Turn
 from runagent_jupyter.values import as_markdown
 
@@ -291,6 +292,54 @@ def test_a_picture_within_an_object_is_in_its_tree() -> None:
     shown = json_tree(value)
     assert pictures_in(shown) == [PNG, PNG]
     assert "n: 3" in text_of(shown)
+
+
+def test_the_data_of_a_picture_within_an_object_is_no_text() -> None:
+    value = {"chart": {"image": CONTENT, "mime": "image/png"}, "all": [PNG, 1], "n": 3}
+    reply = Reply("a", {"query": "x"}, value)
+    assert CONTENT not in plain_text(reply)
+    assert plain_text(reply).count("[image: PNG, 2 × 2]") == 2
+    assert reply.to_dict()["value"] == value
+    view = AnswerView(Turn("agent", status="streaming"))
+    view.take(StreamEvent("chunk", value))
+    view.turn.end(elapsed=1.0, error=None, stopped=False)
+    assert pictures_in("".join(view.end()["parts"])) == [PNG, PNG]
+
+
+def test_pieces_of_text_with_an_address_in_them_stay_pieces() -> None:
+    pieces = [f"![x]({PNG[:40]}", f"{PNG[40:]})", " end"]
+    events = [StreamEvent("chunk", {"content": piece}, piece) for piece in pieces]
+    events.insert(1, StreamEvent("chunk", {"progress": 0.5, "image": CONTENT, "mime": "image/png"}))
+    reply = Reply("a", {"query": "x"}, events=events)
+    reply.end(elapsed=1.0, error=None, stopped=False)
+    assert reply.text == "".join(pieces)
+    assert len(steps.steps_of(events)) == 1
+
+
+def test_a_terminal_has_words_in_the_place_of_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    text = f"Before ![sales]({PNG}) behind"
+    terminal = TerminalDisplay(rendered=False)
+    for start in range(0, len(text), 10):
+        terminal.add(text[start : start + 10])
+    terminal.end(Reply("a", {"query": "x"}, text))
+    assert capsys.readouterr().out == "Before ![sales]([image: PNG, 2 × 2]) behind\n"
+
+
+def test_a_deep_value_is_shown() -> None:
+    deep: Any = PNG
+    for _ in range(900):
+        deep = [deep]
+    assert len(plain_text(Reply("a", {"query": "x"}, deep))) < 10_000
+
+
+def test_an_address_without_an_end_takes_no_time() -> None:
+    endless = "![x](data:image/png;base64," + "A" * 2_000_000
+    assert described(endless) == endless
+    assert "not shown" in text_of(render(endless + ")"))
+
+
+def test_many_pictures_are_all_there() -> None:
+    assert render(f"![x]({PNG})\n\n" * 3_000).count("<img ") == 3_000
 
 
 @pytest.mark.parametrize(
