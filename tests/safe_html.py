@@ -33,6 +33,7 @@ HANDLES = re.compile(r"on.*|style|id|name|href|src|class|action.*|xlink.*|data.*
 TEX = ' class="mathjax_ignore tex2jax_ignore" aria-hidden="true"'
 """The attributes of a formula's TeX: typesetters leave it alone, and screen readers too."""
 ATTRIBUTES = {
+    "align": re.compile("center|right"),
     "class": re.compile(r"(ra-[a-z]+|runagent-[a-z-]+( runagent-[a-z-]+)*)?"),
     "dir": re.compile("auto|ltr|rtl"),
     "href": re.compile(r"(https?://[^/@\s\\]+([/?#][^\s\\]*)?|mailto:[^\s\\]+)", re.IGNORECASE),

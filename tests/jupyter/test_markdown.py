@@ -161,8 +161,8 @@ def test_markdown(markdown: str, expected: str) -> None:
 def test_table_with_alignment() -> None:
     shown = render("| a | b | c |\n|:--|:-:|--:|\n| 1 | 2 | 3 |")
     assert "<th>a</th>" in shown
-    assert '<td class="runagent-center">2</td>' in shown
-    assert '<td class="runagent-right">3</td>' in shown
+    assert '<td align="center">2</td>' in shown
+    assert '<td align="right">3</td>' in shown
 
 
 def test_task_list() -> None:
