@@ -109,12 +109,14 @@ class RunAgentMagics(Magics):
             What can you do?
 
         A body that is a JSON object is the input itself, and ``{{expression}}`` is filled in from
-        the notebook's variables, as JSON where the body is JSON::
+        the notebook's variables, as JSON where the body is JSON. The expression is one of Jinja's
+        language, and reaches data, not code::
 
             %%runagent agent-123 --out reply
             {"query": "Which of these stand out?", "rows": {{df.head(20)}}}
 
-        On one line, the rest of the line is the question; options are filled in, too::
+        On one line, the rest of the line is the question, before or behind options, which are
+        filled in, too. ``--`` before the question lets it have dashes of its own::
 
             reply = %runagent demo --set city={{city}} What can you do there?
 
