@@ -10,6 +10,7 @@ from typing import Final
 _OPEN: Final = "\ufdd0"
 _CLOSE: Final = "\ufdd1"
 _FOREIGN = re.compile(f"[{_OPEN}{_CLOSE}]")
+_SPECIAL = re.compile(f"[(<\\]{_OPEN}{_CLOSE}]")
 _MARK = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
 
 _BEGIN = re.compile(r"data:image/(?:png|jpe?g|gif|webp);base64,", re.IGNORECASE)
@@ -49,6 +50,9 @@ class DataUris:
         Returns:
             The text with marks. An address is held back until it is complete.
         """
+        if not (self._held or self._content or _SPECIAL.search(self._before + chunk)):
+            self._before = (self._before + chunk)[-_LONGEST_PLACE:]
+            return chunk  # as nearly always
         rest = _FOREIGN.sub("\ufffd", chunk)
         out: list[str] = []
         while rest:
