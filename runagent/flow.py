@@ -225,8 +225,7 @@ class Flow:
         state.request_id = call.received.get("x-request-id")
         reader = call.wire.reader(call.data, self._max_size)
         receive = Receive(answer.response, reader, call.silence, call.deadline)
-        pairs = PairJoiner()
-        most = 2 * self._max_size + SPARE_EFFORT
+        pairs, most = PairJoiner(), 2 * self._max_size + SPARE_EFFORT
         error: RunAgentError
         while True:
             events = yield receive
@@ -264,6 +263,21 @@ class Flow:
         if isinstance(exc, Exception) and failures.is_unexpected(exc):
             return failures.presentable(failures.unexpected(exc), self._redactor)
         return failures.bare(exc)
+
+    def as_model(self, result: RunResult, model: Any, headers: Mapping[str, str]) -> Any:
+        """Return the answer of a call as an instance of the user's model.
+
+        Raises:
+            ValidationError: An answer that does not fit.
+        """
+        from runagent.response_models import as_model  # noqa: PLC0415 - few need it
+
+        try:
+            return as_model(result.value, model)
+        except RunAgentError as exc:
+            error = exc
+        error.request_id, error.attempts = result.request_id, result.attempts
+        raise failures.presentable(error, self._redactor.with_headers(headers))
 
     # Attempts
 

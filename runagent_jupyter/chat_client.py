@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
-from runagent import AsyncRunAgentClient, RunAgentClient
+from runagent import AsyncRunAgentClient, AuthenticationError, RunAgentClient
+from runagent_jupyter.failure import say_what_is_served
 
 
 def chat_client(agent: Any, options: dict[str, Any], others: Iterable[str]) -> AsyncRunAgentClient:
@@ -31,7 +32,12 @@ def chat_client(agent: Any, options: dict[str, Any], others: Iterable[str]) -> A
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise TypeError(f"AgentWidget has no option {name!r}{hint}")
     if isinstance(agent, str):
-        return AsyncRunAgentClient(agent, **options)
+        try:
+            return AsyncRunAgentClient(agent, **options)
+        except AuthenticationError as exc:
+            if exc.code == "MISSING_API_KEY" and not options.get("base_url"):
+                say_what_is_served(exc, agent)
+            raise
     if isinstance(agent, AsyncRunAgentClient):
         return agent.with_options(**options) if options else agent
     if isinstance(agent, RunAgentClient):

@@ -14,6 +14,9 @@ from runagent_jupyter.control_characters import strip_controls
 
 E = TypeVar("E", bound=BaseException)
 
+_MANY = 12
+"""The number of agents that a message lists."""
+
 
 def shortly(error: E, text: str | None = None) -> E:
     """Make IPython show an exception in a few lines at first, and with its traceback in `%tb`.
@@ -100,18 +103,17 @@ def summary(error: BaseException) -> str:
     return f"{type(error).__name__}: " + "\n".join(facts_of(error))
 
 
-def add_near_matches(error: RunAgentError, agent_id: str) -> bool:
-    """Add similar ids of agents that this process serves to the hint of an error.
+def say_what_is_served(error: RunAgentError, agent_id: str) -> None:
+    """Say in the hint of an error which agents this process serves, and which is nearest.
 
     Args:
         error: The error about an id that no agent has; its hint is changed.
         agent_id: The id.
-
-    Returns:
-        Whether there are similar ids.
     """
-    near = difflib.get_close_matches(agent_id, agent_ids())
+    served = agent_ids()
+    shown = [*served[:_MANY], "..."] if len(served) > _MANY else served
+    near = difflib.get_close_matches(agent_id, served)
+    words = [f"This process does not serve {agent_id!r}; it serves {', '.join(shown)}."]
     if near:
-        question = f"Did you mean {' or '.join(near)}, which this process serves?"
-        error.hint = f"{question} {error.hint}" if error.hint else question
-    return bool(near)
+        words.append(f"Did you mean {' or '.join(near)}?")
+    error.hint = " ".join([*words, *([error.hint] if error.hint else [])])

@@ -36,6 +36,7 @@ from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.conversation import Conversation, history_of
 from runagent_jupyter.display_call import purpose
 from runagent_jupyter.event_loops import background, is_background
+from runagent_jupyter.fields import as_fields
 from runagent_jupyter.interrupts import TICK, noted
 from runagent_jupyter.pacing import rest_after
 from runagent_jupyter.page_script import joined
@@ -291,7 +292,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
 
         Nothing is sent before the stream is entered, but input that cannot be sent is refused here.
         """
-        context = self.context or {}
+        context = as_fields(self.context or {})
         if self._field in context:
             raise ValidationError(
                 f"context has {self._field!r}, which is the field that carries the question.",

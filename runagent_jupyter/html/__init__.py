@@ -17,6 +17,7 @@ from runagent_jupyter.html.escaping import escape, plain
 from runagent_jupyter.html.formulas import typeset
 from runagent_jupyter.html.json_tree import json_tree
 from runagent_jupyter.html.page import css, saved_chat, style_element, wrap
+from runagent_jupyter.html.record_table import record_table
 from runagent_jupyter.html.stream import MarkdownStream, render
 from runagent_jupyter.html.unfinished import close_code
 
@@ -32,6 +33,7 @@ __all__ = [
     "number_table",
     "plain",
     "question",
+    "record_table",
     "render",
     "running_line",
     "running_text",
