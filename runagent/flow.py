@@ -198,11 +198,11 @@ class Flow:
 
     def entrypoints(self, call: Call) -> Steps[list[Entrypoint]]:
         """Ask the server which entrypoints the agent has."""
-        return self._until_answered(call, self._entrypoints)
+        return self._explaining(call, self._until_answered(call, self._entrypoints))
 
     def health(self, call: Call) -> Steps[Health]:
         """Ask the server for its health."""
-        return self._until_answered(call, self._health)
+        return self._explaining(call, self._until_answered(call, self._health))
 
     def stream(self, call: Call, select: Select[Any], state: StreamState) -> Steps[None]:
         """Deliver a stream of the items that `select` makes of its events."""
