@@ -87,7 +87,7 @@ _GO_THROUGH = names(
 """Filters that go through the items of a value; all others make text of the whole."""
 
 _GRAMMAR = Environment()
-_STEP = 50
+_STEP = 20
 """The work of a filter, a test or a look for one item of many."""
 
 
