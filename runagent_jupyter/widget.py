@@ -455,7 +455,8 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             return
         made: Any = super()._repr_mimebundle_()
         data, metadata = made if isinstance(made, tuple) else (made, {})
-        display({**data, "text/html": ""}, metadata=metadata, raw=True)
+        shown = {**data, "text/html": "", "text/plain": f"Chat with {self.title}"}
+        display(shown, metadata=metadata, raw=True)
         self._copies.display(self._static("below"), "below")
 
     def _current_copy(self, place: str) -> dict[str, str] | None:

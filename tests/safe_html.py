@@ -11,6 +11,7 @@ TAGS = {
     *("table", "tbody", "td", "th", "thead", "tr", "ul"),
 }
 MATHML = {
+    "runagent-tex",
     *(
         "math",
         "menclose",
@@ -29,13 +30,17 @@ MATHML = {
 }
 """Only in a formula."""
 HANDLES = re.compile(r"on.*|style|id|name|href|src|class|action.*|xlink.*|data.*", re.IGNORECASE)
+TEX = ' class="mathjax_ignore tex2jax_ignore" aria-hidden="true"'
+"""The attributes of a formula's TeX: typesetters leave it alone, and screen readers too."""
 ATTRIBUTES = {
+    "align": re.compile("center|right"),
     "class": re.compile(r"(ra-[a-z]+|runagent-[a-z-]+( runagent-[a-z-]+)*)?"),
     "dir": re.compile("auto|ltr|rtl"),
     "href": re.compile(r"(https?://[^/@\s\\]+([/?#][^\s\\]*)?|mailto:[^\s\\]+)", re.IGNORECASE),
     "open": re.compile(""),
     "rel": re.compile("noopener noreferrer nofollow"),
     "start": re.compile("[0-9]{1,9}"),
+    "style": re.compile("display:none"),
     "target": re.compile("_blank"),
     "title": re.compile(r"(https?://|mailto:)\S*", re.IGNORECASE),
 }
@@ -48,16 +53,21 @@ PICTURE = {
 }
 """The attributes of a picture, all of which it must have. Its address holds its data."""
 _PART = re.compile(
-    r"<(?P<close>/?)(?P<tag>[a-z][a-z0-9]*)(?P<attributes>(?: [a-z]+=\"[^\"<>]*\")*)>"
+    r"<(?P<close>/?)(?P<tag>[a-z][a-z0-9-]*)(?P<attributes>(?: [a-z-]+=\"[^\"<>]*\")*)>"
     r"|(?P<text>[^<>]+)"
 )
-_ATTRIBUTE = re.compile(r" ([a-z]+)=\"([^\"]*)\"")
+_ATTRIBUTE = re.compile(r" ([a-z-]+)=\"([^\"]*)\"")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _ACTIVE_TEX = re.compile(
     r"href|url|class|css|style|html|data|graphics|require|unicode|def|let|newcommand|newenvironment|"
     r"label|ref|tip|toggle|bbox|action|catcode|csname|input|include|write|special",
     re.IGNORECASE,
 )
+_DRAWING_TEX = {
+    *("bullet", "curlyvee", "curlywedge", "daleth", "displaystyle", "scriptscriptstyle"),
+    *("scriptstyle", "textstyle", "therefore"),
+}
+"""Commands with such a word in their names that only draw."""
 
 
 def problems(content: str) -> list[str]:
@@ -105,6 +115,8 @@ def _is_formula(stack: list[tuple[str, str]]) -> bool:
 
 
 def _attribute_problems(tag: str, attributes: str) -> list[str]:
+    if tag == "runagent-tex":
+        return [] if attributes == TEX else [f"attributes: {tag} {attributes!r}"]
     found = []
     for name, value in _ATTRIBUTE.findall(attributes):
         if tag in MATHML:
@@ -134,11 +146,13 @@ def _text_problems(text: str, stack: list[tuple[str, str]]) -> list[str]:
     attributes = stack[-1][1] if stack else ""
     if any(tag in {"pre", "code"} for tag, _ in stack):
         return []  # where typesetters do not look
-    if "runagent-math" in attributes:
+    if "runagent-math" in attributes or attributes == TEX:
         inner = text[2:-2]
         shape = (text[:2], text[-2:]) in {("\\(", "\\)"), ("\\[", "\\]")}
         commands = re.findall(r"\\([A-Za-z]+)", inner.replace("\\\\", ""))
-        active = [name for name in commands if _ACTIVE_TEX.search(name)]
+        active = [
+            name for name in commands if _ACTIVE_TEX.search(name) and name not in _DRAWING_TEX
+        ]
         closed = "\\)" not in inner and "\\]" not in inner and "$" not in inner.replace("\\$", "")
         return [] if shape and closed and not active else [f"formula: {text!r}"]
     if ("$" in text or "\\" in text) and text not in {"$", "\\"}:

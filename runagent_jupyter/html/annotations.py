@@ -13,8 +13,8 @@ _STRONG: Final = re.compile(
     r"([\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff])|[^\W\d_]"
 )
 _ALIGNMENT: Final = {
-    "text-align:center": "runagent-center",
-    "text-align:right": "runagent-right",
+    "text-align:center": "center",
+    "text-align:right": "right",
 }
 
 
@@ -31,7 +31,7 @@ def annotate(state: StateCore) -> None:
     for index, token in enumerate(tokens):
         if token.tag in {"th", "td"}:
             if name := _ALIGNMENT.get(str(token.attrs.pop("style", ""))):
-                token.attrs["class"] = name
+                token.attrs["align"] = name  # viewers that remove classes and styles keep it
         elif token.nesting == 1 and token.tag not in {"li", "table", "thead", "tbody", "tr"}:
             token.attrs.setdefault("dir", "auto")
         elif (

@@ -13,7 +13,8 @@ CLOSERS: Final = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
 
 # Text cannot contain such an element, because ``<`` is escaped there.
 _ELEMENT = re.compile(
-    r'(<(?:span|div) class="runagent-math">)\\([(\[])([^<]*)\\[)\]](?=</(?:span|div)>)'
+    r'(?P<element><(?:span|div) class="runagent-math">)'
+    r"(?P<formula>\\(?P<open>[(\[])(?P<tex>[^<]*)\\[)\]])(?=</(?:span|div)>)"
 )
 
 
@@ -31,7 +32,12 @@ def formula(tag: str, tex: str) -> str:
 
 
 def typeset(content: str) -> str:
-    """Convert the formulas in HTML to MathML, for pages without a TeX typesetter.
+    """Convert the formulas in HTML to MathML, which needs no typesetter, and keep their TeX.
+
+    The TeX is there for copying, and for viewers that remove MathML. The style sheet shows the
+    MathML alone. JupyterLab removes MathML and styles from notebooks that it does not trust, but
+    not `style="display:none"`; and it typesets the TeX, because it removes the unknown element and
+    with it the class that keeps typesetters away.
 
     Args:
         content: Sanitized HTML of this package, with its formulas as TeX.
@@ -43,5 +49,12 @@ def typeset(content: str) -> str:
 
 
 def _converted(match: re.Match[str]) -> str:
-    mathml = to_mathml(html.unescape(match[3]), block=match[2] == "[")
-    return match[0] if mathml is None else match[1] + mathml
+    mathml = to_mathml(html.unescape(match["tex"]), block=match["open"] == "[")
+    if mathml is None:
+        return match[0]
+    # Not the attribute `hidden`, because marimo has a rule for it that no style sheet can undo.
+    return (
+        f'{match["element"]}<runagent-tex class="mathjax_ignore tex2jax_ignore" aria-hidden="true">'
+        f"{match['formula']}</runagent-tex>"
+        f'<span style="display:none">{mathml}</span>'
+    )

@@ -6,11 +6,13 @@ import functools
 import re
 from importlib import resources
 
+from runagent_jupyter.html.formulas import typeset
+
 _EMPTY_LINE = re.compile(r"\n([ \t]*)\n")
 
 
 def wrap(content: str, *, styled: bool = True) -> str:
-    """Put HTML into the root element to which the style sheet applies.
+    """Put HTML into the root element to which the style sheet applies, with formulas as MathML.
 
     Args:
         content: HTML made by this package.
@@ -22,7 +24,7 @@ def wrap(content: str, *, styled: bool = True) -> str:
     """
     style = f"{style_element()}\n" if styled else ""
     # A notebook that is exported as Markdown contains this HTML, and an empty line would end it.
-    content = _EMPTY_LINE.sub(r"\n\1&#10;", content)
+    content = _EMPTY_LINE.sub(r"\n\1&#10;", typeset(content))
     return f'{style}<div class="runagent-markdown">{content}</div>\n'
 
 
@@ -57,7 +59,8 @@ def css() -> str:
     """Read the style sheet. All its rules apply below ``.runagent-markdown`` or to the chat.
 
     Returns:
-        CSS. It follows JupyterLab's theme, or ``prefers-color-scheme`` elsewhere.
+        CSS. Its colours are mixed from that of the page's text, except those that a known front end
+        names.
     """
     # Every output carries it, so it goes without comments and most white space.
     sheet = re.sub(r"/\*.*?\*/", "", _sheet("markdown.css"), flags=re.DOTALL)

@@ -67,7 +67,7 @@ def record_table(records: Sequence[Mapping[str, Any]]) -> str:
 
 def _alignment(records: Sequence[Mapping[str, Any]], name: str) -> str:
     kinds = {type(record.get(name)) for record in records} - {type(None)}
-    return ' class="runagent-right"' if kinds and kinds <= {int, float} else ""
+    return ' align="right"' if kinds and kinds <= {int, float} else ""
 
 
 def _digits(records: Sequence[Mapping[str, Any]], name: str) -> int | None:

@@ -26,10 +26,9 @@ _CLASSES: Final[Mapping[str, frozenset[str]]] = {
     "pre": _own("pre", "plain"),
     "span": _own("cut", "key", "language", "mark", "math", "count", "slot") | _TOKENS,
     "sup": _own("footnote"),
-    "td": _own("center", "right"),
-    "th": _own("center", "right"),
 }
 _DIR: Final = {"dir"}
+_ALIGNED: Final = {"align": {"center", "right"}}
 
 _cleaner = nh3.Cleaner(
     tags={
@@ -45,6 +44,7 @@ _cleaner = nh3.Cleaner(
         **{f"h{level}": _DIR for level in range(1, 7)},
         **dict.fromkeys(("blockquote", "p", "pre", "span", "table", "ul"), _DIR),
     },
+    tag_attribute_values={"td": _ALIGNED, "th": _ALIGNED},
     set_tag_attribute_values={"a": {"target": "_blank"}},
     link_rel="noopener noreferrer nofollow",
     allowed_classes=_CLASSES,

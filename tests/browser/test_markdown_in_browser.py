@@ -108,41 +108,9 @@ def test_the_page_sees_the_html_that_was_made(page: Page) -> None:
         assert again[0].count("<") == made.count("<"), str(attack)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_can_be_read_in_light_and_dark(browser: Browser, scheme: str) -> None:
-    text = "Text `code` [link](https://a.b)\n\n> quote\n\n```py\ndef f(): return 1 # c\n```\n"
-    page = browser.new_page(color_scheme="dark" if scheme == "dark" else "light")
-    page.set_content(
-        "<!doctype html><body style='color-scheme: light dark; background: Canvas'>"
-        + wrap(
-            render(text) + json_tree({"a": [1, "b", None]}) + record_table([{"a": 1, "b": None}])
-        )
-    )
-    contrasts = page.evaluate(
-        """() => {
-            const rgb = text => text.match(/[\\d.]+/g).map(Number);
-            const light = ([r, g, b]) => [r, g, b].map(c => c / 255)
-                .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-                .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-            const behind = node => {
-                for (; node; node = node.parentElement) {
-                    const color = getComputedStyle(node).backgroundColor;
-                    if (!/, 0\\)$/.test(color)) return rgb(color);
-                }
-            };
-            return [...document.querySelectorAll(".runagent-markdown *")]
-                .filter(node => [...node.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
-                .map(node => [light(rgb(getComputedStyle(node).color)), light(behind(node))])
-                .map(([a, b]) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
-        }"""
-    )
-    page.close()
-    assert len(contrasts) > 15
-    assert min(contrasts) >= 4.5
-
-
-def test_jupyterlab_typesets_formulas_and_nothing_else(lab: Lab) -> None:
+def test_formulas_are_shown_once_in_jupyterlab(lab: Lab) -> None:
     formulas = ["$x^2$", "\\(a \\le b\\)", "$$\n\\frac{1}{2}\n$$", "\\[\nc\n\\]", "a $$d$$ b"]
+    unknown = "$\\ce{H2O}$"  # to the converter
     others = [
         "costs $5 and $6",
         "`$x$` \\$y\\$",
@@ -160,14 +128,55 @@ def test_jupyterlab_typesets_formulas_and_nothing_else(lab: Lab) -> None:
         [
             f"from runagent_jupyter.html import render, wrap\nfrom IPython.display import HTML\n"
             f"HTML(wrap(render({text!r})))"
-            for text in ("\n\n".join(formulas), "\n\n".join(others))
+            for text in ("\n\n".join([*formulas, unknown]), "\n\n".join(others))
         ]
     )
     notebook.run_all()
     typeset = "mjx-container"
-    expect(notebook.output(0).locator(typeset)).to_have_count(len(formulas))
+    math, tex = (
+        notebook.output(0).locator(selector) for selector in ("span > math", "runagent-tex")
+    )
+    expect(notebook.output(0).locator(typeset)).to_have_count(1)
+    expect(math.filter(visible=True)).to_have_count(len(formulas))
+    expect(tex).to_have_count(len(formulas))
+    size = "nodes => Math.max(...nodes.map(node => node.offsetWidth * node.offsetHeight))"
+    assert tex.evaluate_all(size) == 1
     notebook.page.wait_for_timeout(milliseconds(3 * MOMENT))
+    assert notebook.output(0).locator(typeset).count() == 1
     assert notebook.output(1).locator(typeset).count() == 0
     expect(notebook.output(1)).to_contain_text("costs $5 and $6")
     assert lab.watch.console == []
     assert lab.watch.foreign == []
+
+    # A notebook of somebody else: JupyterLab removes styles and MathML, and typesets the TeX.
+    untrusted = notebook.save()
+    untrusted.cells[0].outputs[0].data["text/html"] += "changed"
+    notebook = lab.open(untrusted, name="untrusted.ipynb")
+    expect(notebook.output(0).locator(typeset)).to_have_count(len(formulas) + 1)
+    expect(notebook.output(0).locator("style, runagent-tex")).to_have_count(0)
+    hidden = notebook.output(0).locator(".runagent-math > [style^=display]")
+    expect(hidden).to_have_count(len(formulas))
+    assert hidden.filter(visible=True).count() == 0
+
+
+def test_a_reader_sees_mathml_and_copies_tex(page: Page) -> None:
+    answer = wrap(render("Since $x^2$ and $$\\frac{a}{b}$$ and $\\ce{H2O}$."))
+    page.set_content(
+        f"<!doctype html><meta charset=utf-8><main>{answer}</main><textarea></textarea>"
+    )
+    copied = """() => {
+      getSelection().selectAllChildren(document.querySelector(".runagent-markdown"));
+      return getSelection().toString().split(/\\s+/).join(" ");
+    }"""
+    assert page.evaluate(copied) == "Since \\(x^2\\) and \\[\\frac{a}{b}\\] and \\(\\ce{H2O}\\)."
+    above, below = (page.locator(f"mfrac > :nth-child({n})").bounding_box() for n in (1, 2))
+    assert above is not None
+    assert below is not None
+    assert above["y"] + 5 < below["y"]
+    # Without styles, only one of the two is there.
+    page.evaluate("document.querySelectorAll('style').forEach((node) => node.remove())")
+    visible = "nodes => nodes.filter((node) => node.checkVisibility()).length"
+    assert page.locator("math").evaluate_all(visible) == 0
+    box = page.locator("runagent-tex").first.bounding_box()
+    assert box is not None
+    assert box["width"] > 10

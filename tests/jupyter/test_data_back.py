@@ -57,7 +57,7 @@ def test_records_are_a_table() -> None:
         "Oslo <b>717000.5truenull",
         "A|B\nCnull",
     ]
-    assert shown.count('<td class="runagent-right">') == 3  # numbers, so that the eye compares them
+    assert shown.count('<td align="right">') == 3  # numbers, so that the eye compares them
     assert "3 rows, 4 columns" in text_of(shown)
     assert "<details" not in shown
 

@@ -1,0 +1,99 @@
+"""Answers and chats in the pages of many front ends: everything can be read there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+from support.answers import conversation, outputs
+from support.contrast import contrasts
+from support.fronts import FRONTS
+
+import runagent_jupyter
+from runagent_jupyter import html
+from runagent_jupyter.page_script import joined
+
+STATIC = Path(runagent_jupyter.__file__).parent / "static"
+
+
+@cache
+def chat() -> tuple[str, str]:
+    """The module of the chat's page, and the traits that it reads."""
+    traits: dict[str, Any] = {
+        "title": "Chat",
+        "placeholder": "Ask the agent…",
+        "suggestions": [],
+        "height": 2_000,
+        "_copy": "none",
+        "_markdown_css": html.css(),
+        "_snapshot": {"first": 0, "seq": 1, "turns": conversation().known(0)},
+        "_css": (STATIC / "widget.css").read_text("utf-8"),
+    }
+    return joined((STATIC / "widget.js").read_text("utf-8")), json.dumps(traits)
+
+
+# What anywidget does: it gives the module a model of the traits and an element.
+SHOW_CHAT = """
+async ([source, traits, shadow]) => {
+  const values = JSON.parse(traits);
+  const model = { get: (name) => values[name], on() {}, off() {}, set() {}, send() {} };
+  const place = document.querySelector("#widget");
+  const root = shadow ? place.attachShadow({ mode: "open" }) : place;
+  const style = root.appendChild(document.createElement("style"));
+  style.textContent = values._css;
+  const el = root.appendChild(document.createElement("div"));
+  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  const widget = (await import(url)).default();
+  await widget.initialize({ model });
+  widget.render({ model, el });
+  for (const fold of el.querySelectorAll("details")) fold.open = true;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 900, "height": 1200})
+    yield page
+    page.close()
+
+
+def show(page: Page, name: str) -> None:
+    """Show the answers and the chat in a front end, with all folds open."""
+    front = FRONTS[name]
+    page.goto("about:blank")
+    page.set_content(front.page(outputs()))
+    page.evaluate(SHOW_CHAT, [*chat(), front.shadow])
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+
+
+@pytest.mark.parametrize("name", FRONTS)
+def test_all_text_can_be_read_in_every_front(page: Page, name: str) -> None:
+    show(page, name)
+    for system in ("light", "dark"):
+        page.emulate_media(color_scheme="dark" if system == "dark" else "light")
+        found = contrasts(page)
+        texts = {text for _, text in found}
+        assert len(found) > 400
+        assert {"A heading", "# a comment", "Retry", "::placeholder", "Save as Markdown"} <= texts
+        assert found[0][0] >= 4.5, found[:12]
+
+
+def test_a_guess_would_be_found(page: Page) -> None:
+    page.emulate_media(color_scheme="dark")
+    page.set_content(
+        "<p style='color: light-dark(#999, white)'>pale <b style='color: #000'>black</b>"
+    )
+    (pale, _), (black, _) = contrasts(page)
+    assert (round(pale, 1), black) == (2.8, 21)
+
+
+def test_nothing_is_missing_in_a_picture_of_a_whole_page(page: Page) -> None:
+    show(page, "nothing but a page")
+    ways = "[...document.querySelectorAll('*')].map((n) => getComputedStyle(n).contentVisibility)"
+    assert set(page.evaluate(ways)) == {"visible"}
