@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import httpx2
 
 from runagent import failures, retry
-from runagent.call import Action, Call
+from runagent.call import Action, Attempt, Call
 from runagent.config import Settings
 from runagent.detection import Detection
 from runagent.errors import RunAgentError, StreamError
@@ -156,6 +156,15 @@ class Flow:
             settings.max_retries, settings.retry_delay, settings.retry_backoff
         )
 
+    @property
+    def policy(self) -> retry.RetryPolicy:
+        """How often a request is sent again, and after how long."""
+        return self._policy
+
+    def closed_error(self) -> RunAgentError | None:
+        """Return the error for a client that was closed, `None` while it is open."""
+        return failures.client_closed(self._settings.agent_id) if self.closed else None
+
     def check_open(self) -> None:
         """Refuse to send anything once the client is closed.
 
@@ -195,6 +204,17 @@ class Flow:
     def invoke(self, call: Call) -> Steps[RunResult]:
         """Run the agent once."""
         return self._until_answered(call, self._result)
+
+    def attempt(self, call: Call, idempotency_key: str) -> Steps[Attempt]:
+        """Run the agent once, and leave it to the caller whether to try again."""
+        call.repeats = False
+        call.idempotency_key = idempotency_key
+        result = error = None
+        try:
+            result = yield from self._until_answered(call, self._result)
+        except RunAgentError as exc:
+            error = exc
+        return Attempt(result, error, call.again, call.received if call.answered else {})
 
     def entrypoints(self, call: Call) -> Steps[list[Entrypoint]]:
         """Ask the server which entrypoints the agent has."""
@@ -282,7 +302,8 @@ class Flow:
             except RunAgentError as exc:
                 error = exc
             delay = None
-            if not (interrupted or self.closed):
+            call.again = retry.may_repeat(error, undelivered=undelivered, wanted=wanted)
+            if call.repeats and not (interrupted or self.closed):
                 delay = self._policy.next_delay(
                     error,
                     call.attempts,

@@ -25,6 +25,9 @@ STATED = (0.98, 0.96, 0.94)
 LASTING = 10.0
 """Seconds within which two refusals show that the pace is too fast, in spite of a stated limit."""
 
+FIRST_BURST = 4
+"""Requests that are sent at once at the start."""
+
 CATCH_UP = 0.05
 """Seconds of requests that may be sent at once after a delay of this process."""
 
@@ -111,7 +114,8 @@ class Pace:
         self._search = Search(now, math.inf if rate is not None else remembered)
         self._windows = Windows()
         self._refusals: deque[float] = deque(maxlen=len(STATED))
-        self._next = now
+        # The first few leave at once: nobody's limit is that low, and a short batch is soon done.
+        self._next = now if self.is_stated else now - FIRST_BURST / self.pace(now)
         self._epoch = 0
         self._open_at = now
         self._pause = 0.0
@@ -163,7 +167,9 @@ class Pace:
             self._pause = min(PATIENCE * self._pause, longest)
         pace = self.pace(now)
         step = 1 / pace if pace < math.inf else 0.0
-        self._next = max(self._next, now - CATCH_UP) + step
+        if self.latency is not None:
+            self._next = max(self._next, now - CATCH_UP)
+        self._next += step
         self._search.sent()
         if self._windows.room is not None:
             self._windows.room -= 1

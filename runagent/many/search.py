@@ -70,14 +70,15 @@ class Search:
 
     def first_answer(self, latency: float) -> None:
         if self.ramping:
-            self.pace = min(FIRST_PACE, FIRST_REQUESTS / max(latency, 0.001))
+            first = max(FIRST_PACE, min(1 / max(latency, 0.001), 5 * FIRST_PACE))
+            self.pace = min(first, FIRST_REQUESTS / max(latency, 0.001))
 
     def growth(self, latency: float) -> tuple[float, float]:
         """Return the factor and the seconds of a round."""
-        tau = min(max(0.15, 7 * latency), 0.5 + 3 * latency)
+        tau = min(max(0.07, 7 * latency), 0.5 + 3 * latency)
         if self.pace < 100:
             tau *= 1.4
-        length = max(0.1, latency)
+        length = max(0.1 if latency > 0.02 else 0.05, latency)
         return math.exp(min(length / tau, 0.7)), length
 
     def accepted(self, sent: float, now: float, latency: float) -> None:
