@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
     from runagent import many, pumps
 else:  # tools that look at the annotations evaluate them
-    httpx2, many, pumps, ssl = map(
-        LazyModule, ("httpx2", "runagent.many", "runagent.pumps", "ssl")
-    )
+    httpx2, many, pumps, ssl = map(LazyModule, ("httpx2", "runagent.many", "runagent.pumps", "ssl"))
 
 C = TypeVar("C", bound="_BaseClient")
 

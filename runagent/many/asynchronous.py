@@ -7,13 +7,16 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runagent.call import Attempt
 from runagent.errors import RunAgentError
 from runagent.many.batch import BatchBase, Plan, content
 from runagent.many.engine import Answered, Deliver, Event, GiveUp, Rest, Send
 from runagent.many.rows import Row
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class AsyncBatch(BatchBase):
@@ -162,7 +165,7 @@ class AsyncBatch(BatchBase):
                 task.cancel()
         self._end()
 
-    async def __aenter__(self) -> AsyncBatch:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

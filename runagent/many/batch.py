@@ -231,8 +231,10 @@ class BatchBase:
     def _summary(self) -> str:
         reasons = self._engine.failures()
         lines = [
-            f"{self._engine.failed:,} of {self.finished:,} rows failed. "
-            "failed() returns them, retry_failed() asks them again.",
+            (
+                f"{self._engine.failed:,} of {self.finished:,} rows failed. "
+                "failed() returns them, retry_failed() asks them again."
+            ),
             *(f"{count:,} x {text}" for text, count in reasons[:2]),
         ]
         if len(reasons) > len(lines) - 1:
@@ -248,4 +250,3 @@ class BatchBase:
             f"The batch was stopped: {kept} in {str(self._plan.journal)!r}. "
             "Run the same again to go on."
         )
-

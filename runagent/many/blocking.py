@@ -10,13 +10,16 @@ from collections import deque
 from collections.abc import Iterator
 from queue import SimpleQueue
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runagent.call import Attempt
 from runagent.interrupt import BlockingIO, IOGroup
 from runagent.many.batch import BatchBase, Plan, content
 from runagent.many.engine import Answered, Deliver, Event, GiveUp, Rest, Send
 from runagent.many.rows import Row
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 SLICE = 0.05
 """Seconds after which a waiting main thread looks whether Ctrl-C was pressed."""
@@ -98,7 +101,7 @@ class _Interrupts:
         self.count = 0
         self._before: Any = None
 
-    def __enter__(self) -> _Interrupts:
+    def __enter__(self) -> Self:
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             self._before = signal.signal(signal.SIGINT, self._noted)
@@ -242,7 +245,7 @@ class Batch(BatchBase):
     def _abandon(self) -> None:
         self.close()
 
-    def __enter__(self) -> Batch:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

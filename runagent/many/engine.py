@@ -207,9 +207,11 @@ class Engine:
     @property
     def is_complete(self) -> bool:
         """Whether every row is finished."""
-        return self._exhausted and not (
-            self._group or self._ready or self._later or self._under_way
-        ) and not (self._marking or self._keeping)
+        return (
+            self._exhausted
+            and not (self._group or self._ready or self._later or self._under_way)
+            and not (self._marking or self._keeping)
+        )
 
     def failures(self) -> list[tuple[str, int]]:
         """Return the errors of rows, each with how often it came, the most frequent first."""
@@ -352,9 +354,11 @@ class Engine:
             self._answer(task, attempt, now)
         elif outcomes.is_senseless(error):
             task.attempts += 1
-            if error.code != "CLIENT_CLOSED":
+            if error.code == "CLIENT_CLOSED":
+                self.stop(error)
+            else:
                 self._fail(task, error, now)
-            self.stop(failures.senseless(error, self.finished))
+                self.stop(failures.senseless(error, self.finished))
         elif verdict == "limited":
             self._ready.appendleft(task)
         elif verdict == "unavailable" and task.answers_before != self.pace.accepted:
@@ -437,14 +441,16 @@ class Engine:
     def _check_start(self, error: RunAgentError) -> None:
         self._tried += 1
         if not self.pace.accepted and self._tried > self._policy.max_retries + 2:
-            self.stop(failures.never_answered(error), 0.0)
+            self.stop(error, 0.0)
 
     def _check_patience(self, now: float) -> None:
         if self.pace.closed_for is None or self._stopped_at is not None:
             return
         closed = now - self.pace.closed_since
-        if self.pace.closed_for == "unavailable" and closed > LONGEST_OUTAGE:
-            self.stop(failures.gone(closed), 0.0)
-        elif self.pace.closed_for == "limited" and closed + self.pace.wait(now) > LONGEST_LIMIT:
-            if self.pace.wait(now) < math.inf:
-                self.stop(failures.limited_for_long(closed + self.pace.wait(now)), 0.0)
+        if self.pace.closed_for == "unavailable":
+            if closed > LONGEST_OUTAGE:
+                self.stop(failures.gone(closed), 0.0)
+            return
+        wait = self.pace.wait(now)
+        if math.isfinite(wait) and closed + wait > LONGEST_LIMIT:
+            self.stop(failures.limited_for_long(closed + wait), 0.0)

@@ -35,11 +35,6 @@ def too_many(failed: int, finished: int, last: RunAgentError) -> RunAgentError:
     return error
 
 
-def never_answered(error: RunAgentError) -> RunAgentError:
-    """Return the error for a batch whose server was never there."""
-    return error
-
-
 def gone(seconds: float) -> RunAgentError:
     """Return the error for a batch whose server went away and did not come back."""
     return RunAgentError(

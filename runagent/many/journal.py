@@ -112,9 +112,7 @@ class MemoryJournal:
 
 def again(entry: Entry) -> Entry:
     """Return a row as it is asked again on purpose: it gets another idempotency key."""
-    return Entry(
-        entry.position, entry.id, entry.name, entry.input, entry.encoded, entry.round + 1
-    )
+    return Entry(entry.position, entry.id, entry.name, entry.input, entry.encoded, entry.round + 1)
 
 
 def described(belongs: dict[str, Any], other: dict[str, Any]) -> str | None:

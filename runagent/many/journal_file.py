@@ -292,7 +292,7 @@ def _error_facts(error: RunAgentError) -> dict[str, Any]:
 
 
 def _error(facts: dict[str, Any]) -> RunAgentError:
-    kind = getattr(errors, facts.pop("class"), RunAgentError)
+    kind: Any = getattr(errors, facts.pop("class"), None)
     if not (isinstance(kind, type) and issubclass(kind, RunAgentError)):
         kind = RunAgentError
     error: RunAgentError = kind(facts.pop("message", ""))

@@ -10,7 +10,19 @@ from pathlib import Path
 
 from runagent.errors import ValidationError
 
-NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "gluster", "lustre", "gpfs", "beegfs", "ncpfs")
+NETWORK = (
+    "nfs",
+    "cifs",
+    "smb",
+    "9p",
+    "afs",
+    "ceph",
+    "gluster",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "ncpfs",
+)
 """The beginnings of the names of file systems that are on another machine."""
 
 NETWORK_FUSE = ("fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.ceph", "fuse.glus")
@@ -66,9 +78,11 @@ class JournalLock:
             try:
                 _lock(self._file)
             except OSError:
-                holder = os.pread(self._file, 200, 0).decode(errors="replace").strip() if hasattr(
-                    os, "pread"
-                ) else ""
+                holder = (
+                    os.pread(self._file, 200, 0).decode(errors="replace").strip()
+                    if hasattr(os, "pread")
+                    else ""
+                )
                 os.close(self._file)
                 raise ValidationError(
                     f"The journal {str(path)!r} is in use by {holder or 'another process'}.",
@@ -86,7 +100,7 @@ class JournalLock:
 
     def _is_current(self) -> bool:
         try:
-            return os.path.samestat(os.stat(self._path), os.fstat(self._file))
+            return os.path.samestat(self._path.stat(), os.fstat(self._file))
         except OSError:
             return False
 

@@ -201,7 +201,7 @@ class Pace:
         if quota is not NO_QUOTA:
             self._windows.answered(quota, now, self.under_way)
             if self._windows.is_known and self._search.ramping:
-                self._search.stop(now)
+                self._search.stop()
         if verdict == "unavailable":
             self._found_unavailable(now, retry_after)
             return
@@ -217,7 +217,7 @@ class Pace:
         self._run = 0
         if ticket.epoch == self._epoch:
             if self.closed_for == "unavailable":
-                self._reopen(now)
+                self._reopen()
             elif self._met is not None:
                 self._settle(self._met, ticket.sent, now)
         self._search.accepted(ticket.sent, now, self.latency)
@@ -257,7 +257,7 @@ class Pace:
         self._pause = max(SHORTEST_PAUSE, min(8 / self.pace(now), LONGEST_PAUSE), 0.5 * latency)
         self._open_at = now
 
-    def _reopen(self, now: float) -> None:
+    def _reopen(self) -> None:
         self.closed_for = None
         self._epoch += 1
 
@@ -277,7 +277,7 @@ class Pace:
         else:
             self._search.pace = self.pace(now)
             self._search.settle(met, low, high, now, shut)
-        self._reopen(now)
+        self._reopen()
 
     def _found_unavailable(self, now: float, retry_after: float | None) -> None:
         self._unavailable += 1

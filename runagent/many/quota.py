@@ -122,7 +122,10 @@ def _separate(headers: Mapping[str, str], wall_clock: Callable[[], float]) -> It
             continue
         policies = dict(_items(headers.get("ratelimit-policy") or limit or ""))
         tightest = min(
-            (Quota(_positive(p.get("limit", p.get("q"))), None, _credible(p.get("w"))) for p in policies.values()),
+            (
+                Quota(_positive(p.get("limit", p.get("q"))), None, _credible(p.get("w")))
+                for p in policies.values()
+            ),
             key=lambda quota: quota.pace,
             default=NO_QUOTA,
         )

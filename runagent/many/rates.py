@@ -7,7 +7,9 @@ import re
 
 from runagent.checks import refuse
 
-_RATE = re.compile(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?)\s*(?:/|per)\s*([0-9]*\s*)([a-z]+)\s*", re.I)
+_RATE = re.compile(
+    r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?)\s*(?:/|per)\s*([0-9]*\s*)([a-z]+)\s*", re.IGNORECASE
+)
 _UNITS = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
     **dict.fromkeys(("m", "min", "minute", "minutes"), 60.0),

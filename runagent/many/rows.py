@@ -86,4 +86,4 @@ class Task:
 def key_of(batch: str, generation: int, entries: list[Entry]) -> str:
     """Return the idempotency key of a request: the same rows of the same batch have the same."""
     parts = [batch, generation, [(e.name, e.digest.hex(), e.round) for e in entries]]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    return f"row-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}"

@@ -3,157 +3,211 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from dataclasses import dataclass
+
+from runagent.many.tally import Tally
 
 FIRST_PACE = 20.0
+"""Requests per second at the start, if an answer takes 0.05 s or longer; up to 100 otherwise."""
+
 FIRST_REQUESTS = 8
+"""Requests that may be under way before the first answer."""
+
 HEADROOM = 0.97
+"""The part of a measured pace that is used, because the times of arrival vary."""
+
 HOLD = 15.0
+"""Seconds after a refusal before a faster pace is tried, at least."""
+
 LONGEST_HOLD = 240.0
+"""Seconds after a refusal before a faster pace is tried, at most."""
+
 STEP = 0.02
-SLOWEST = 1 / 3600
+"""The growth of the pace in one step, when a faster one is tried."""
+
+STEPS = 6
+"""Steps of the same size. Each one after them is half as large again as the one before."""
+
+APPROACH = 0.3
+"""The part of the way to the pace that a measurement allows which is gone in one step."""
+
+FIRST_CAUTION = 0.62
+"""The part of the first measurement that is used: it may include a burst that was saved up."""
+
+SOON = 2.0
+"""Seconds within which a second refusal shows that the pace is still too fast."""
+
+CAUTION = 0.8
+"""The factor of the pace after such a refusal."""
+
+FEW = 8
+"""Accepted requests from which a pace cannot be measured."""
+
 MEMORY = 10.0
+"""Seconds after which a measurement begins anew, if it has `ENOUGH` requests."""
+
+ENOUGH = 50
+"""Accepted requests that make a good measurement."""
+
+SLOWEST = 1 / 3600
+"""Requests per second: the pace never falls below one request in an hour."""
+
+BUSY = 0.8
+"""The part of the pace that must have been used for it to grow."""
 
 
-class Tally:
-    """Counts events by the time of each, in bins."""
-
-    def __init__(self, now: float) -> None:
-        self._starts = [now]
-        self._counts = [0]
-        self._width = 0.01
-
-    def add(self, at: float) -> None:
-        if at >= self._starts[-1] + self._width:
-            self._starts.append(at)
-            self._counts.append(1)
-            if len(self._starts) > 2000:
-                self._halve()
-            return
-        self._counts[max(0, bisect_right(self._starts, at) - 1)] += 1
-
-    def _halve(self) -> None:
-        self._counts = [a + b for a, b in zip(self._counts[::2], [*self._counts[1::2], 0], strict=False)]
-        self._starts = self._starts[::2]
-        self._width *= 2
-
-    def between(self, begin: float, end: float) -> int:
-        """Return how many events were at `begin` or later, and before `end`."""
-        return sum(self._counts[bisect_right(self._starts, begin - 1e-9):bisect_right(self._starts, end)])
-
-    def forget(self, before: float) -> None:
-        i = bisect_right(self._starts, before - 1e-9)
-        self._starts, self._counts = self._starts[i:] or [before], self._counts[i:] or [0]
-        self._width = 0.01
+@dataclass(frozen=True, order=True)
+class _Measurement:
+    pace: float
+    highest: float
+    number: int
 
 
 class Search:
+    """Finds a pace: it grows fast until the first refusal, and rarely afterwards.
+
+    The pace after a refusal is the one that the server was seen to sustain: the requests that it
+    accepted from one opening of its limit to the next, by the time between them. That is right for
+    windows of any length and for buckets. It does not grow while something else is the limit.
+
+    Attributes:
+        pace: Requests per second.
+        ramping: Whether there was no refusal yet.
+        refusals: How often the limit was met.
+    """
+
     def __init__(self, now: float, pace: float | None) -> None:
-        self.refusals = 0
-        self.ramping = pace is None
+        """Start with a pace that is known, or with `None` to find it."""
         self.pace = FIRST_PACE if pace is None else pace
+        self.ramping = pace is None
+        self.refusals = 0
+        self._latency = 0.1
         self._tally = Tally(now)
-        self._anchor = now
-        self._rounds: list[float] = [now]
+        self._measured_since = now
+        self._rounds = [now]
         self._round = now
         self._sent = 0
+        self._allowed = math.inf
         self._hold_until = now + HOLD
         self._steps = 0
-        self._top = math.inf
-        self._latency = 0.1
-        self._last = -math.inf
-        self._cycle = 0.0
+        self._met = -math.inf
         self._opened = now
+        self._cycle = 0.0
+
+    def stop(self) -> None:
+        """End the search, as the server states its limit."""
+        self.ramping = False
+        self.pace = math.inf
 
     def sent(self) -> None:
+        """Take note of a request."""
         self._sent += 1
 
     def first_answer(self, latency: float) -> None:
+        """Take note of the seconds that the first answer took."""
         if self.ramping:
-            first = max(FIRST_PACE, min(1 / max(latency, 0.001), 5 * FIRST_PACE))
-            self.pace = min(first, FIRST_REQUESTS / max(latency, 0.001))
+            latency = max(latency, 0.001)
+            first = max(FIRST_PACE, min(1 / latency, 5 * FIRST_PACE))
+            self.pace = min(first, FIRST_REQUESTS / latency)
 
-    def growth(self, latency: float) -> tuple[float, float]:
-        """Return the factor and the seconds of a round."""
-        tau = min(max(0.07, 7 * latency), 0.5 + 3 * latency)
-        if self.pace < 100:
-            tau *= 1.4
-        length = max(0.1 if latency > 0.02 else 0.05, latency)
-        return math.exp(min(length / tau, 0.7)), length
+    def _growth(self) -> tuple[float, float]:
+        """Return the factor of the pace in a round at the start, and the seconds of a round.
+
+        Requests are wasted in proportion to the growth while an answer is under way, so a server
+        that answers fast is tried faster.
+        """
+        latency = self._latency
+        constant = min(max(0.07, 7 * latency), 0.5 + 3 * latency)
+        if self.pace < 5 * FIRST_PACE:
+            constant *= 1.4
+        length = max(0.1 if latency > 0.02 else 0.05, latency)  # noqa: PLR2004
+        return math.exp(min(length / constant, 0.7)), length
 
     def accepted(self, sent: float, now: float, latency: float) -> None:
+        """Take note of a request that was accepted, sent at that time."""
         self._latency = latency
         self._tally.add(sent)
-        factor, length = self.growth(latency)
+        factor, length = self._growth()
         if not self.ramping:
             length = max(1.0, latency, self._cycle / 8)
         if sent < self._round or now - self._round < length:
             return
-        busy = self._sent >= 0.8 * self.pace * (now - self._round) - 1
+        is_busy = self._sent >= BUSY * self.pace * (now - self._round) - 1
         self._round, self._sent = now, 0
-        if not busy:
+        if not is_busy:
             return
         if self.ramping:
             self.pace *= factor
             self._rounds.append(now)
-        elif self.pace < self._top:
-            self.pace = min(self._top, self.pace + max(1.5 * STEP * self.pace, 0.3 * (self._top - self.pace)))
-            if self.pace == self._top:
+        elif self.pace < self._allowed:
+            step = max(1.5 * STEP * self.pace, APPROACH * (self._allowed - self.pace))
+            self.pace = min(self._allowed, self.pace + step)
+            if self.pace == self._allowed:
                 self._hold_until = now + HOLD
         elif now >= self._hold_until:
-            self._top = 0.0
-            self.pace *= 1 + STEP * 1.5 ** max(0, self._steps - 6)
+            self._allowed = 0.0
+            self.pace *= 1 + STEP * 1.5 ** max(0, self._steps - STEPS)
             self._steps += 1
 
-    def stop(self, now: float) -> None:
-        """The server states the limit."""
-        self.ramping = False
-        self.pace = math.inf
-
     def refused(self) -> None:
+        """Take note that the limit was met."""
         self.refusals += 1
         if self.ramping:
-            factor, _ = self.growth(self._latency)
-            self.pace /= factor
-
-    def _measure(self, begin: float, low: float, high: float) -> tuple[float, float, int]:
-        number = self._tally.between(begin, high)
-        span = (low + high) / 2 - begin
-        if span <= 0:
-            return 0.0, 0.0, 0
-        return number / span, number / max(low - begin, 0.5 * span), number
+            self.pace /= self._growth()[0]
 
     def settle(self, met: float, low: float, high: float, now: float, shut: float) -> None:
-        """The limiter was met, and is open again since a moment between `low` and `high`."""
-        if self.ramping:
-            begins = [r for r in self._rounds if high - r >= max(2 * shut, 0.5)] or self._rounds[:1]
-            found = max(self._measure(b, low, high) for b in begins)
-        else:
-            recent = high - max(20 * shut, 2.0, 5 * self._latency)
-            begins = [self._anchor, recent] if recent > self._anchor else [self._anchor]
-            found = max(self._measure(b, low, high) for b in begins)
-        measured, top, number = found
+        """Set the pace after the limit was met, now that requests are accepted again.
+
+        Args:
+            met: When the first request that was refused had been sent.
+            low: The earliest time at which the limit may have opened again.
+            high: The latest.
+            now: The time.
+            shut: Seconds that it was probably closed.
+        """
+        found = self._measure(low, high, shut)
         opened = (low + high) / 2
-        if shut > 1.0:
-            self._cycle = opened - self._opened
+        if shut > 1:
+            self._cycle = opened - self._opened  # windows that are long
         self._opened = opened
-        if number < 8:
-            measured = max(measured, 0.8 * self.pace)
-            top = max(top, measured)
+        measured, highest = found.pace, found.highest
+        if found.number < FEW:
+            measured = max(measured, CAUTION * self.pace)
+            highest = max(highest, measured)
         pace = HEADROOM * measured
-        if met - self._last < 2.0 and not self.ramping:
-            pace = min(pace, max(0.8 * self.pace, 0.85 * pace))
         if self.ramping:
-            pace *= 0.62
-        self._last = met
-        if not self.ramping:
-            top = min(top, self.pace)
+            pace *= FIRST_CAUTION
+        else:
+            highest = min(highest, self.pace)
+            if met - self._met < SOON:
+                pace = min(pace, max(CAUTION * self.pace, 0.85 * pace))
+        self._met = met
         self.pace = max(SLOWEST, min(self.pace, pace))
-        self._top = max(self.pace, min(HEADROOM * top, 2.5 * self.pace))
-        if self.ramping or (opened - self._anchor > MEMORY and number >= 50):
-            self._anchor = opened
+        self._allowed = max(self.pace, min(HEADROOM * highest, 2.5 * self.pace))
+        span = opened - self._measured_since
+        if self.ramping or (span > MEMORY and found.number >= ENOUGH):
+            self._measured_since = opened
             self._tally.forget(opened)
-        self._hold_until = now + min(max(HOLD, opened - self._anchor, 2 * self._cycle), LONGEST_HOLD)
+            span = 0.0
+        self._hold_until = now + min(max(HOLD, span, 2 * self._cycle), LONGEST_HOLD)
         self.ramping = False
         self._round, self._sent = now, 0
         self._steps = 0
+
+    def _measure(self, low: float, high: float, shut: float) -> _Measurement:
+        """Measure the pace that was sustained, in the best of several spans up to the opening."""
+        if self.ramping:  # most of the time it was slower than the server allows
+            begins = [r for r in self._rounds if high - r >= max(2 * shut, 0.5)] or self._rounds[:1]
+        else:
+            begins = [self._measured_since]
+            recent = high - max(20 * shut, 2.0, 5 * self._latency)
+            if recent > self._measured_since:
+                begins.append(recent)
+        return max(self._since(begin, low, high) for begin in begins)
+
+    def _since(self, begin: float, low: float, high: float) -> _Measurement:
+        number = self._tally.between(begin, high)
+        span = (low + high) / 2 - begin
+        if span <= 0:
+            return _Measurement(0.0, 0.0, 0)
+        return _Measurement(number / span, number / max(low - begin, 0.5 * span), number)
