@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from benchmarks.simulated import Bucket, Concurrency, FixedWindow, Limit, SlidingWindow, run
 
@@ -11,25 +12,21 @@ STYLES = ("", "retry", "retry whole", "policy", "x", "whole", "rate")
 PHASES = (0.0, 0.37, 0.8)
 
 
+def _window(rate: int, style: str, phase: float) -> Limit:
+    return FixedWindow(rate, 1.0, phase, style)
+
+
+def _bucket(rate: int, style: str, _: float) -> Limit:
+    return Bucket(rate, rate, style)
+
+
 def cases() -> Iterator[tuple[str, float, float, float, Callable[[str, float], Limit]]]:
     """Yield the name, the rate, the latency, the agent's time and the maker of each limit."""
     for rate in (1, 5, 10, 50, 200, 1000):
         for latency in (0.02, 0.1, 0.3):
             name = f"{rate}/s, {latency:g} s away"
-            yield (
-                f"window {name}",
-                rate,
-                latency,
-                0.0,
-                lambda style, phase, rate=rate: FixedWindow(rate, 1.0, phase, style),
-            )
-            yield (
-                f"bucket {name}",
-                rate,
-                latency,
-                0.0,
-                lambda style, _, rate=rate: Bucket(rate, rate, style),
-            )
+            yield f"window {name}", rate, latency, 0.0, partial(_window, rate)
+            yield f"bucket {name}", rate, latency, 0.0, partial(_bucket, rate)
     yield "window 3000/min", 50, 0.1, 0.0, lambda style, p: FixedWindow(3000, 60.0, p, style)
     yield "window 500/10 s", 50, 0.1, 0.0, lambda style, p: FixedWindow(500, 10.0, p, style)
     yield "window 5000/s", 5000, 0.1, 0.0, lambda style, p: FixedWindow(5000, 1.0, p, style)
@@ -62,7 +59,7 @@ def main() -> None:
                     max_concurrency=max(100, int(4 * rate * latency)),
                     rate=rate if style == "rate" else None,
                 )
-                shares.append((seconds + latency + agent) / outcome.seconds)
+                shares.append((seconds + latency + agent) / outcome.ended)
                 wastes.append(outcome.wasted / rows)
             cells.append(f"{100 * min(shares):.0f} %, {100 * max(wastes):.1f} %")
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)

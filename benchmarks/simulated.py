@@ -155,13 +155,13 @@ class Outcome:
     """How a batch went.
 
     Attributes:
-        seconds: Virtual seconds to the last answer.
+        ended: When the last answer came, in virtual seconds.
         sent: Requests.
         wasted: Requests that were refused.
         pace: The controller, afterwards.
     """
 
-    seconds: float
+    ended: float
     sent: int
     wasted: int
     pace: Pace
@@ -210,17 +210,15 @@ def run(
             now = due
             continue
         now, _, kind, ticket, verdict = heapq.heappop(events)
-        if kind == "asked":
+        if verdict is None:
             verdict = limit.ask(now)
             work = agent * (0.5 + chance.random()) if verdict.accepted else 0.0
             heapq.heappush(events, (now + work, next(order), "ended", ticket, verdict))
         elif kind == "ended":
-            assert verdict is not None
             if verdict.accepted:
                 limit.done()
             heapq.heappush(events, (now + way(), next(order), "answered", ticket, verdict))
         else:
-            assert verdict is not None
             word = "accepted" if verdict.accepted else "limited"
             pace.answered(ticket, now, word, verdict.quota, verdict.retry_after)  # type: ignore[arg-type]
             if verdict.accepted:

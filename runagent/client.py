@@ -651,35 +651,32 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
     ) -> many.Batch:
         """Run the agent on many inputs, at the pace that its server sustains.
 
-        A row that fails does not end the others. Rate limits and outages pause the batch, and cost
-        no row an attempt. With a journal, a batch that was stopped or killed goes on when it is run
-        again: rows that are finished are not sent again.
+        A row that fails does not end the others; rate limits and outages cost no row an attempt.
+        With a journal, a batch that was stopped or killed goes on when it is run again.
 
         Args:
-            inputs: The inputs, each as for `run_generic`, or pairs of an id and an input. Each is
-                read shortly before it is sent. Rows without an id are known by their position.
-            journal: The file to write the answers to, as they come; `None` to keep them in memory.
-                It must be on a disk of this machine.
+            inputs: The inputs, or pairs of an id and an input; each is read shortly before it is
+                sent. Rows without an id are known by their position.
+            journal: The file, on a disk of this machine, to write the answers to as they come;
+                `None` to keep them in memory.
             fresh: Ask all rows again, those too that are finished in the journal.
-            rate: The limit of the server if you know it, such as `"50/s"` or `"3000/min"`, or as a
-                number of requests per second; `None` to find the pace.
-            max_concurrency: Requests under way at the same time, at most; `None` for as many as the
-                client has connections, which it never exceeds.
-            per_call: Rows in one request: with 2 or more, the agent gets a list as `inputs`, and
-                answers with a list of as many outputs.
+            rate: The limit of the server if you know it, such as `"50/s"` or `"3000/min"`; `None`
+                to find the pace.
+            max_concurrency: Requests at the same time, at most; `None` for as many as the client
+                has connections, which it never exceeds.
+            per_call: Rows in one request: from 2 on, the agent gets them as the list `inputs`, and
+                answers with a list of outputs.
             entrypoint: The entrypoint's tag, as for `run`; `None` for the usual one.
             timeout: Seconds each attempt may take; `None` for the client's.
             headers: Sent with each request, over the client's.
             user_id: The user on whose behalf the agent runs; `None` for the client's.
-            persistent_memory: Whether the agent may remember the calls for that user; `None` for
-                the client's.
+            persistent_memory: Whether the agent may remember the calls; `None` for the client's.
 
         Returns:
             The batch. Nothing is sent before it is iterated over.
 
         Raises:
-            ValidationError: An invalid argument; a journal that is damaged, in use, or belongs to
-                another batch.
+            ValidationError: An invalid argument; a journal that is damaged, in use or another's.
             RunAgentError: A journal that cannot be opened; a client that was closed.
         """
         check_not_awaited(self, "map")
@@ -1080,35 +1077,32 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
     ) -> many.AsyncBatch:
         """Run the agent on many inputs, at the pace that its server sustains.
 
-        A row that fails does not end the others. Rate limits and outages pause the batch, and cost
-        no row an attempt. With a journal, a batch that was stopped or killed goes on when it is run
-        again: rows that are finished are not sent again.
+        A row that fails does not end the others; rate limits and outages cost no row an attempt.
+        With a journal, a batch that was stopped or killed goes on when it is run again.
 
         Args:
-            inputs: The inputs, each as for `run_generic`, or pairs of an id and an input. Each is
-                read shortly before it is sent. Rows without an id are known by their position.
-            journal: The file to write the answers to, as they come; `None` to keep them in memory.
-                It must be on a disk of this machine.
+            inputs: The inputs, or pairs of an id and an input; each is read shortly before it is
+                sent. Rows without an id are known by their position.
+            journal: The file, on a disk of this machine, to write the answers to as they come;
+                `None` to keep them in memory.
             fresh: Ask all rows again, those too that are finished in the journal.
-            rate: The limit of the server if you know it, such as `"50/s"` or `"3000/min"`, or as a
-                number of requests per second; `None` to find the pace.
-            max_concurrency: Requests under way at the same time, at most; `None` for as many as the
-                client has connections, which it never exceeds.
-            per_call: Rows in one request: with 2 or more, the agent gets a list as `inputs`, and
-                answers with a list of as many outputs.
+            rate: The limit of the server if you know it, such as `"50/s"` or `"3000/min"`; `None`
+                to find the pace.
+            max_concurrency: Requests at the same time, at most; `None` for as many as the client
+                has connections, which it never exceeds.
+            per_call: Rows in one request: from 2 on, the agent gets them as the list `inputs`, and
+                answers with a list of outputs.
             entrypoint: The entrypoint's tag, as for `run`; `None` for the usual one.
             timeout: Seconds each attempt may take; `None` for the client's.
             headers: Sent with each request, over the client's.
             user_id: The user on whose behalf the agent runs; `None` for the client's.
-            persistent_memory: Whether the agent may remember the calls for that user; `None` for
-                the client's.
+            persistent_memory: Whether the agent may remember the calls; `None` for the client's.
 
         Returns:
             The batch. Nothing is sent before it is iterated over.
 
         Raises:
-            ValidationError: An invalid argument; a journal that is damaged, in use, or belongs to
-                another batch.
+            ValidationError: An invalid argument; a journal that is damaged, in use or another's.
             RunAgentError: A journal that cannot be opened; a client that was closed.
         """
         headers = conceal(headers)

@@ -109,7 +109,7 @@ class BatchBase:
         """Open the journal; nothing is sent yet."""
         self._plan = plan
         self._busy = False
-        self._ended = False
+        self._ended = True  # until the journal is open
         self._raised = False
         if plan.journal is None:
             self._journal: MemoryJournal | FileJournal = MemoryJournal()

@@ -275,7 +275,7 @@ class FileJournal:
 
 
 def _answer(
-    output: bytes, error: str | None, attempts: int, usage: str | None, elapsed: float
+    output: bytes | None, error: str | None, attempts: int, usage: str | None, elapsed: float
 ) -> tuple[Any, RunAgentError | None, int, dict[str, Any], float]:
     return (
         None if output is None else json.loads(output),

@@ -336,10 +336,9 @@ def test_ctrl_c_keeps_the_answers_and_iterating_again_goes_on(serve: Serve) -> N
     with RunAgentClient("a", "", server.url) as client:
         batch = client.map(inputs(5), max_concurrency=1)
         threading.Thread(target=interrupt).start()
-        seen = []
+        seen: list[Row] = []
         with pytest.raises(KeyboardInterrupt, match="1 rows are finished and kept"):
-            for row in batch:
-                seen.append(row)
+            seen.extend(batch)
         assert [row.id for row in batch.results()] == [0, 1, 2, 3, 4]
     assert [row.id for row in seen] == [0]
     keys = [exchange.headers["idempotency-key"] for exchange in server.exchanges]
@@ -374,7 +373,5 @@ def test_a_cancelled_batch_keeps_the_answers_and_goes_on(serve: Serve) -> None:
 def test_the_error_of_batch_run_has_the_answers_so_far(mode: str, serve: Serve) -> None:
     server = serve(answer(), answer(), error(400, "BAD", message="no"))
     with pytest.raises(ValidationError, match=r"inputs\[2\]: no") as caught:
-        with_client(
-            server.url, mode, lambda client: client.batch_run(inputs(9), max_concurrency=1)
-        )
+        with_client(server.url, mode, lambda client: client.batch_run(inputs(9), max_concurrency=1))
     assert caught.value.answers == [{"answer": "ok"}] * 2 + [None] * 7  # type: ignore[attr-defined]
