@@ -38,6 +38,9 @@ nox.options.reuse_venv = "yes"
 # A missing Python is an error in CI, and a warning elsewhere.
 nox.options.error_on_missing_interpreters = "CI" in os.environ
 
+# The tests start some hundred Pythons; without bytecode, each compiles all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # pyenv's shims run only the versions it is told to.
 if shutil.which("pyenv"):
     installed = subprocess.run(
@@ -120,7 +123,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Test all but what needs a browser; what needs no second Python, on the last one alone."""
     install(session)
-    options = parallel_with(CORES + 1)  # many tests wait for a timeout
+    options = parallel_with(2 * CORES)  # many tests wait for a timeout
     if session.python != tested[-1]:
         options += ["-m", "not exhaustive and not upstream"]
     if session.python in OLDEST:
@@ -138,7 +141,7 @@ def check(session: nox.Session) -> None:
     session.install("ruff>=0.14")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
-    session.run("pytest", *parallel_with(2 * (os.cpu_count() or 1)), *KINDS[kind])
+    session.run("pytest", *parallel_with(2 * CORES), *KINDS[kind])
 
 
 @nox.session

@@ -118,7 +118,7 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
             if error is not None and spare is not None and not self._early:
                 self._early = _unread(spare)
         if self._early:
-            # httpcore2 takes this as the end of the request, and goes on to read the answer.
+            # httpcore2 takes this as the end of the request, and goes on to read the response.
             raise httpcore2.WriteError("the server answered before it had read the request")
         if error is not None:
             raise error

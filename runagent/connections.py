@@ -37,7 +37,7 @@ class _NoCookies(CookieJar):
     """Keeps no cookie: calls with different keys share connections, and no server is a session."""
 
     def extract_cookies(self, response: object, request: object) -> None:
-        """Leave the cookies of an answer alone."""
+        """Leave the cookies of a response alone."""
 
     def __iter__(self) -> Iterator[Any]:
         """Yield nothing, and sooner than the base class finds out that there is nothing."""

@@ -1,4 +1,4 @@
-"""Which protocol a server speaks: found once, by its answers, and remembered."""
+"""Which protocol a server speaks: found once, by its responses, and remembered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runagent.wire.rest import RestWire
 from runagent.wire.runagent_serve import RunAgentServeWire
 
 WIRES: tuple[type[Wire], ...] = (RestWire, RunAgentServeWire)
-"""Every protocol there is. The first is spoken until a server's answer speaks against it."""
+"""Every protocol there is. The first is spoken until a server's response speaks against it."""
 
 logger = logging.getLogger("runagent")
 

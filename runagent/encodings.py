@@ -1,4 +1,4 @@
-"""Content encodings of answers: which of them can be read, and gzip in several members."""
+"""Content encodings of responses: which of them can be read, and gzip in several members."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class GzipDecoder:
 
 
 def is_gzip(headers: Mapping[str, str]) -> bool:
-    """Whether gzip is the one encoding of an answer."""
+    """Whether gzip is the one encoding of a response."""
     return headers.get("content-encoding", "").strip().lower() in _GZIP
 
 
 def unreadable_encoding(headers: Mapping[str, str]) -> str | None:
-    """Return the encoding of an answer that cannot be read here, `None` if there is none."""
+    """Return the encoding of a response that cannot be read here, `None` if there is none."""
     encodings = headers.get("content-encoding", "").lower().split(",")
     if len(encodings) == 1 and is_gzip(headers):
         return None

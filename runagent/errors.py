@@ -30,7 +30,7 @@ class RunAgentError(Exception):
         code: The server's error code (`"AGENT_NOT_FOUND"`), or this client's; `None` if unknown.
         details: Everything else the server said, as a dictionary, or `None`. A message that had
             to be cut is here in full, as `"message"` (`"full_message"` if the server sent one).
-        status_code: The HTTP status of the answer, `None` if there was none.
+        status_code: The HTTP status of the response, `None` if there was none.
         request_id: The server's id of the request, for its support, `None` if it sent none.
         retry_after: Seconds the server asks to wait before the next attempt, `None` if unknown.
         attempts: How many times the request was sent, `None` if it never was.

@@ -46,7 +46,7 @@ _LOST = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
 
 @dataclass
 class Failure:
-    """A request that ended without an answer, or an answer that broke off.
+    """A request that ended without a response, or a response that broke off.
 
     Attributes:
         exception: The exception of the layers below.
@@ -147,8 +147,8 @@ def from_failure(
         failure: The failure.
         settings: The settings of the client, which say where the base URL comes from.
         timeout: Seconds: the timeout of the call.
-        streams: Whether the answer is a stream.
-        answered: Whether the answer had begun.
+        streams: Whether the response is a stream.
+        answered: Whether the response had begun.
         total_timeout: Seconds for the whole stream, if they are over; `None` otherwise.
     """
     exception = failure.exception
@@ -231,7 +231,7 @@ def _lost(exception: Exception, settings: Settings, *, began: bool) -> errors.Ru
     reason = _reason(exception)
     if isinstance(exception, httpx2.DecodingError):
         return errors.RunAgentError(
-            f"The answer from {settings.base_url} cannot be decompressed{reason}.",
+            f"The response from {settings.base_url} cannot be decompressed{reason}.",
             code="INVALID_RESPONSE",
         )
     kind = errors.StreamError if began else errors.NetworkError
@@ -258,7 +258,7 @@ def from_refusal(
     headers: Mapping[str, str],
     body: bytes,
 ) -> errors.RunAgentError:
-    """Return the error for an answer that the wire does not accept."""
+    """Return the error for a response that the wire does not accept."""
     if 300 <= status < 400:  # noqa: PLR2004
         return errors.RunAgentError(
             f"{sent.url} answered with a redirect to {headers.get('location')!r}.",
@@ -297,11 +297,11 @@ def no_event_loop() -> errors.RunAgentError:
 def unreadable_encoding(
     error: errors.RunAgentError, headers: Mapping[str, str]
 ) -> errors.RunAgentError:
-    """Return an error that names the encoding of an answer, if that was the reason for it."""
+    """Return an error that names the encoding of a response, if that was the reason for it."""
     encoding = encodings.unreadable_encoding(headers)
     if encoding is None or error.code not in (None, "INVALID_RESPONSE", "STREAM_CUT_OFF"):
         return error
-    error.message = f"The answer's Content-Encoding {encoding[:50]!r} cannot be read."
+    error.message = f"The response's Content-Encoding {encoding[:50]!r} cannot be read."
     error.code = "INVALID_RESPONSE"
     error.hint = encodings.install_hint(encoding)
     return error
@@ -335,7 +335,7 @@ def nothing_but_noise(limit: int) -> errors.StreamError:
 
 
 def too_large(limit: int) -> errors.RunAgentError:
-    """Return the error for an answer of more bytes than allowed."""
+    """Return the error for a response of more bytes than allowed."""
     return errors.RunAgentError(
         f"The answer is larger than {limit:,} bytes.",
         code="MESSAGE_TOO_LARGE",
@@ -364,7 +364,7 @@ def no_users(base_url: str) -> errors.ValidationError:
 
 
 def unreadable(status: int, problem: ValueError) -> errors.RunAgentError:
-    """Return the error for an answer about the agent or its server that cannot be read."""
+    """Return the error for a response about the agent or its server that cannot be read."""
     return errors.RunAgentError(
         f"The server's answer cannot be read: {problem}.",
         code="INVALID_RESPONSE",

@@ -30,7 +30,7 @@ from runagent.wire.text import PairJoiner
 T = TypeVar("T")
 
 MAX_ERROR_BODY = 1 << 20
-"""Bytes read at most of the body of an answer that is an error."""
+"""Bytes read at most of the body of a response that is an error."""
 
 SPARE_EFFORT = 16_000_000
 """Bytes that a stream may send between two items, besides twice the allowed size of a message.
@@ -50,9 +50,9 @@ class Send:
         call: The call it belongs to, whose headers go along.
         outgoing: The request.
         seconds: Seconds all of it may take, `math.inf` for no limit.
-        body_limit: Called with the answer once its headers are there. Returns the bytes to read of
-            the body, of which one more may be read to show that there are more; `None` to leave
-            it open, as a stream.
+        body_limit: Called with the response once its headers are there. Returns the bytes to read
+            of the body, of which one more may be read to show that there are more; `None` to
+            leave it open, as a stream.
     """
 
     call: Call = field(repr=False)
@@ -63,7 +63,7 @@ class Send:
 
 @dataclass(slots=True)
 class Answer:
-    """The answer to a request.
+    """The response to a request, read.
 
     Attributes:
         response: Its status and headers.
@@ -99,7 +99,7 @@ class Receive:
     Sent back is a list of events; `None` if the connection has ended, or a `Failure`.
 
     Attributes:
-        response: The answer, which was left open.
+        response: The response, which was left open.
         reader: Reads the events.
         silence: Seconds in which nothing may come, `None` for no limit.
         deadline: The end of the time for the whole stream, on the monotonic clock; `math.inf` for
@@ -318,7 +318,7 @@ class Flow:
                 raise (yield from self._conclusion(call, error))
 
     def _body_limit(self, call: Call, response: httpx2.Response) -> int | None:
-        """Return the bytes to read of an answer; `None` for a stream that has begun."""
+        """Return the bytes to read of a response; `None` for a stream that has begun."""
         if not call.accepts(response):
             return MAX_ERROR_BODY
         if call.action == "invoke":
@@ -447,7 +447,7 @@ class Flow:
         """Ask the server about itself within half the time `call` has left.
 
         Returns:
-            The body of its answer, empty if it refuses; `None` if there was no answer.
+            The body of its response, empty if it refuses; `None` if there was none.
         """
         if self.closed:
             return None

@@ -1,4 +1,4 @@
-"""The bodies of answers, and the streams that are left open, as bytes and events."""
+"""The bodies of responses, and the streams that are left open, as bytes and events."""
 
 from __future__ import annotations
 
@@ -90,12 +90,12 @@ async def _decoded_async(response: httpx2.Response) -> AsyncGenerator[bytes, Non
 
 
 def network_stream(response: httpx2.Response) -> Any:
-    """Return the network stream that an answer comes over, `None` if its transport shows none."""
+    """Return the network stream that a response comes over, `None` if its transport shows none."""
     return response.extensions.get("network_stream")
 
 
 def _socket(response: httpx2.Response) -> Any:
-    """Return the network stream of an answer that switched protocols, `None` for any other."""
+    """Return the network stream of a response that switched protocols, `None` for any other."""
     if response.status_code != httpx2.codes.SWITCHING_PROTOCOLS:
         return None
     return network_stream(response)

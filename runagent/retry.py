@@ -30,11 +30,11 @@ RETRYABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 
   to do), 503, and of a proxy 521 to 523 (it reached no server).
 - 409: the server will not run the agent as things stand. One that honours the idempotency key says
   so while an earlier attempt of the same call is still under way.
-- 500, 502, 504, and of a proxy 520 and 524: the agent may have run, with its answer lost. All
+- 500, 502, 504, and of a proxy 520 and 524: the agent may have run, with its response lost. All
   attempts carry the same idempotency key, by which a server can tell that they are one call.
 
-A timeout of this client is no such answer: nobody has given up on the request, so the agent may be
-at work, and a second request would make it work twice.
+A timeout of this client is no such response: nobody has given up on the request, so the agent may
+be at work, and a second request would make it work twice.
 """
 
 
@@ -94,7 +94,7 @@ def may_repeat(error: RunAgentError, *, undelivered: bool, wanted: bool | None) 
 
 
 def is_retryable(error: RunAgentError) -> bool:
-    """Whether the server's answer allows that the same request is sent again."""
+    """Whether the server's response allows that the same request is sent again."""
     # An agent that ran and raised would do so again.
     return error.status_code in RETRYABLE_STATUS and error.code != "AGENT_ERROR"
 
@@ -106,8 +106,8 @@ def wanted(status: int, headers: Mapping[str, str]) -> bool | None:
     counts more than the status, as the server knows whether the agent ran.
 
     Args:
-        status: The status of the answer. A redirect is never followed, so it is final.
-        headers: The headers of the answer, with names in lower case.
+        status: The status of the response. A redirect is never followed, so it is final.
+        headers: The headers of the response, with names in lower case.
 
     Returns:
         The server's word, `None` if it says nothing.
@@ -128,9 +128,9 @@ def retry_after(
     number, and more than `MAX_HINT`, as a time in milliseconds would be.
 
     Args:
-        headers: The headers of the answer, with names in lower case.
-        problem: The error in the body of the answer.
-        limited: Whether the answer says that a rate limit was met.
+        headers: The headers of the response, with names in lower case.
+        problem: The error in the body of the response.
+        limited: Whether the response says that a rate limit was met.
     """
     return next(
         (found for found in map(sensible, _hints(headers, problem, limited)) if found is not None),

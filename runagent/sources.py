@@ -49,8 +49,8 @@ class SyncIO(BlockingIO):
     """The I/O of one blocking call.
 
     Attributes:
-        lease: The connection of the answer that was left open.
-        response: That answer.
+        lease: The connection of the response that was left open.
+        response: That response.
     """
 
     lease: Lease[httpx2.Client] | None = None
@@ -61,8 +61,8 @@ class AsyncCallIO(AsyncIO):
     """The I/O of one asynchronous call.
 
     Attributes:
-        lease: The connection of the answer that was left open.
-        response: That answer.
+        lease: The connection of the response that was left open.
+        response: That response.
     """
 
     lease: Lease[httpx2.AsyncClient] | None = None
@@ -128,7 +128,7 @@ def _receive(stream: OpenStream, io: SyncIO, deadline: float) -> list[StreamEven
 
 
 def _end(stream: OpenStream | None, io: SyncIO) -> None:
-    """Close a stream, or the answer it was to be read from, and give the connection back."""
+    """Close a stream, or the response it was to be read from, and give the connection back."""
     try:
         if stream is not None:
             stream.close()
@@ -413,7 +413,7 @@ def _is_in_loop(code: CodeType, position: int) -> bool:
 
 
 async def _end_async(stream: AsyncOpenStream | None, io: AsyncCallIO) -> None:
-    """Close a stream, or the answer it was to be read from, and give the connection back."""
+    """Close a stream, or the response it was to be read from, and give the connection back."""
     if io.is_inherited:
         return  # closing it belongs to the parent, and its event loop exists there only
     try:

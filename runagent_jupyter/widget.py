@@ -395,10 +395,17 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             case "clear":
                 self.clear()
             case "sync":
-                if content.get("seq") != self._sequence:
-                    self._show(0)
+                self._bring_up_to_date(content.get("seq"))
             case "export":
                 self._tell("export", markdown=self.to_markdown(), cell=self.to_cell())
+
+    def _bring_up_to_date(self, known: object) -> None:
+        """Answer a page that may have missed something; without an answer, it asks again."""
+        with self._lock:
+            if known == self._sequence:
+                self.send({"type": "current", "seq": known}, [_deflated({})])
+            else:
+                self._show(0)
 
     def _ask_for_page(self, content: dict[str, Any]) -> None:
         at, request = content.get("at"), str(content.get("request", ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -47,6 +48,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.get_closest_marker("upstream") is None,
         )
     )
+
+
+def pytest_collection_finish() -> None:
+    """Spare every garbage collection in a test, and in its forks, a look at the modules of all tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def _spread(items: list[pytest.Item], rows: int, config: pytest.Config) -> list[pytest.Item]:

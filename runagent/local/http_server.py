@@ -72,7 +72,7 @@ class HTTPServer(uvicorn.Server):
         while connections and self.loop.time() < last:  # noqa: ASYNC110 - uvicorn has no event
             await asyncio.sleep(0.01)
         for connection in list(connections):
-            connection.transport.abort()  # its client does not read the end of its answer
+            connection.transport.abort()  # its client does not read the end of its response
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=GRACE)
         await self._app.wait_for_agents(max(last - self.loop.time(), 0))

@@ -93,7 +93,7 @@ def _text_of(value: object) -> str:
 
 
 async def error(request: Request, exc: Exception) -> Response:
-    """Return the answer for a `RunAgentError`, in the documented shape."""
+    """Return the response for a `RunAgentError`, in the documented shape."""
     assert isinstance(exc, RunAgentError)
     body = error_body(exc, request)
     headers = headers_for(request)
@@ -126,13 +126,13 @@ def error_body(exc: RunAgentError, request: Request) -> dict[str, Any]:
 
 
 async def not_routed(_: Request, exc: Exception) -> Response:
-    """Return the answer for a path or method that the API does not have, without an error code."""
+    """Return the response for a path or method the API does not have, without an error code."""
     assert isinstance(exc, HTTPException)
     return JSONResponse({"detail": exc.detail}, exc.status_code, exc.headers)
 
 
 def headers_for(request: Request) -> dict[str, str]:
-    """Return the headers of every answer to `request`."""
+    """Return the headers of every response to `request`."""
     return {"X-Request-ID": request.state.request_id}
 
 
@@ -171,7 +171,7 @@ class EventStream:
         return self._last + every - now
 
     async def close(self) -> None:
-        """End the answer."""
+        """End the response."""
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _body(self, data: bytes) -> None:

@@ -1,6 +1,6 @@
 """The protocols between a client and a server of agents, without any I/O.
 
-Each protocol has a module with its requests and answers, and one with the events of its streams.
+Each protocol has a module with its requests and responses, and one with the events of its streams.
 """
 
 from runagent.wire.interface import (

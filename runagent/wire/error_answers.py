@@ -52,7 +52,7 @@ class Problem:
 def error_from(
     status: int, headers: Mapping[str, str], body: bytes, data: Any = None
 ) -> errors.RunAgentError:
-    """Return the exception for an answer that is not a good one, whatever its body.
+    """Return the exception for a response that is not a good one, whatever its body.
 
     Args:
         status: The HTTP status.
@@ -81,7 +81,7 @@ def error_from(
 def unreadable(
     status: int, headers: Mapping[str, str], body: bytes, problem: Exception, hint: str | None
 ) -> errors.RunAgentError:
-    """Return the exception for an answer that should be JSON, and cannot be read as such."""
+    """Return the exception for a response that should be JSON, and cannot be read as such."""
     request_id = as_text(headers.get("x-request-id"))
     if isinstance(problem, ExpansionError):
         return errors.RunAgentError(

@@ -1,4 +1,4 @@
-"""The answer by which a server of either protocol reports its health."""
+"""The response by which a server of either protocol reports its health."""
 
 from __future__ import annotations
 

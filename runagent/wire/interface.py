@@ -1,4 +1,4 @@
-"""The interface of a wire: the requests it makes, and the answers and streams it reads."""
+"""The interface of a wire: the requests it makes, and the responses and streams it reads."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Wire(ABC):
     def accepts(
         self, sent: Outgoing, status: int, headers: Mapping[str, str], *, streams: bool
     ) -> bool:
-        """Whether a good answer to `stream`, or to any other request, begins like this."""
+        """Whether a good response to `stream`, or to any other request, begins like this."""
 
     @abstractmethod
     def answer(
@@ -137,22 +137,22 @@ class Wire(ABC):
         body: bytes,
         max_message_size: int | None = None,
     ) -> RunResult:
-        """Read the answer to `invoke`.
+        """Read the response to `invoke`.
 
         Args:
             status: The HTTP status.
             headers: The headers, by their names in lower case.
             body: The body.
-            max_message_size: The bytes that an answer may have, which also limits the memory it
+            max_message_size: The bytes that a response may have, which also limits the memory it
                 may take; `None` for no limit.
 
         Raises:
-            RunAgentError: An error, or an answer that this protocol does not know.
+            RunAgentError: An error, or a response that this protocol does not know.
         """
 
     @abstractmethod
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> RunAgentError:
-        """Return the exception for an answer that is not accepted."""
+        """Return the exception for a response that is not accepted."""
 
     @abstractmethod
     def reader(self, data: Input, max_message_size: int) -> StreamReader:
@@ -163,7 +163,7 @@ class Wire(ABC):
         """Return the request that asks for the health of the agent or its server."""
 
     def read_health(self, body: bytes) -> Health:
-        """Read the answer to `health`.
+        """Read the response to `health`.
 
         Raises:
             ValueError: A body that is not a report of health.
@@ -177,7 +177,7 @@ class Wire(ABC):
         raise NotImplementedError
 
     def read_entrypoints(self, body: bytes) -> list[Entrypoint]:
-        """Read the answer to `entrypoints`.
+        """Read the response to `entrypoints`.
 
         Raises:
             ValueError: A body that is not such a list.
@@ -187,19 +187,19 @@ class Wire(ABC):
     # Detection
 
     def identity(self) -> Outgoing | None:
-        """Return the request whose answer shows whether a server speaks this protocol."""
+        """Return the request whose response shows whether a server speaks this protocol."""
         return None
 
     def is_spoken_by(self, identity: bytes) -> bool:  # noqa: ARG002
-        """Whether the answer to `identity` is one of a server that speaks this protocol."""
+        """Whether the response to `identity` is one of a server that speaks this protocol."""
         return False
 
     # Explanation of errors
 
     def question(self, error: RunAgentError) -> Outgoing | None:  # noqa: ARG002
-        """Return the request whose answer says more about an error, `None` if there is none."""
+        """Return the request whose response says more about an error, `None` if there is none."""
         return None
 
     def explain(self, error: RunAgentError, answer: bytes) -> RunAgentError:  # noqa: ARG002
-        """Return an error that says more, if the answer to its `question` allows that."""
+        """Return an error that says more, if the response to its `question` allows that."""
         return error

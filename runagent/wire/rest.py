@@ -69,7 +69,7 @@ class RestWire(Wire):
         body: bytes,
         max_message_size: int | None = None,
     ) -> RunResult:
-        """Read a 2xx answer in either documented shape, or as the bare result."""
+        """Read a 2xx response in either documented shape, or as the bare result."""
         try:
             data = parse_json(body, max_message_size)
         except ValueError as exc:
@@ -95,7 +95,7 @@ class RestWire(Wire):
         )
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> errors.RunAgentError:
-        """Return the exception for an answer that is not accepted, whatever its body."""
+        """Return the exception for a response that is not accepted, whatever its body."""
         error = error_from(status, headers, body)
         if status < 300:  # noqa: PLR2004
             error.code = error.code or "INVALID_RESPONSE"
@@ -108,7 +108,7 @@ class RestWire(Wire):
 
 
 def _unwrap(data: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-    """Return result, usage and metadata of a decoded answer."""
+    """Return result, usage and metadata of a decoded response."""
     if isinstance(data, dict):
         inner = data.get("data")
         if data.get("status") == "success" and isinstance(inner, dict) and "result" in inner:

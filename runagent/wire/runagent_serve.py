@@ -74,7 +74,7 @@ class RunAgentServeWire(Wire):
         return self._get(f"{self.root}/health")
 
     def is_spoken_by(self, identity: bytes) -> bool:
-        """Whether the answer to `identity` is one of such a server."""
+        """Whether the response to `identity` is one of such a server."""
         return served_agent(identity) is not None
 
     def health(self) -> Outgoing:
@@ -86,7 +86,7 @@ class RunAgentServeWire(Wire):
         return self._get(self._url("architecture"))
 
     def read_entrypoints(self, body: bytes) -> list[Entrypoint]:
-        """Read the answer to `entrypoints`.
+        """Read the response to `entrypoints`.
 
         Raises:
             ValueError: A body that is not such a list.
@@ -114,7 +114,7 @@ class RunAgentServeWire(Wire):
         body: bytes,
         max_message_size: int | None = None,
     ) -> RunResult:
-        """Read an answer to `invoke`, which may be a failure with a status of 200."""
+        """Read the response to `invoke`, which may be a failure with a status of 200."""
         try:
             data = parse_json(body, max_message_size)
             if not isinstance(data, dict):
@@ -136,7 +136,7 @@ class RunAgentServeWire(Wire):
         )
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> errors.RunAgentError:
-        """Return the exception for an answer that is not accepted, whatever its shape."""
+        """Return the exception for a response that is not accepted, whatever its shape."""
         error = _refusal(status, headers, body)
         agent_id = unquote(self.agent)
         if status < 300:  # noqa: PLR2004
@@ -156,7 +156,7 @@ class RunAgentServeWire(Wire):
         return error
 
     def question(self, error: errors.RunAgentError) -> Outgoing | None:
-        """Return the request whose answer says more about an error, `None` if there is none."""
+        """Return the request whose response says more about an error, `None` if there is none."""
         if isinstance(error, errors.ValidationError) and error.code == "NOT_FOUND":
             return self.entrypoints()
         if error.status_code in (403, 404) and error.code is None:
@@ -164,7 +164,7 @@ class RunAgentServeWire(Wire):
         return None
 
     def explain(self, error: errors.RunAgentError, answer: bytes) -> errors.RunAgentError:
-        """Return an error that says more, if the answer to its `question` allows that."""
+        """Return an error that says more, if the response to its `question` allows that."""
         if isinstance(error, errors.ValidationError):
             try:
                 tags = ", ".join(repr(entrypoint.tag) for entrypoint in entrypoints(answer))
@@ -225,10 +225,10 @@ def _like(kind: type[errors.RunAgentError], error: errors.RunAgentError) -> erro
 
 
 def _result(data: dict[str, Any], limit: int | None, held: int) -> Any:
-    """Return the value in an answer: structured, or in one of the older shapes.
+    """Return the value in a response: structured, or in one of the older shapes.
 
     Raises:
-        ExpansionError: An answer that would take more memory than allowed.
+        ExpansionError: A response that would take more memory than allowed.
     """
     for key in ("data", "output_data", "payload"):
         if data.get(key) is not None:
@@ -242,10 +242,10 @@ def _result(data: dict[str, Any], limit: int | None, held: int) -> Any:
 
 
 def served_agent(health: bytes) -> str | None:
-    """Read the answer to `RunAgentServeWire.identity`.
+    """Read the response to `RunAgentServeWire.identity`.
 
     Returns:
-        The id of the one agent the server serves, `""` if it does not say, `None` if the answer
+        The id of the one agent the server serves, `""` if it does not say, `None` if the response
         is not one of such a server.
     """
     try:
@@ -259,7 +259,7 @@ def served_agent(health: bytes) -> str | None:
 
 
 def entrypoints(body: bytes) -> list[Entrypoint]:
-    """Read the answer to `RunAgentServeWire.entrypoints`.
+    """Read the response to `RunAgentServeWire.entrypoints`.
 
     Raises:
         ValueError: A body that is not such a list.

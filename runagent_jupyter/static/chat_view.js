@@ -81,7 +81,7 @@ export class ChatView {
     });
     root.addEventListener("focusin", (event) => {
       const isNew = !root.contains(event.relatedTarget);
-      if (this.connection.isLive && isNew) this.post({ type: "sync", seq: this.transcript.seq });
+      if (this.connection.isLive && isNew) this.connection.sync(this.model);
     });
     root.addEventListener("keydown", (event) => this.onKey(event));
     this.clock = setInterval(() => {

@@ -2,6 +2,7 @@
 import { Transcript } from "./transcript.js";
 
 const SILENCE = 2_000; // ms without news of an answer, after which the page asks for them
+const LONGEST = 60_000; // ms between two questions that the kernel leaves open
 
 /** Milliseconds that the kernel usually needs at most to take a message. */
 export const PATIENCE = 1_000;
@@ -24,6 +25,7 @@ export class Connection {
     this.views = new Set();
     this.isLive = true; // whether there is a kernel
     this.heard = 0; // the time of the last message
+    this.wait = 0; // ms after which the page asks again, 0 if the kernel owes it nothing
     this.order = Promise.resolve(); // the messages before the next one
   }
 
@@ -43,9 +45,11 @@ export class Connection {
   /**
    * Ask the kernel for the conversation, in case this page has missed a part of it.
    * @param {any} model
+   * @param {number} [wait] ms after which it asks again, should the answer be lost
    */
-  sync(model) {
+  sync(model, wait = SILENCE) {
     this.heard = Date.now();
+    this.wait = wait;
     this.post(model, { type: "sync", seq: this.transcript.seq });
   }
 
@@ -62,7 +66,9 @@ export class Connection {
     };
     // A server drops messages of a kernel that sends too many; the last one may be among them.
     const watch = setInterval(() => {
-      if (this.isLive && this.transcript.busy && Date.now() - this.heard > SILENCE) this.sync(model);
+      const wait = this.wait || (this.transcript.busy && SILENCE);
+      if (!this.isLive || !wait || Date.now() - this.heard <= wait) return;
+      this.sync(model, Math.min(2 * wait, LONGEST));
     }, SILENCE / 4);
     model.on("msg:custom", listen);
     // A kernel deflates the snapshot. One that a page has set is plain; a notebook that is saved
@@ -87,6 +93,10 @@ export class Connection {
    * @param {any} content
    */
   take(model, type, seq, content) {
+    if (type === "current") { // the answer to a page that has all
+      if (seq === this.transcript.seq) this.wait = 0;
+      return;
+    }
     const outcome = this.transcript.take(type, seq, content);
     if (outcome === "old") return;
     if (outcome === "gap") {
@@ -94,6 +104,7 @@ export class Connection {
       return;
     }
     this.heard = Date.now();
+    this.wait = 0;
     const { busy, turns } = this.transcript;
     // For a notebook that is saved with the state of its widgets.
     if (!busy) model.set("_snapshot", { first: 0, seq, turns });

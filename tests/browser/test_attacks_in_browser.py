@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from attacks import ATTACKS
@@ -119,9 +120,12 @@ def test_no_door_lets_an_attack_in(
     assert kinds[6:8] == [{"display_data", "stream"}] * 2
     assert kinds[8:16] == [{"display_data", "error"}] * 8
     assert kinds[16:] == [{"display_data", "error"}] * 6
-    count = notebook.page.locator(".runagent-markdown").count()
-    assert count > 150
     saved = notebook.save()
+    count = sum(map(markdown_count, saved.cells))
+    assert count > 150
+    expect(notebook.page.locator(".runagent-markdown")).to_have_count(
+        count, timeout=milliseconds(PATIENCE)
+    )
     assert_harmless(notebook.page, lab.watch, beacon)
     notebook.reload().render_all()
     expect(notebook.page.locator(".runagent-markdown")).to_have_count(
@@ -141,9 +145,11 @@ def test_no_door_of_the_chat_lets_an_attack_in(
     page = notebook.page
     chats = page.locator(".runagent-chat")
     expect(chats).to_have_count(len(ALL_CHATS))
-    answers, steps = page.locator(".runagent-agent").count(), page.locator(".runagent-step").count()
-    assert answers > 300
-    assert steps > 300
+    # Of `writes`, `works` and each question of `echoes` and `errs`, one answer.
+    texts = [attack.text(beacon.url) for attack in ATTACKS]
+    answers = 2 + sum(bool(text.strip()) for text in texts) + math.ceil(len(texts) / 60)
+    expect(page.locator(".runagent-agent")).to_have_count(answers, timeout=milliseconds(PATIENCE))
+    assert page.locator(".runagent-step").count() > 300
     saved = notebook.save()
     assert_harmless(page, lab.watch, beacon)
     notebook.reload().render_all()
@@ -155,6 +161,11 @@ def test_no_door_of_the_chat_lets_an_attack_in(
     expect(chats).to_have_count(0)
     assert_harmless(page, lab.watch, beacon)
     assert_export_harmless(saved, ".runagent-saved", len(ALL_CHATS), browser, tmp_path, beacon)
+
+
+def markdown_count(cell: NotebookNode) -> int:
+    shown = (output.get("data", {}).get("text/html", "") for output in cell.get("outputs", []))
+    return sum(html.count('class="runagent-markdown') for html in shown)
 
 
 def assert_export_harmless(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
 
 import pytest
 from support import websockets as ws
 from support.calls import MODES
-from support.clock import PATIENCE, TICK
+from support.clock import TICK
 from support.faults import DONE, LAST_FRAME, SSE_HEAD, STALL, Repeat, Script, frame, head
+from support.measured_calls import MeasuredCalls
 from support.websockets import COMPLETED, STARTED, UPGRADE, WebSocketServer
 from wsproto.frame_protocol import Opcode
 
@@ -23,24 +23,8 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="memory is measured in Linux's units"),
 ]
 
-TESTS = Path(__file__).parents[1]
-
 SIZE = 16_000_000
 """The `max_message_size` of the clients here."""
-
-CALLER = """
-import sys
-sys.path.insert(0, sys.argv[6])
-from support.calls import call
-url, wire, kind, mode, size = sys.argv[1:6]
-outcome = call(url, kind, mode, protocol=wire, max_message_size=int(size), max_retries=0)
-error = outcome.error
-# The peak of this program alone: `getrusage` also counts the peak of the process that started it.
-(peak,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
-print(int(peak.split()[1]) // 1024, error.code if error else "GOOD")
-if error:
-    assert len(str(error)) < 7000, len(str(error))
-"""
 
 JSON_HEAD = head(200, "application/json", "Transfer-Encoding: chunked")
 TOO_LARGE = "MESSAGE_TOO_LARGE"
@@ -168,22 +152,29 @@ FLOODS = [
 ]  # fmt: skip
 
 
+@lru_cache(1)
+def script_of(flood: Flood) -> Script:
+    """Return the server's answer, which takes as long to make as to read, once for both modes."""
+    return flood.script()
+
+
+@pytest.fixture(scope="module")
+def measured_call() -> Iterator[MeasuredCalls]:
+    with MeasuredCalls() as calls:
+        yield calls
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     "flood", FLOODS, ids=lambda flood: f"{flood.wire}-{flood.kind}-{flood.name}"
 )
-def test_memory_is_bounded_and_there_is_an_end(flood: Flood, mode: str) -> None:
-    with WebSocketServer(flood.script()) as server:
-        arguments = [server.url, flood.wire, flood.kind, mode, str(SIZE), str(TESTS)]
-        done = subprocess.run(
-            [sys.executable, "-c", CALLER, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr[-2000:]
-    megabytes, code = done.stdout.split()
-    print(megabytes, "MB")
-    assert int(megabytes) < 4 * SIZE / 1e6 + 100
-    assert flood.code in ("", code)
+def test_memory_is_bounded_and_there_is_an_end(
+    flood: Flood, mode: str, measured_call: MeasuredCalls
+) -> None:
+    options = {"protocol": flood.wire, "max_message_size": SIZE, "max_retries": 0}
+    with WebSocketServer(script_of(flood)) as server:
+        ended = measured_call(server.url, flood.kind, mode, **options)
+    print(ended.megabytes, "MB")
+    assert ended.megabytes < 4 * SIZE / 1e6 + 100
+    assert flood.code in ("", ended.code)
+    assert len(ended.message) < 7000

@@ -81,5 +81,6 @@ def test_the_page_gets_the_joined_script(kernel: Kernel) -> None:
     assert kernel.value("w._esm") == script
 
 
-def test_the_transcript_in_node() -> None:
-    in_node("--test", str(Path(__file__).with_name("transcript.test.mjs")))
+@pytest.mark.parametrize("script", ["transcript", "connection"])
+def test_a_script_in_node(script: str) -> None:
+    in_node("--test", str(Path(__file__).with_name(f"{script}.test.mjs")))
