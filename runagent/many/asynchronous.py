@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from runagent.call import Attempt
@@ -46,7 +45,7 @@ class AsyncBatch(BatchBase):
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._news.set)
 
-    def __aiter__(self) -> AsyncIterator[Row]:
+    def __aiter__(self) -> Self:
         if isinstance(self._engine.reason, (KeyboardInterrupt, asyncio.CancelledError)):
             self._go_on()
         return self

@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -145,7 +144,7 @@ class Batch(BatchBase):
     def _post(self, event: Event) -> None:
         self._inbox.post(event)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Self:
         if isinstance(self._engine.reason, KeyboardInterrupt):
             self._go_on()
             self._workers = _Workers(self._plan, self._inbox)

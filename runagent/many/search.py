@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
 from runagent.many.tally import Tally
@@ -84,7 +85,7 @@ class Search:
         self._latency = 0.1
         self._tally = Tally(now)
         self._measured_since = now
-        self._rounds = [now]
+        self._rounds = deque([now], maxlen=200)
         self._round = now
         self._sent = 0
         self._allowed = math.inf
@@ -197,7 +198,8 @@ class Search:
     def _measure(self, low: float, high: float, shut: float) -> _Measurement:
         """Measure the pace that was sustained, in the best of several spans up to the opening."""
         if self.ramping:  # most of the time it was slower than the server allows
-            begins = [r for r in self._rounds if high - r >= max(2 * shut, 0.5)] or self._rounds[:1]
+            begins = [r for r in self._rounds if high - r >= max(2 * shut, 0.5)]
+            begins = begins or [self._rounds[0]]
         else:
             begins = [self._measured_since]
             recent = high - max(20 * shut, 2.0, 5 * self._latency)

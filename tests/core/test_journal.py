@@ -290,6 +290,35 @@ def test_a_kill_repeats_only_rows_that_were_under_way(serve: Serve, folder: Path
     assert sum(times.values()) - 300 <= 2 * 4
 
 
+@by_mode
+def test_a_batch_that_was_left_gives_its_journal_to_the_next(
+    mode: str, serve: Serve, folder: Path
+) -> None:
+    server = serve(answer())
+    path = folder / "x.journal"
+
+    def use(client: Any) -> Any:
+        left = client.map(inputs(9), journal=path, max_concurrency=1)
+
+        async def main() -> Any:
+            async for _ in left:
+                break
+            rows = await client.map(inputs(9), journal=path).results()
+            return left, rows
+
+        if mode == "async":
+            return main()
+        for _ in left:
+            break
+        return left, client.map(inputs(9), journal=path).results()
+
+    left, rows = with_client(server.url, mode, use)
+    assert left.finished < 9
+    assert len(rows) == 9
+    assert len(set(keys(server))) == 9
+    assert len(server.exchanges) <= 10  # one may have been under way
+
+
 def test_errors_of_rows_keep_their_class(folder: Path) -> None:
     journal = opened(folder / "x.journal")
     entry = Entry(0, "a", '"a"', {}, b"{}")
