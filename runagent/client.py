@@ -695,6 +695,38 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         )
         return many.Batch(plan)
 
+    def map_frame(
+        self,
+        frame: Any,
+        input: many.Inputs,  # noqa: A002 - the word of the field
+        *,
+        id: str | None = None,  # noqa: A002
+        output: many.Outputs = "output",
+        **options: Any,
+    ) -> Any:
+        """Run the agent on the rows of a table, and return the table with the answers.
+
+        Args:
+            frame: A DataFrame of pandas or polars, or a Table of pyarrow.
+            input: A column, which becomes `{column: value}`; a mapping of the input's fields to
+                columns; or a function that makes an input of a row, a dictionary.
+            id: The column that identifies a row in the journal; `None` for its position.
+            output: The column for the answers; a list of fields of the answer that become columns;
+                or a mapping of such fields to columns.
+            options: Further arguments of `map`, such as `journal` and `rate`.
+
+        Returns:
+            A table of the same kind, with the same rows and columns. New are those of `output`,
+            `status` (`"ok"` or `"failed"`) and `error` (the message, or nothing).
+
+        Raises:
+            ValidationError: A column that is not there, or a new one that is.
+            RunAgentError: A batch that ended early, as for `map`.
+        """
+        check_not_awaited(self, "map_frame")
+        table = many.Frame(frame, input, id, output)
+        return table.answered(self.map(table.inputs, **options).results())
+
     def run(
         self,
         input_data: Mapping[str, Any] | None = None,
@@ -1119,6 +1151,37 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             user=(user_id, persistent_memory),
         )
         return many.AsyncBatch(plan)
+
+    async def map_frame(
+        self,
+        frame: Any,
+        input: many.Inputs,  # noqa: A002 - the word of the field
+        *,
+        id: str | None = None,  # noqa: A002
+        output: many.Outputs = "output",
+        **options: Any,
+    ) -> Any:
+        """Run the agent on the rows of a table, and return the table with the answers.
+
+        Args:
+            frame: A DataFrame of pandas or polars, or a Table of pyarrow.
+            input: A column, which becomes `{column: value}`; a mapping of the input's fields to
+                columns; or a function that makes an input of a row, a dictionary.
+            id: The column that identifies a row in the journal; `None` for its position.
+            output: The column for the answers; a list of fields of the answer that become columns;
+                or a mapping of such fields to columns.
+            options: Further arguments of `map`, such as `journal` and `rate`.
+
+        Returns:
+            A table of the same kind, with the same rows and columns. New are those of `output`,
+            `status` (`"ok"` or `"failed"`) and `error` (the message, or nothing).
+
+        Raises:
+            ValidationError: A column that is not there, or a new one that is.
+            RunAgentError: A batch that ended early, as for `map`.
+        """
+        table = many.Frame(frame, input, id, output)
+        return table.answered(await self.map(table.inputs, **options).results())
 
     async def run(
         self,

@@ -4,8 +4,20 @@ from runagent.many.asynchronous import AsyncBatch
 from runagent.many.batch import Plan
 from runagent.many.blocking import Batch
 from runagent.many.failures import not_inputs
+from runagent.many.frames import Frame, Inputs, Outputs
 from runagent.many.listed import Listed
 from runagent.many.rates import check_rate
 from runagent.many.rows import Row
 
-__all__ = ["AsyncBatch", "Batch", "Listed", "Plan", "Row", "check_rate", "not_inputs"]
+__all__ = [
+    "AsyncBatch",
+    "Batch",
+    "Frame",
+    "Inputs",
+    "Listed",
+    "Outputs",
+    "Plan",
+    "Row",
+    "check_rate",
+    "not_inputs",
+]

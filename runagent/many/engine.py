@@ -22,7 +22,7 @@ from runagent.many.journal import Journal, Then
 from runagent.many.pace import Pace, Ticket
 from runagent.many.rows import Entry, Row, Task, key_of
 from runagent.results import RunResult
-from runagent.retry import RetryPolicy
+from runagent.retry import MAX_DELAY, RetryPolicy
 
 GRACE = 1.5
 """Seconds in which requests under way may end after an interrupt."""
@@ -175,7 +175,6 @@ class Engine:
         self._marking = self._keeping = 0
         self._stopped_at: float | None = None
         self._gave_up = False
-        self._tried = 0
         self._errors: dict[str, int] = {}
 
     # From outside
@@ -364,13 +363,17 @@ class Engine:
         elif verdict == "unavailable" and task.answers_before != self.pace.accepted:
             # As long as no other row is answered, it is not the row's fault.
             task.answers_before = self.pace.accepted
-            self._ready.appendleft(task)
-            self._tried += 1
+            self._put_back(task, error, now)
         elif verdict == "unavailable" and self.pace.closed_for == "unavailable":
-            self._ready.appendleft(task)
-            self._check_start(error)
+            self._put_back(task, error, now)
         else:
             self._try_again(task, attempt, error, now)
+
+    def _put_back(self, task: Task, error: RunAgentError, now: float) -> None:
+        """Send the row again in a moment; the gate decides when, if the server is away."""
+        delay = self._policy.next_delay(error, 0, math.inf, undelivered=True) or 0.0
+        heapq.heappush(self._later, (now + delay, next(self._order), task))
+        self._check_start(error, now)
 
     def _try_again(self, task: Task, attempt: Attempt, error: RunAgentError, now: float) -> None:
         task.attempts += 1
@@ -438,9 +441,15 @@ class Engine:
 
     # An end when going on is senseless
 
-    def _check_start(self, error: RunAgentError) -> None:
-        self._tried += 1
-        if not self.pace.accepted and self._tried > self._policy.max_retries + 2:
+    def _check_start(self, error: RunAgentError, now: float) -> None:
+        """End a batch whose server was never there, after as long as a call would try."""
+        if self.pace.accepted or self.pace.closed_for != "unavailable":
+            return
+        policy = self._policy
+        longest = sum(
+            min(MAX_DELAY, policy.delay * policy.backoff**i) for i in range(policy.max_retries)
+        )
+        if now - self.pace.closed_since >= longest:
             self.stop(error, 0.0)
 
     def _check_patience(self, now: float) -> None:

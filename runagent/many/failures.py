@@ -77,7 +77,7 @@ def not_inputs(value: object) -> ValidationError:
     kind = type(value).__name__
     hint = "Pass a list or a generator of dictionaries, or of pairs of an id and a dictionary."
     if hasattr(value, "columns"):
-        hint = 'Pass its rows: df.to_dict("records").'
+        hint = 'Write client.map_frame(df, "query"), or pass its rows: df.to_dict("records").'
     return ValidationError(
         f"inputs is of type {kind}; a batch is a list of dictionaries.",
         code="INVALID_INPUT",

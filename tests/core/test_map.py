@@ -264,7 +264,7 @@ def test_an_exception_of_the_generator_comes_after_the_rows_before_it(
 
     with pytest.raises(KeyError, match="mine"):
         with_client(server.url, mode, use)
-    assert [row.id for row in seen] == [0, 1, 2]
+    assert sorted(row.id for row in seen) == [0, 1, 2]
 
 
 @by_mode
@@ -375,3 +375,10 @@ def test_the_error_of_batch_run_has_the_answers_so_far(mode: str, serve: Serve) 
     with pytest.raises(ValidationError, match=r"inputs\[2\]: no") as caught:
         with_client(server.url, mode, lambda client: client.batch_run(inputs(9), max_concurrency=1))
     assert caught.value.answers == [{"answer": "ok"}] * 2 + [None] * 7  # type: ignore[attr-defined]
+
+
+@by_mode
+def test_a_server_that_comes_back_goes_on_with_the_batch(mode: str, serve: Serve) -> None:
+    server = serve(*[error(503, "AWAY")] * 4, answer())
+    rows = run(server.url, mode, inputs(6), options={"max_retries": 3, "retry_delay": MOMENT})
+    assert [(row.error, row.attempts) for row in rows] == [(None, 1)] * 6
