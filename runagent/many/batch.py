@@ -175,6 +175,10 @@ class BatchBase:
         """Return the rows that failed so far, in the order of the inputs."""
         return list(self._journal.rows(failed=True))
 
+    def rows(self) -> Iterator[Row]:
+        """Return the rows that are finished so far, in the order of the inputs."""
+        return self._journal.rows()
+
     def to_frame(self, *, partial: bool = False) -> Any:
         """Return the rows as a DataFrame of pandas, in the order of the inputs.
 
@@ -198,7 +202,7 @@ class BatchBase:
         import pandas as pd  # noqa: PLC0415 - optional
 
         names = ("id", "input", "output", "error", "attempts", "elapsed")
-        rows = list(self._journal.rows())
+        rows = list(self.rows())
         return pd.DataFrame({name: [getattr(row, name) for row in rows] for name in names})
 
     def _retry(self) -> None:
