@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ class AsyncBatch(BatchBase):
         self._events: deque[Event] = deque()
         self._news: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         self._tasks: set[asyncio.Task[None]] = set()
         super().__init__(plan)
 
@@ -41,7 +43,9 @@ class AsyncBatch(BatchBase):
 
     def _post(self, event: Event) -> None:
         self._events.append(event)
-        if self._loop is not None and self._news is not None:
+        if threading.get_ident() == self._thread and self._news is not None:
+            self._news.set()
+        elif self._loop is not None and self._news is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._news.set)
 
@@ -72,6 +76,7 @@ class AsyncBatch(BatchBase):
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._news = loop, asyncio.Event()
+            self._thread = threading.get_ident()
         cancelled = 0
         outcome: Any = None
         while True:
