@@ -34,6 +34,9 @@ CATCH_UP = 0.05
 SHORTEST_PAUSE = 0.1
 """Seconds before the first request that asks whether a rate limit is still met."""
 
+LONGEST_FIRST_PAUSE = 1.0
+"""Seconds before that first request, at most. It is longer the slower the pace is."""
+
 PATIENCE = 1.5
 """The factor from one pause between such requests to the next."""
 
@@ -254,7 +257,9 @@ class Pace:
         self._epoch += 1
         self._rounded = False
         latency = self.latency or 0.0
-        self._pause = max(SHORTEST_PAUSE, min(8 / self.pace(now), LONGEST_PAUSE), 0.5 * latency)
+        self._pause = max(
+            SHORTEST_PAUSE, min(8 / self.pace(now), LONGEST_FIRST_PAUSE), 0.5 * latency
+        )
         self._open_at = now
 
     def _reopen(self) -> None:
@@ -276,7 +281,8 @@ class Pace:
             self._refusals.append(now)
         else:
             self._search.pace = self.pace(now)
-            self._search.settle(met, low, high, now, shut)
+            cost = now - self.closed_since if self.closed_for is not None else 0.0
+            self._search.settle(met, low, high, now, shut, cost)
         self._reopen()
 
     def _found_unavailable(self, now: float, retry_after: float | None) -> None:

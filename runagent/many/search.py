@@ -23,6 +23,9 @@ HOLD = 15.0
 LONGEST_HOLD = 240.0
 """Seconds after a refusal before a faster pace is tried, at most."""
 
+WORTH = 40
+"""Seconds before a faster pace is tried, for each second that the last refusal has cost."""
+
 STEP = 0.02
 """The growth of the pace in one step, when a faster one is tried."""
 
@@ -156,7 +159,9 @@ class Search:
         if self.ramping:
             self.pace /= self._growth()[0]
 
-    def settle(self, met: float, low: float, high: float, now: float, shut: float) -> None:
+    def settle(
+        self, met: float, low: float, high: float, now: float, shut: float, cost: float
+    ) -> None:
         """Set the pace after the limit was met, now that requests are accepted again.
 
         Args:
@@ -164,7 +169,8 @@ class Search:
             low: The earliest time at which the limit may have opened again.
             high: The latest.
             now: The time.
-            shut: Seconds that it was probably closed.
+            shut: Seconds that the limit was probably met.
+            cost: Seconds in which nothing was sent because of it.
         """
         found = self._measure(low, high, shut)
         opened = (low + high) / 2
@@ -173,7 +179,9 @@ class Search:
         self._opened = opened
         measured, highest = found.pace, found.highest
         if found.number < FEW:
-            measured = max(measured, CAUTION * self.pace)
+            # A few requests say little, unless they took long.
+            least = CAUTION if opened - self._measured_since < 1 else 0.4
+            measured = max(measured * (1 + 1 / max(found.number, 1)), least * self.pace)
             highest = max(highest, measured)
         pace = HEADROOM * measured
         if self.ramping:
@@ -187,10 +195,13 @@ class Search:
         self._allowed = max(self.pace, min(HEADROOM * highest, 2.5 * self.pace))
         span = opened - self._measured_since
         if self.ramping or (span > MEMORY and found.number >= ENOUGH):
-            self._measured_since = opened
-            self._tally.forget(opened)
+            # A hint in whole seconds leaves open when that was, and too slow a pace costs more
+            # than one that is too fast.
+            self._measured_since = max(opened, now - self._latency) if cost >= 1 else opened
+            self._tally.forget(self._measured_since)
             span = 0.0
-        self._hold_until = now + min(max(HOLD, span, 2 * self._cycle), LONGEST_HOLD)
+        hold = max(HOLD, span, 2 * self._cycle, WORTH * cost)
+        self._hold_until = now + min(hold, LONGEST_HOLD)
         self.ramping = False
         self._round, self._sent = now, 0
         self._steps = 0

@@ -74,7 +74,7 @@ class Windows:
         if now - self._since < 1.2 * self._longest:
             return
         if self.window is None:
-            if self._least <= USED * limit:
+            if self._least <= max(1.0, USED * limit):
                 self.window = _usual(self._longest)
         elif self._least > PLENTY * limit:
             # Whole seconds, or a clock that differs, made it look longer than it is.
