@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
+from runagent.attachments import attachment
 from runagent.client import AsyncRunAgentClient, RunAgentClient
 from runagent.errors import (
     AgentNotFoundError,
@@ -48,4 +49,5 @@ __all__ = [
     "TimeoutError",
     "ValidationError",
     "__version__",
+    "attachment",
 ]

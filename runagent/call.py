@@ -12,6 +12,7 @@ from typing import Literal
 
 import httpx2
 
+from runagent import raised
 from runagent.errors import RunAgentError
 from runagent.redaction import Redactor
 from runagent.results import RunResult
@@ -130,6 +131,7 @@ class Call:
         # Not before: a stream may be taken along to a forked process, and begin in both.
         if not self.idempotency_key:
             self.idempotency_key = secrets.token_hex(16)
+        raised.expect(self.idempotency_key)
         self._started = time.monotonic()
 
     @property

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
     import httpx2
 
-    from runagent import many, pumps
+    from runagent import many, pumps, response_models
 else:  # tools that look at the annotations evaluate them
     httpx2, many, pumps, ssl = map(LazyModule, ("httpx2", "runagent.many", "runagent.pumps", "ssl"))
+    response_models = LazyModule("runagent.response_models")
 
 C = TypeVar("C", bound="_BaseClient")
+T = TypeVar("T")
 
 DEFAULT_POOL_SIZE = 100
 DEFAULT_CONCURRENCY = 16
@@ -155,6 +157,11 @@ class _BaseClient:
         return self._settings.base_url
 
     @property
+    def api_key_source(self) -> str | None:
+        """Where the API key was set, such as `RUNAGENT_API_KEY`; `None` if none is sent."""
+        return self._settings.api_key_source if self._settings.api_key else None
+
+    @property
     def timeout(self) -> float:
         """Seconds a call may take if it does not say otherwise."""
         return self._settings.timeout
@@ -266,6 +273,10 @@ class _BaseClient:
             input_data = {}
         return self._prepare(input_data, timeout, headers, "input_data", tag, input_args, user)
 
+    def _answer(self, result: RunResult, usual: Any, model: Any, headers: Mapping[str, str]) -> Any:
+        """Return what a call returns: the answer as an instance of the model, if there is one."""
+        return usual if model is None else self._pump.flow.as_model(result, model, headers)
+
     def _total(self, total_timeout: float | None) -> float:
         return checks.check_total_timeout(total_timeout, self._settings.total_timeout)
 
@@ -376,6 +387,11 @@ class _BaseClient:
         )
 
 
+def _check_model(model: Any) -> None:
+    if model is not None:
+        response_models.check_model(model)
+
+
 def _renamed(function: FunctionType, name: str) -> FunctionType:
     """Return a copy of a function that has another name in messages."""
     copied = FunctionType(
@@ -429,6 +445,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         assert isinstance(other, RunAgentClient)
         self._pump.share(other._pump)  # noqa: SLF001 - its own class
 
+    @overload
     def run_generic(
         self,
         input_data: Mapping[str, Any],
@@ -437,7 +454,31 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         *,
         user_id: str | None = None,
         persistent_memory: bool | None = None,
-    ) -> dict[str, Any]:
+        response_model: None = None,
+    ) -> dict[str, Any]: ...
+
+    @overload
+    def run_generic(
+        self,
+        input_data: Mapping[str, Any],
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
+        response_model: type[T],
+    ) -> T: ...
+
+    def run_generic(
+        self,
+        input_data: Mapping[str, Any],
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
+        response_model: type[T] | None = None,
+    ) -> Any:
         """Run the agent and return its answer.
 
         Args:
@@ -448,12 +489,17 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             user_id: The user on whose behalf the agent runs; `None` for the client's.
             persistent_memory: Whether the agent may remember the call for that user; `None` for
                 the client's.
+            response_model: A pydantic model, a dataclass, or a type made of them such as
+                `list[Model]`, into which the answer is read: its object, or the one JSON block in
+                its text.
 
         Returns:
-            The agent's answer; one that is not an object comes as `{"result": answer}`.
+            The agent's answer; one that is not an object comes as `{"result": answer}`. With
+            `response_model`, the answer as an instance of it.
 
         Raises:
-            ValidationError: An invalid input, here or to the server.
+            ValidationError: An invalid input, here or to the server; or an answer that does not
+                fit `response_model`, with the path to the part that does not.
             AuthenticationError: An API key that the server refuses.
             AgentNotFoundError: An agent that the server does not know.
             RateLimitError: Too many requests, and no retry within the timeout.
@@ -463,8 +509,10 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         """
         check_not_awaited(self, "run_generic")
         headers = conceal(headers)
+        _check_model(response_model)
         prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
-        return self._pump.invoke(*prepared).result
+        result = self._pump.invoke(*prepared)
+        return self._answer(result, result.result, response_model, prepared[-1])
 
     def run_generic_with_metadata(
         self,
@@ -727,6 +775,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         table = many.Frame(frame, input, id, output)
         return table.answered(self.map(table.inputs, **options).results())
 
+    @overload
     def run(
         self,
         input_data: Mapping[str, Any] | None = None,
@@ -737,6 +786,34 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         headers: Mapping[str, str] | None = None,
         user_id: str | None = None,
         persistent_memory: bool | None = None,
+        response_model: None = None,
+    ) -> Any: ...
+
+    @overload
+    def run(
+        self,
+        input_data: Mapping[str, Any] | None = None,
+        *,
+        entrypoint: str | None = None,
+        input_args: Sequence[Any] = (),
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
+        response_model: type[T],
+    ) -> T: ...
+
+    def run(
+        self,
+        input_data: Mapping[str, Any] | None = None,
+        *,
+        entrypoint: str | None = None,
+        input_args: Sequence[Any] = (),
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
+        response_model: type[T] | None = None,
     ) -> Any:
         """Run an entrypoint of the agent and return its answer unchanged.
 
@@ -750,16 +827,21 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             user_id: The user on whose behalf the agent runs; `None` for the client's.
             persistent_memory: Whether the agent may remember the call for that user; `None` for
                 the client's.
+            response_model: A pydantic model, a dataclass, or a type made of them such as
+                `list[Model]`, into which the answer is read: its object, or the one JSON block in
+                its text.
 
         Returns:
-            The agent's answer, of any JSON type.
+            The agent's answer, of any JSON type; with `response_model`, as an instance of it.
 
         Raises:
-            ValidationError: An entrypoint that the agent does not have, or that streams.
+            ValidationError: An entrypoint that the agent does not have, or that streams; or an
+                answer that does not fit `response_model`.
             RunAgentError: As for `run_generic`.
         """
         check_not_awaited(self, "run")
         headers = conceal(headers)
+        _check_model(response_model)
         prepared = self._prepare_entrypoint(
             input_data,
             timeout,
@@ -769,7 +851,8 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             (user_id, persistent_memory),
             streams=False,
         )
-        return self._pump.invoke(*prepared).value
+        result = self._pump.invoke(*prepared)
+        return self._answer(result, result.value, response_model, prepared[-1])
 
     def run_stream(
         self,
@@ -890,6 +973,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         assert isinstance(other, AsyncRunAgentClient)
         self._pump.share(other._pump)  # noqa: SLF001 - its own class
 
+    @overload
     async def run_generic(
         self,
         input_data: Mapping[str, Any],
@@ -898,7 +982,31 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         *,
         user_id: str | None = None,
         persistent_memory: bool | None = None,
-    ) -> dict[str, Any]:
+        response_model: None = None,
+    ) -> dict[str, Any]: ...
+
+    @overload
+    async def run_generic(
+        self,
+        input_data: Mapping[str, Any],
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
+        response_model: type[T],
+    ) -> T: ...
+
+    async def run_generic(
+        self,
+        input_data: Mapping[str, Any],
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
+        response_model: type[T] | None = None,
+    ) -> Any:
         """Run the agent and return its answer.
 
         Args:
@@ -909,12 +1017,17 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             user_id: The user on whose behalf the agent runs; `None` for the client's.
             persistent_memory: Whether the agent may remember the call for that user; `None` for
                 the client's.
+            response_model: A pydantic model, a dataclass, or a type made of them such as
+                `list[Model]`, into which the answer is read: its object, or the one JSON block in
+                its text.
 
         Returns:
-            The agent's answer; one that is not an object comes as `{"result": answer}`.
+            The agent's answer; one that is not an object comes as `{"result": answer}`. With
+            `response_model`, the answer as an instance of it.
 
         Raises:
-            ValidationError: An invalid input, here or to the server.
+            ValidationError: An invalid input, here or to the server; or an answer that does not
+                fit `response_model`, with the path to the part that does not.
             AuthenticationError: An API key that the server refuses.
             AgentNotFoundError: An agent that the server does not know.
             RateLimitError: Too many requests, and no retry within the timeout.
@@ -923,8 +1036,10 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             RunAgentError: Any other failure of the agent or the server, and a closed client.
         """
         headers = conceal(headers)
+        _check_model(response_model)
         prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
-        return (await self._pump.invoke(*prepared)).result
+        result = await self._pump.invoke(*prepared)
+        return self._answer(result, result.result, response_model, prepared[-1])
 
     async def run_generic_with_metadata(
         self,
@@ -1183,6 +1298,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         table = many.Frame(frame, input, id, output)
         return table.answered(await self.map(table.inputs, **options).results())
 
+    @overload
     async def run(
         self,
         input_data: Mapping[str, Any] | None = None,
@@ -1193,6 +1309,34 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         headers: Mapping[str, str] | None = None,
         user_id: str | None = None,
         persistent_memory: bool | None = None,
+        response_model: None = None,
+    ) -> Any: ...
+
+    @overload
+    async def run(
+        self,
+        input_data: Mapping[str, Any] | None = None,
+        *,
+        entrypoint: str | None = None,
+        input_args: Sequence[Any] = (),
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
+        response_model: type[T],
+    ) -> T: ...
+
+    async def run(
+        self,
+        input_data: Mapping[str, Any] | None = None,
+        *,
+        entrypoint: str | None = None,
+        input_args: Sequence[Any] = (),
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
+        response_model: type[T] | None = None,
     ) -> Any:
         """Run an entrypoint of the agent and return its answer unchanged.
 
@@ -1206,15 +1350,20 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             user_id: The user on whose behalf the agent runs; `None` for the client's.
             persistent_memory: Whether the agent may remember the call for that user; `None` for
                 the client's.
+            response_model: A pydantic model, a dataclass, or a type made of them such as
+                `list[Model]`, into which the answer is read: its object, or the one JSON block in
+                its text.
 
         Returns:
-            The agent's answer, of any JSON type.
+            The agent's answer, of any JSON type; with `response_model`, as an instance of it.
 
         Raises:
-            ValidationError: An entrypoint that the agent does not have, or that streams.
+            ValidationError: An entrypoint that the agent does not have, or that streams; or an
+                answer that does not fit `response_model`.
             RunAgentError: As for `run_generic`.
         """
         headers = conceal(headers)
+        _check_model(response_model)
         prepared = self._prepare_entrypoint(
             input_data,
             timeout,
@@ -1224,7 +1373,8 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             (user_id, persistent_memory),
             streams=False,
         )
-        return (await self._pump.invoke(*prepared)).value
+        result = await self._pump.invoke(*prepared)
+        return self._answer(result, result.value, response_model, prepared[-1])
 
     def run_stream(
         self,

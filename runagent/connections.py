@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import ssl
-import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -21,6 +20,7 @@ import httpx2
 
 from runagent.errors import ValidationError
 from runagent.interrupt import BlockingIO
+from runagent.latch import Latch
 from runagent.locks import ForkSafeLock
 from runagent.network import use_own_backends
 
@@ -234,26 +234,29 @@ class _ProcessConnections:
         self.pid = os.getpid()
         # A stream that the garbage collector closes may release one while this thread leases one.
         self._lock = ForkSafeLock(reentrant=True)
-        self._free = size
-        self._waiting: deque[threading.Event] = deque()
+        # The garbage collector may close a stream, and so give a connection back, between any two
+        # bytecodes, also of these methods. Each operation on a deque is one step to it.
+        self._free: deque[None] = deque([None] * size)
+        self._waiting: deque[Latch] = deque()
 
     def lease(self, io: BlockingIO, seconds: float) -> Lease[httpx2.Client]:
         """Wait for a free connection, at most `seconds`; lease it."""
         with self._lock:
-            is_free = self._free > 0
-            if is_free:
-                self._free -= 1
-            else:
-                turn = threading.Event()
+            try:
+                self._free.pop()
+            except IndexError:
+                turn = Latch()
                 self._waiting.append(turn)
-        if not is_free:
-            self._wait(turn, io, seconds)
+                self._give_turns()  # a connection may have come meanwhile
+            else:
+                return Lease(self.http, self.release)
+        self._wait(turn, io, seconds)
         return Lease(self.http, self.release)
 
-    def _wait(self, turn: threading.Event, io: BlockingIO, seconds: float) -> None:
+    def _wait(self, turn: Latch, io: BlockingIO, seconds: float) -> None:
         try:
             with io.woken_by(turn.set):
-                turn.wait(min(seconds, threading.TIMEOUT_MAX))
+                turn.wait(seconds)
         except BaseException:
             if not self._leave(turn):
                 self.release()  # it came at the same moment
@@ -261,21 +264,30 @@ class _ProcessConnections:
         if self._leave(turn):
             raise httpx2.PoolTimeout("no free connection")
 
-    def _leave(self, turn: threading.Event) -> bool:
+    def _leave(self, turn: Latch) -> bool:
         """Leave the queue; return whether the turn had not come."""
-        with self._lock:
-            waits = turn in self._waiting
-            if waits:
-                self._waiting.remove(turn)
-            return waits
+        with self._lock, contextlib.suppress(ValueError):
+            self._waiting.remove(turn)
+            return True
+        return False
 
     def release(self) -> None:
         """Give a connection back, to the thread that has waited longest."""
         with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._free += 1
+            self._free.append(None)
+            self._give_turns()
+
+    def _give_turns(self) -> None:
+        """Give free connections to the threads that wait."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._free.pop()
+                try:
+                    turn = self._waiting.popleft()
+                except IndexError:
+                    self._free.append(None)
+                    return
+                turn.set()
 
 
 class AsyncConnections:

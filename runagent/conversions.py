@@ -8,10 +8,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NoReturn
 
+from runagent.attachments import display_attachment, figure_attachment, image_attachment
 from runagent.models import model_values
 from runagent.tables import (
+    array_values,
     arrow_array_values,
     arrow_values,
+    computed,
     frame_records,
     interchange_records,
     numpy_values,
@@ -19,6 +22,7 @@ from runagent.tables import (
     polars_records,
     polars_values,
     series_values,
+    xarray_records,
 )
 
 
@@ -39,6 +43,13 @@ def _refuse_lazy(_: object) -> NoReturn:
     raise ValueError("it is a query that has not run; pass its collect()")
 
 
+def _refuse(advice: str) -> Callable[[Any], NoReturn]:
+    def refuse(_: object) -> NoReturn:
+        raise ValueError(advice)
+
+    return refuse
+
+
 # Classes by the module and name of one of their bases, so that no package has to be imported.
 # The order matters: an enum member may be a str, and a Timestamp is a datetime.
 _BY_NAME: tuple[tuple[str, frozenset[str], Callable[[Any], Any]], ...] = (
@@ -51,6 +62,19 @@ _BY_NAME: tuple[tuple[str, frozenset[str], Callable[[Any], Any]], ...] = (
     ("polars", frozenset({"DataFrame"}), polars_records),
     ("polars", frozenset({"Series"}), polars_values),
     ("polars", frozenset({"LazyFrame"}), _refuse_lazy),
+    ("xarray", frozenset({"Dataset", "DataArray"}), xarray_records),
+    ("matplotlib", frozenset({"Figure"}), figure_attachment),
+    ("matplotlib", frozenset({"Artist"}), _refuse("pass the figure it is drawn in: its .figure")),
+    ("seaborn", frozenset({"Grid"}), _refuse("pass its .figure")),
+    (
+        "plotly",
+        frozenset({"BaseFigure"}),
+        _refuse("pass attachment(figure.to_image()) for a picture, figure.to_dict() for its data"),
+    ),
+    ("altair", frozenset({"TopLevelMixin"}), _refuse("pass its to_dict()")),
+    ("PIL", frozenset({"Image"}), image_attachment),
+    ("IPython", frozenset({"Image"}), display_attachment),
+    ("_io", frozenset({"_IOBase"}), _refuse("pass runagent.attachment(path), or its read()")),
     ("pyarrow", frozenset({"Scalar"}), lambda value: value.as_py()),
     ("numpy", frozenset({"ndarray", "datetime64", "timedelta64", "void"}), numpy_values),
     # `item()` does not convert a number with more precision than Python's own.
@@ -72,9 +96,14 @@ _BY_ATTRIBUTE: tuple[tuple[str, Callable[[Any], Any]], ...] = (
     ("model_dump", model_values),
     ("__dataclass_fields__", _dataclass_fields),
     ("__attrs_attrs__", _attrs_fields),
+    ("__dask_graph__", computed),  # before the protocols, which it offers in part
     ("__arrow_c_stream__", arrow_values),
     ("__arrow_c_array__", arrow_array_values),
     ("__dataframe__", interchange_records),
+    ("__geo_interface__", lambda value: value.__geo_interface__),
+    ("to_pandas", lambda value: value.to_pandas()),
+    ("toPandas", _refuse("it is a query on a cluster; pass its toPandas()")),
+    ("__array__", array_values),
 )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
+from types import ModuleType
 from typing import Any
 
 from runagent.conversions import conversion
@@ -44,7 +45,12 @@ def to_json(value: object, name: str = "input_data") -> bytes:
     | tuple, set (sorted where possible), range, deque | array |
     | numpy array or scalar, torch tensor, polars `Series`, pandas `Index` | array or number |
     | table of pandas, polars or pyarrow, structured numpy array | array of one object per row |
+    | dataset or array of xarray | array of one object per point; a value without dimensions |
+    | collection of dask | its result, as above |
+    | matplotlib figure, PIL image | `{"mime": ..., "data": base64}`, as of `runagent.attachment` |
+    | geometry with `__geo_interface__` | GeoJSON object |
     | any other table with `__arrow_c_stream__` or `__dataframe__` | array of one object per row |
+    | anything else with `to_pandas` or `__array__` | as of pandas or numpy |
     | pandas `Series` | array; object, if labelled with unique strings; else as a frame |
     | missing value of pandas (`NaN`, `NaT`, `NA`) | null |
     | NaN elsewhere | null, with a `UserWarning` |
@@ -59,7 +65,7 @@ def to_json(value: object, name: str = "input_data") -> bytes:
         name: The value's name in messages.
 
     Raises:
-        ValidationError: A value has no faithful JSON form (an infinity, a figure, a key that is
+        ValidationError: A value has no faithful JSON form (an infinity, a function, a key that is
             not a string); the message has the path to it.
     """
     data, has_nan = encode(value, name)
@@ -176,7 +182,7 @@ class _Converter:
         if isinstance(value, Sequence):
             with self._inside(value, path):
                 return [self.convert(item, f"{path}[{i}]") for i, item in enumerate(value)]
-        raise _cannot(path, f"{kind.__name__} cannot be sent as JSON")
+        raise _cannot(path, f"{kind.__name__} cannot be sent as JSON", _hint_for(value))
 
     def _object(self, value: Mapping[Any, Any], path: str) -> dict[str, Any]:
         converted = {}
@@ -218,8 +224,19 @@ class _Converter:
             self._open.discard(id(value))
 
 
-def _cannot(path: str, problem: str) -> ValidationError:
-    return ValidationError(f"{path}: {problem}.", code="INVALID_INPUT")
+def _cannot(path: str, problem: str, hint: str | None = None) -> ValidationError:
+    return ValidationError(f"{path}: {problem}.", code="INVALID_INPUT", hint=hint)
+
+
+def _hint_for(value: object) -> str:
+    if isinstance(value, ModuleType):
+        return "It is a module; the figure that pyplot draws in is plt.gcf()."
+    if callable(value):
+        return "Call it, and send its result."
+    return (
+        "Send its data as a table, a dictionary or a list; a picture as a matplotlib figure or a "
+        "PIL image; a file as runagent.attachment(path)."
+    )
 
 
 def _cut(path: str) -> str:

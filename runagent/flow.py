@@ -9,18 +9,19 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import httpx2
 
-from runagent import failures, retry
+from runagent import failures, raised, retry
 from runagent.call import Action, Attempt, Call
 from runagent.config import Settings
 from runagent.detection import Detection
 from runagent.errors import RunAgentError, StreamError
 from runagent.failures import Failure
+from runagent.items import items_of
 from runagent.redaction import Redactor
 from runagent.results import Entrypoint, Health, RunResult, StreamEvent
 from runagent.stream import StreamState
@@ -203,7 +204,7 @@ class Flow:
 
     def invoke(self, call: Call) -> Steps[RunResult]:
         """Run the agent once."""
-        return self._until_answered(call, self._result)
+        return self._explaining(call, self._until_answered(call, self._result))
 
     def attempt(self, call: Call, idempotency_key: str) -> Steps[Attempt]:
         """Run the agent once, and leave it to the caller whether to try again."""
@@ -211,7 +212,7 @@ class Flow:
         call.idempotency_key = idempotency_key
         result = error = None
         try:
-            result = yield from self._until_answered(call, self._result)
+            result = yield from self.invoke(call)
         except RunAgentError as exc:
             error = exc
         return Attempt(result, error, call.again, call.received if call.answered else {})
@@ -226,12 +227,26 @@ class Flow:
 
     def stream(self, call: Call, select: Select[Any], state: StreamState) -> Steps[None]:
         """Deliver a stream of the items that `select` makes of its events."""
+        return self._explaining(call, self._stream(call, select, state))
+
+    def _explaining(self, call: Call, steps: Steps[T]) -> Steps[T]:
+        """Carry out the steps; if an agent of this process fails, say where in the error."""
+        try:
+            return (yield from steps)
+        except RunAgentError as exc:
+            cause = raised.take(call.idempotency_key)
+            if cause is None:
+                raise
+            raise raised.explain(exc, cause) from cause
+        finally:
+            raised.take(call.idempotency_key)
+
+    def _stream(self, call: Call, select: Select[Any], state: StreamState) -> Steps[None]:
         answer = yield from self._until_answered(call, lambda _, answer: answer)
         state.request_id = call.received.get("x-request-id")
         reader = call.wire.reader(call.data, self._max_size)
         receive = Receive(answer.response, reader, call.silence, call.deadline)
-        pairs = PairJoiner()
-        most = 2 * self._max_size + SPARE_EFFORT
+        pairs, most = PairJoiner(), 2 * self._max_size + SPARE_EFFORT
         error: RunAgentError
         while True:
             events = yield receive
@@ -241,7 +256,7 @@ class Flow:
             if isinstance(events, Failure):
                 error = self._from_failure(call, events)
                 break
-            yield Deliver(_items(events, select, state, reader, pairs))
+            yield Deliver(items_of(events, select, state, reader, pairs))
             if state.done:
                 return
             if state.failed is not None:
@@ -269,6 +284,21 @@ class Flow:
         if isinstance(exc, Exception) and failures.is_unexpected(exc):
             return failures.presentable(failures.unexpected(exc), self._redactor)
         return failures.bare(exc)
+
+    def as_model(self, result: RunResult, model: Any, headers: Mapping[str, str]) -> Any:
+        """Return the answer of a call as an instance of the user's model.
+
+        Raises:
+            ValidationError: An answer that does not fit.
+        """
+        from runagent.response_models import as_model  # noqa: PLC0415 - few need it
+
+        try:
+            return as_model(result.value, model)
+        except RunAgentError as exc:
+            error = exc
+        error.request_id, error.attempts = result.request_id, result.attempts
+        raise failures.presentable(error, self._redactor.with_headers(headers))
 
     # Attempts
 
@@ -455,38 +485,3 @@ class Flow:
         if isinstance(outcome, Failure):
             return None
         return outcome.body if outcome.response.is_success else b""
-
-
-def _items(
-    events: list[StreamEvent],
-    select: Select[T],
-    state: StreamState,
-    reader: StreamReader,
-    pairs: PairJoiner,
-) -> Iterator[T]:
-    """Yield the items of a stream's next events, up to its end."""
-    idle = True
-    for event in events:
-        if event.kind == "error":
-            state.failed = event
-            return
-        text = event.text
-        if text is not None:
-            if pairs.held or not text.isascii():
-                text = pairs.feed(text)
-                if text is not event.text:
-                    event = replace(event, text=text)  # noqa: PLW2901
-        elif event.kind == "done" and (text := pairs.finish()):
-            half = StreamEvent("chunk", text, text)
-            state.take(half)
-            if (item := select(half)) is not None:
-                yield item
-        state.take(event)
-        item = select(event)
-        if item is not None:
-            if idle and item != "":
-                idle = False
-                reader.effort = 0
-            yield item
-        if state.done:
-            return

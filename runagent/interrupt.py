@@ -9,11 +9,13 @@ import contextlib
 import math
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from runagent import heartbeat
+from runagent.latch import Latch
 
 if TYPE_CHECKING:
     import asyncio
@@ -53,6 +55,12 @@ class Interruptible:
         """Take note that a request is about to be sent."""
         self.connected = self.connecting = False
         self.pid = os.getpid()
+
+    def begun(self) -> None:
+        """Take note that its call begins."""
+
+    def ended(self) -> None:
+        """Take note that its call has ended."""
 
     @property
     def is_inherited(self) -> bool:
@@ -108,9 +116,9 @@ class BlockingIO(Interruptible):
 
     def wait(self, seconds: float) -> None:
         """Sleep, unless interrupted."""
-        woken = threading.Event()
+        woken = Latch()
         with self.woken_by(woken.set):
-            woken.wait(min(seconds, threading.TIMEOUT_MAX))
+            woken.wait(seconds)
 
     @contextlib.contextmanager
     def woken_by(self, wake: Callable[[], object]) -> Iterator[None]:
@@ -149,6 +157,14 @@ class AsyncIO(Interruptible):
         self.cancel: Callable[[], object] | None = None
         self.stream: Any = None
         self._when_idle: list[Callable[[], object]] = []
+
+    def begun(self) -> None:
+        """Take note that its call begins, in its loop."""
+        heartbeat.begin(self.loop, self)
+
+    def ended(self) -> None:
+        """Take note that its call has ended."""
+        heartbeat.end(self.loop, self)
 
     def cancelled_by(self, cancel: Callable[[], object]) -> Self:
         """Have an interruption call `cancel` in the context that follows."""
@@ -211,12 +227,14 @@ class IOGroup(Generic[I]):
     def add(self, io: I) -> None:
         """Take in the I/O of a call."""
         self._members.add(io)
+        io.begun()
         if self._ended:  # checked after it is there to be found by `end`
             io.interrupt()
 
     def discard(self, io: I) -> None:
         """Let go of the I/O of a call that has ended."""
         self._members.discard(io)
+        io.ended()
 
     def end(self) -> set[I]:
         """Interrupt all members, and those added later too; return those there are now."""

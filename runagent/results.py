@@ -54,6 +54,7 @@ class RunResult:
         elapsed: Seconds from the call to the answer, retries included.
         rate_limit: The server's rate-limit headers.
         raw: The decoded body of the answer, whole.
+        cost: The money that the call cost, as the server says, in the server's currency.
     """
 
     result: dict[str, Any]
@@ -69,6 +70,7 @@ class RunResult:
     elapsed: float = 0.0
     rate_limit: RateLimit = field(default_factory=RateLimit)
     raw: Any = field(default=None, repr=False)
+    cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,15 @@ class Health:
     uptime: float | None = None
     checks: dict[str, Any] = field(default_factory=dict)
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+def cost_in(*places: object) -> float | None:
+    """Return the field `cost` of the first of a server's objects that has it as an amount."""
+    for place in places:
+        found = number(place.get("cost")) if isinstance(place, dict) else None
+        if found is not None and found >= 0:
+            return found
+    return None
 
 
 def number(value: object) -> float | None:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 from runagent.errors import RunAgentError, StreamError
-from runagent.results import StreamEvent, number
+from runagent.results import StreamEvent, cost_in, number
 from runagent.slips import AsyncStreamSlips, BlockingStreamSlips
 
 T = TypeVar("T")
@@ -24,6 +24,7 @@ class StreamState:
     Attributes:
         usage: Token counts by name.
         execution_time: Seconds the agent took.
+        cost: The money that the answer cost.
         request_id: The server's id of the request.
         done: Whether the server announced the end.
         failed: The event by which the server announced a failure.
@@ -35,6 +36,7 @@ class StreamState:
         self._held: tuple[tuple[str, ...], list[str]] = ((), [])
         self.usage: dict[str, Any] = {}
         self.execution_time: float | None = None
+        self.cost: float | None = None
         self.request_id: str | None = None
         self.done = False
         self.failed: StreamEvent | None = None
@@ -63,6 +65,7 @@ class StreamState:
             usage = facts.get("usage")
             self.usage = usage if isinstance(usage, dict) else {}
             self.execution_time = number(facts.get("execution_time"))
+            self.cost = cost_in(facts, usage, facts.get("metadata"))
 
 
 class _Facts:
@@ -85,6 +88,11 @@ class _Facts:
     def execution_time(self) -> float | None:
         """Seconds the agent took, as the server measured them, once it has sent them."""
         return self._state.execution_time
+
+    @property
+    def cost(self) -> float | None:
+        """The money that the answer cost, in the server's currency, once the server has said it."""
+        return self._state.cost
 
     @property
     def request_id(self) -> str | None:

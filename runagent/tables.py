@@ -69,6 +69,31 @@ def _check_names(names: list[str]) -> None:
         raise ValueError("two columns have the same name, and one row cannot hold both")
 
 
+def xarray_records(data: Any) -> Any:
+    """Return a dataset or an array of xarray as one record per point, with its coordinates.
+
+    One without dimensions becomes a record of its variables, or its value.
+    """
+    if hasattr(data, "data_vars"):
+        if not data.sizes:
+            return {str(name): numpy_values(variable.values) for name, variable in data.items()}
+        return frame_records(data.to_dataframe())
+    if not data.ndim:
+        return numpy_values(data.values)
+    name = "value" if data.name is None else data.name
+    return frame_records(data.to_dataset(name=name).to_dataframe())
+
+
+def computed(collection: Any) -> Any:
+    """Return the result of a collection of dask, such as a pandas frame."""
+    return collection.compute()
+
+
+def array_values(array: Any) -> Any:
+    """Return what numpy can read as `numpy_values` does, such as a tensor."""
+    return numpy_values(import_module("numpy").asarray(array))
+
+
 def numpy_values(array: Any) -> Any:
     """Return a numpy array or one of numpy's dates as lists; rows with named fields as records."""
     if array.dtype.names is not None:

@@ -36,16 +36,23 @@ _LATE = {"AgentWidget": "widget", "Reply": "reply", "chat": "widget"}
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Add the magics to an IPython shell, and let `asyncio.run` work in its running loop."""
-    from runagent_jupyter.completion import complete  # noqa: PLC0415 - only when asked to
-    from runagent_jupyter.event_loops import make_reentrant  # noqa: PLC0415
-    from runagent_jupyter.magics import RunAgentMagics  # noqa: PLC0415
+    """Add the magics to an IPython shell, and let `asyncio.run` work in its running loop.
 
+    Settings, keys and sessions of an earlier loading are kept.
+    """
+    from runagent_jupyter import cell_outputs, magics, question_marks  # noqa: PLC0415 - only when asked to
+    from runagent_jupyter.completion import complete  # noqa: PLC0415
+    from runagent_jupyter.event_loops import make_reentrant  # noqa: PLC0415
+
+    _forget_late(shell)
     if not make_reentrant() and hasattr(shell, "kernel"):
         # A configuration file loads it before the kernel's loop runs; it runs in the first cell.
         shell.events.register("pre_run_cell", _enable_late)
-    shell.register_magics(RunAgentMagics(shell))
-    shell.Completer.custom_matchers.append(complete)
+    magics.add(shell)
+    question_marks.add(shell)
+    if complete not in shell.Completer.custom_matchers:
+        shell.Completer.custom_matchers.append(complete)
+    cell_outputs.watch(shell)
 
 
 def _enable_late(_: Any) -> None:
@@ -64,17 +71,15 @@ def _forget_late(shell: Any) -> None:
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Remove the magics, and give asyncio back as it was."""
-    from runagent_jupyter.completion import complete  # noqa: PLC0415 - loaded with the extension
+    from runagent_jupyter import cell_outputs, magics, question_marks  # noqa: PLC0415 - loaded with the extension
+    from runagent_jupyter.completion import complete  # noqa: PLC0415
     from runagent_jupyter.event_loops import restore  # noqa: PLC0415
 
     _forget_late(shell)
+    cell_outputs.unwatch(shell)
     restore()
-    for magics in shell.magics_manager.magics.values():
-        magics.pop("runagent", None)
-        magics.pop("runagent_config", None)
-    loaded = shell.magics_manager.registry.pop("RunAgentMagics", None)
-    if loaded in shell.configurables:
-        shell.configurables.remove(loaded)
+    magics.remove(shell)
+    question_marks.remove(shell)
     matchers = shell.Completer.custom_matchers
     matchers[:] = [matcher for matcher in matchers if matcher is not complete]
 

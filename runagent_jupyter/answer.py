@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Protocol
 
 from runagent import RunAgentError, StreamEvent
+from runagent_jupyter import prices
 
-FACTS = ("usage", "execution_time", "request_id")
+FACTS = ("usage", "execution_time", "request_id", "cost")
 """The facts that a server sends with an answer. They are copied from streams and results, kept in
 the cache and exported."""
 
@@ -28,6 +29,10 @@ class FactSource(Protocol):
     def request_id(self) -> str | None:
         """The server's id of the request."""
 
+    @property
+    def cost(self) -> float | None:
+        """The money that the answer cost, in the server's currency."""
+
 
 @dataclass(kw_only=True, repr=False)
 class Answer:
@@ -38,6 +43,8 @@ class Answer:
         usage: Token counts by name; empty if the server sent none.
         execution_time: Seconds the agent took, as the server measured them.
         request_id: The server's id of the request.
+        cost: The money that the answer cost, as the server says, or else by the price that
+            `%runagent_config --price` had set when it ended; `None` if neither is known.
         elapsed: Seconds from the request to the end of the answer.
         stopped: Whether it was interrupted.
         error: The error it ended with, if it failed.
@@ -50,6 +57,7 @@ class Answer:
     usage: dict[str, Any] = field(default_factory=dict)
     execution_time: float | None = None
     request_id: str | None = None
+    cost: float | None = field(default=None, repr=False)
     elapsed: float = 0.0
     stopped: bool = False
     error: RunAgentError | None = None
@@ -73,6 +81,8 @@ class Answer:
             stopped: Whether it was interrupted.
         """
         self.elapsed, self.error, self.stopped = elapsed, error, stopped
+        if self.cost is None:
+            self.cost = prices.cost_of(self.usage)
 
     def __repr__(self) -> str:
         others = [f.name for f in fields(self) if f.repr and f.name not in self._LEADING]

@@ -11,8 +11,15 @@ from runagent.wire.text import with_pairs_joined
 from runagent_jupyter import html, steps
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.failure import summary
+from runagent_jupyter.prices import money
+from runagent_jupyter.records import records_of
 from runagent_jupyter.turn import Turn
-from runagent_jupyter.values import json_of, obvious_text
+from runagent_jupyter.values import as_markdown, json_of, without_pictures
+
+_CUT_OFF = (
+    "Cut off here: the answer was still coming when this copy was made. "
+    "If the kernel still runs, the chat has the whole answer."
+)
 
 
 class AnswerView:
@@ -95,11 +102,15 @@ class AnswerView:
         value = steps.answer_of(events)
         if isinstance(value, str):
             return
-        text = obvious_text(value)
-        if text is None:
-            text = f"```json\n{json_of(value)}\n```"
-        self.turn.text = text
-        self._unfed.append(text)
+        text = as_markdown(value)
+        records = records_of(value)
+        self.turn.text = f"```json\n{json_of(value)}\n```" if text is None else text
+        if text is None and records is not None:
+            self._stream.append(html.record_table(records))
+        elif text is None and without_pictures(value) is not value:
+            self._stream.append(html.json_tree(value))
+        else:
+            self._unfed.append(self.turn.text)
         self._steps = steps.steps_of(events)
         self._known_steps = 0
 
@@ -119,6 +130,8 @@ class AnswerView:
         self.feed()
         ending = self._ending()
         notes = [ending["facts"], *ending["error"].splitlines()]
+        if ending["status"] == "streaming":
+            notes.append(_CUT_OFF)
         lines = "".join(html.status_line(line) for line in notes if line)
         return steps.folded(self._steps) + self._stream.html() + lines
 
@@ -132,6 +145,8 @@ class AnswerView:
         tokens = turn.usage.get("total_tokens")
         if isinstance(tokens, int):
             facts.append(f"{tokens:,} tokens")
+        if turn.cost is not None:
+            facts.append(f"cost {money(turn.cost)}")
         return {
             "status": turn.status,
             "error": describe(turn.error),

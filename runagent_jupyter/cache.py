@@ -19,19 +19,25 @@ from runagent_jupyter.answer import FACTS
 from runagent_jupyter.reply import Reply
 
 _TABLE = "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, kept REAL, reply TEXT)"
+_WAIT = 1.0
+"""Seconds to wait for another process that writes into the file."""
+
+_FACTS = ("value", "elapsed", *FACTS)
+_NUMBER = (int, float, type(None))
+_KINDS: dict[str, Any] = {"usage": dict, "execution_time": _NUMBER, "cost": _NUMBER}
 
 
 def default_path() -> Path:
     """Return the usual file: `runagent/replies.sqlite` in the user's cache directory."""
-    directory = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(directory).expanduser() / "runagent" / "replies.sqlite"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "runagent" / "replies.sqlite"
 
 
 class ReplyCache:
     """A file of replies.
 
     Args:
-        path: The file. It is made when a reply is kept, and only its owner can read it.
+        path: The file; `~` stands for the user's home directory. It is made when a reply is kept,
+            and only its owner can read it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,20 +59,27 @@ class ReplyCache:
             Whether there is one.
 
         Raises:
-            ValidationError: The file cannot be read.
+            ValidationError: The file or the answer in it cannot be read; the reply is unchanged.
         """
-        if not self.path.exists():
-            return False
-        with self._open() as database:
-            row = database.execute("SELECT kept, reply FROM replies WHERE key = ?", (key,))
-            found = row.fetchone()
-        if found is None:
-            return False
-        facts = json.loads(found[1])
-        reply.events = [StreamEvent(**event) for event in facts.pop("events")]
-        for name, value in facts.items():
+        with self._explained():
+            path = self.path.expanduser()
+            if not path.exists():
+                return False
+            with _opened(path) as database:
+                row = database.execute("SELECT kept, reply FROM replies WHERE key = ?", (key,))
+                found = row.fetchone()
+            if found is None:
+                return False
+            kept, facts = float(found[0]), json.loads(found[1])
+            events = [StreamEvent(**event) for event in facts["events"]]
+            values = {"value": facts["value"], "elapsed": float(facts["elapsed"])}
+            values |= {name: facts[name] for name in FACTS if name in facts}
+            if not all(isinstance(values.get(name), kind) for name, kind in _KINDS.items()):
+                raise TypeError("the answer in it is damaged")
+        reply.events = events
+        for name, value in values.items():
             setattr(reply, name, value)
-        reply.cached = found[0]
+        reply.cached = kept
         return True
 
     def keep(self, key: str, reply: Reply) -> None:
@@ -75,29 +88,73 @@ class ReplyCache:
         Raises:
             ValidationError: The file cannot be written.
         """
-        facts = {name: getattr(reply, name) for name in ("value", "elapsed", *FACTS)}
-        facts["events"] = [asdict(event) for event in reply.events]
-        with self._open() as database:
-            database.execute(
-                "INSERT OR REPLACE INTO replies VALUES (?, ?, ?)",
-                (key, time.time(), json.dumps(facts)),
-            )
+        with self._explained():
+            facts = {name: getattr(reply, name) for name in _FACTS}
+            facts["events"] = [asdict(event) for event in reply.events]
+            with _opened(self.path.expanduser()) as database:
+                database.execute(
+                    "INSERT OR REPLACE INTO replies VALUES (?, ?, ?)",
+                    (key, time.time(), json.dumps(facts)),
+                )
 
     def clear(self) -> None:
-        """Forget all replies."""
-        self.path.unlink(missing_ok=True)
+        """Forget all replies.
+
+        Raises:
+            ValidationError: The file holds something else than replies, or cannot be removed.
+        """
+        with self._explained():
+            path = self.path.expanduser()
+            if not path.exists():
+                return
+            try:
+                with _opened(path):
+                    pass  # it is ours
+            except sqlite3.DatabaseError as exc:
+                if isinstance(exc, sqlite3.OperationalError):  # locked
+                    raise
+                _check_broken(path)
+            path.unlink()
 
     @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _explained(self) -> Iterator[None]:
+        """Turn whatever goes wrong with the file into a `ValidationError`."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.touch(mode=0o600)
-            with contextlib.closing(sqlite3.connect(self.path)) as database, database:
-                database.execute(_TABLE)
-                yield database
-        except (OSError, sqlite3.Error) as exc:
+            yield
+        except (
+            # What a file of any content, a path of any form and a system of any state may cause.
+            OSError,
+            sqlite3.Error,
+            RuntimeError,
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+        ) as exc:
             raise ValidationError(
                 f"The cache of replies, {self.path}, cannot be used: {exc}.",
                 code="CACHE",
-                hint="%runagent_config --clear-cache begins a new one.",
+                hint="%runagent_config --clear-cache begins a new one; "
+                "%config RunAgentMagics.cache_path names another file.",
             ) from exc
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    if path.exists() and not path.is_file():  # a pipe would wait for its other end
+        raise OSError("it is not a file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    connection = sqlite3.connect(path, timeout=_WAIT)
+    with contextlib.closing(connection) as database, database:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        if any("replies" not in name for name in tables):
+            raise OSError("it is a database of something else")
+        database.execute(_TABLE)
+        yield database
+
+
+def _check_broken(path: Path) -> None:
+    """Check that a file which is no database may be removed: it was one, or has no other name."""
+    if path.suffix not in (".sqlite", ".db", ""):
+        raise OSError("it is no cache; remove it yourself if nobody needs it")

@@ -74,7 +74,9 @@ class CellRequest:
 
     def _follow(self, interrupts: Interrupts) -> None:
         """Show the events as they come, until the request has ended."""
-        request = Request(self._ask, self._reply, background("cells"))
+        request = Request(
+            self._ask, self._reply, background("cells"), agent_id=self._reply.agent_id
+        )
         request.ended.add_done_callback(lambda _: self._news.set())
         request.start()
         is_told = False

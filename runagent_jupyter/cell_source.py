@@ -40,7 +40,9 @@ def cell_source(
         options += ["--base-url", client.base_url]
     for name, value in context.items():
         with contextlib.suppress(TypeError, ValueError):
-            options += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
+            # Without an apostrophe, one pair of them holds the whole together.
+            encoded = json.dumps(value, ensure_ascii=False).replace("'", "\\u0027")
+            options += ["--set", f"{name}={encoded}"]
     line = shlex.join(["%%runagent", client.agent_id, *options])
     return f"{line}\n{question}"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from runagent import AsyncRunAgentClient, AuthenticationError
+from runagent import AsyncRunAgentClient, AuthenticationError, RunAgentError
 from runagent.registry import agent_ids
 from runagent.secrecy import Secret
-from runagent_jupyter.failure import add_near_matches
-from runagent_jupyter.options import AskOptions
+from runagent_jupyter.failure import say_what_is_served
+from runagent_jupyter.options import AskOptions, seconds_of
 from runagent_jupyter.shell import ask_secretly
 
 
@@ -20,7 +20,7 @@ class Settings:
     Attributes:
         agent: The agent that is called if a cell names none.
         base_url: The server's base URL.
-        timeout: Seconds for a call, as text; the client checks it.
+        timeout: Seconds for a call, as text, or a duration such as `2m`; the client checks it.
         format: How answers are shown.
     """
 
@@ -35,8 +35,7 @@ class Settings:
         Raises:
             ValidationError: A setting is not valid.
         """
-        arguments = {"base_url": self.base_url, "timeout": self.timeout}
-        return _client(agent_id, "", arguments)
+        return _client(agent_id, "", _given(self))
 
 
 class Clients:
@@ -51,10 +50,14 @@ class Clients:
         self._keys: dict[str, Secret] = {}  # by base URL: no other server gets them
 
     def make(self, options: AskOptions, settings: Settings) -> AsyncRunAgentClient:
-        """Make the client of a call; if its API key is missing, the user is asked for it.
+        """Make the client of a call.
+
+        Nobody is asked for a key here: in *Run All*, the kernel would wait for the answer with all
+        other cells queued behind it.
 
         Raises:
-            AuthenticationError: The key is missing, and nobody has entered it.
+            AuthenticationError: The server wants an API key, and there is none. The message says
+                which agents this process serves.
             ValidationError: A setting or an option is not valid.
         """
         arguments: dict[str, Any] = _arguments(options, settings)
@@ -66,11 +69,13 @@ class Clients:
             if exc.code != "MISSING_API_KEY":
                 raise
             missing = exc
-        missing.hint = "Enter it with %runagent_config --key, or set RUNAGENT_API_KEY."
-        is_near = not options.base_url and add_near_matches(missing, options.agent)
-        if is_near or not self.enter_key(server):
-            raise missing
-        return _client(options.agent, self._keys[server], arguments)
+        missing.hint = (
+            f"To call it on {server}, enter a key with %runagent_config --key, or set "
+            "RUNAGENT_API_KEY."
+        )
+        if not options.base_url:
+            say_what_is_served(missing, options.agent)
+        raise missing
 
     def enter_key(self, base_url: str) -> bool:
         """Ask the user for the API key to a server.
@@ -83,12 +88,21 @@ class Clients:
             self._keys[base_url] = Secret(key)
         return bool(key)
 
-    def has_key(self, base_url: str) -> bool:
-        """Whether the key to a server was entered."""
-        return base_url in self._keys
+    def key_source(self, settings: Settings) -> str:
+        """Say in words whether there is a key for a notebook's server, and where it comes from."""
+        server = settings.probe().base_url
+        if server in self._keys:
+            return "entered in this notebook"
+        try:
+            source = _client("-", None, _given(settings)).api_key_source
+        except RunAgentError as exc:
+            if exc.code == "MISSING_API_KEY":
+                return "none; enter one with %runagent_config --key, or set RUNAGENT_API_KEY"
+            return exc.message
+        return f"from {source}" if source else "none; this server needs none"
 
     def forget_key(self, base_url: str) -> None:
-        """Forget the key to a server; the next call asks for it."""
+        """Forget the key to a server."""
         self._keys.pop(base_url, None)
 
     def forget_keys(self) -> None:
@@ -121,4 +135,10 @@ def _arguments(options: AskOptions, settings: Settings) -> dict[str, str]:
 
 def _client(agent_id: str, key: str | None, arguments: dict[str, Any]) -> AsyncRunAgentClient:
     given = {name: value for name, value in arguments.items() if value}
+    if "timeout" in given:
+        given["timeout"] = seconds_of(given["timeout"])
     return AsyncRunAgentClient(agent_id, key, **given)
+
+
+def _given(settings: Settings) -> dict[str, Any]:
+    return {"base_url": settings.base_url, "timeout": settings.timeout}

@@ -9,11 +9,15 @@ from typing import Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 from IPython.core.getipython import get_ipython
 
-from runagent.registry import agent_ids
+from runagent.registry import DEMO_AGENT_ID, agent_ids
 from runagent_jupyter.options import parser_of
 
 # The magic before the cursor, the whole words after it, and the word that is being typed.
 _LINE = re.compile(r"%%?(runagent(?:_config)?)\s+((?:\S+\s+)*)(\S*)\Z")
+
+
+_EXPLANATION = 36
+"""Characters of an explanation: a narrow menu shows no more."""
 
 
 @context_matcher()
@@ -21,35 +25,74 @@ def complete(context: CompletionContext) -> dict[str, Any]:
     """Complete the word before the cursor on the line of a magic.
 
     Returns:
-        Completions in the form of IPython's matchers.
+        Completions in the form of IPython's matchers, each with its type and a few words about it.
     """
     line = _LINE.search(context.text_until_cursor)
     if not line:
         return {"completions": []}
     magic, before, word = line.groups()
-    fitting = [text for text in _candidates(magic, before.split(), word) if text.startswith(word)]
+    candidates = _candidates(magic, before.split(), word)
+    fitting = [
+        # A menu has one line for each, and JupyterLab would break it at a space.
+        SimpleCompletion(text=text, type=about.replace(" ", "\N{NO-BREAK SPACE}"))
+        for text, about in candidates
+        if text.startswith(word)
+    ]
     return {
-        "completions": [SimpleCompletion(text=text) for text in fitting],
+        "completions": fitting,
         "matched_fragment": word,
         "suppress": bool(fitting),
         "ordered": True,
     }
 
 
-def _candidates(magic: str, before: list[str], word: str) -> list[str]:
-    """Return everything that may stand in the place of `word`, after the words `before` it."""
+def _candidates(magic: str, before: list[str], word: str) -> list[tuple[str, str]]:
+    """Return everything that may stand in the place of `word`, and what each of it is.
+
+    IPython has one field for both a type and an explanation, which menus show beside the text.
+    """
     options: dict[str, argparse.Action] = parser_of(magic)._option_string_actions  # noqa: SLF001
     last = options.get(before[-1]) if before else None
     if last is not None and last.nargs is None:  # it takes a value
         if last.dest in ("input", "out", "proc"):
-            shell = get_ipython()
-            return sorted(n for n in getattr(shell, "user_ns", {}) if not n.startswith("_"))
-        return list(last.choices or ()) or (agent_ids() if last.dest == "agent" else [])
+            return _variables()
+        if last.dest == "agent":
+            return _agents()
+        return [(choice, f"value of {before[-1]}") for choice in last.choices or ()]
     if word.startswith("-"):
-        return sorted(option for option in options if option.startswith("--"))
+        return [
+            (name, f"option: {_explanation(action)}")
+            for name, action in sorted(options.items())
+            if name.startswith("--")
+        ]
     positional = [
         text
         for text, previous in zip(before, ["", *before], strict=False)
         if not text.startswith("--") and getattr(options.get(previous), "nargs", 0) is not None
     ]
-    return agent_ids() if magic == "runagent" and not positional else []
+    return _agents() if magic == "runagent" and not positional else []
+
+
+def _agents() -> list[tuple[str, str]]:
+    built_in = "agent: built in, needs no key"
+    here = "agent: served by this process"
+    return [(agent, built_in if agent == DEMO_AGENT_ID else here) for agent in agent_ids()]
+
+
+def _variables() -> list[tuple[str, str]]:
+    variables: dict[str, Any] = getattr(get_ipython(), "user_ns", {})
+    hidden: dict[str, Any] = getattr(get_ipython(), "user_ns_hidden", {})
+    return [
+        (name, f"variable: {type(value).__name__}")
+        for name, value in sorted(variables.items())
+        if not name.startswith("_") and name not in hidden
+    ]
+
+
+def _explanation(action: argparse.Action) -> str:
+    """Return the first words of an option's help."""
+    sentence = re.split(r"[:;,.](?:\s|$)", (action.help or "").replace("%%", "%"))[0]
+    short = sentence[:1].lower() + sentence[1:]
+    if len(short) > _EXPLANATION:
+        short = f"{short[:_EXPLANATION].rpartition(' ')[0]} …"
+    return short

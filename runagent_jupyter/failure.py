@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from typing import TypeVar
+import re
+from typing import Any, TypeVar
+
+from IPython.core.getipython import get_ipython
 
 from runagent import RunAgentError
 from runagent.registry import agent_ids
 from runagent_jupyter.control_characters import strip_controls
 
 E = TypeVar("E", bound=BaseException)
+
+_MANY = 12
+"""The number of agents that a message lists."""
 
 
 def shortly(error: E, text: str | None = None) -> E:
@@ -26,18 +31,38 @@ def shortly(error: E, text: str | None = None) -> E:
         The exception, to be raised.
     """
     lines = facts_of(error) if text is None else [text]
-
-    def render() -> list[str]:
-        # %tb renders it again and then shows the whole traceback.
-        del error._render_traceback_  # type: ignore[attr-defined]
-        return [f"\x1b[31m{type(error).__name__}\x1b[39m: {lines[0]}", *lines[1:]]
-
-    _attach(error, render)
+    error._render_traceback_ = _ShortTraceback(error, lines)  # type: ignore[attr-defined]
     return error
 
 
-def _attach(error: BaseException, render: Callable[[], list[str]]) -> None:
-    error._render_traceback_ = render  # type: ignore[attr-defined]
+class _ShortTraceback:
+    """Shows an exception when IPython calls it. It is no closure, because exceptions pickle."""
+
+    def __init__(self, error: BaseException, lines: list[str]) -> None:
+        self._error = error
+        self._lines = lines
+
+    def __call__(self) -> list[str]:
+        # %tb renders it again and then shows the whole traceback.
+        del self._error._render_traceback_  # type: ignore[attr-defined]
+        # IPython's own renderer notes it, for %debug.
+        shell: Any = get_ipython()
+        if shell is not None:
+            shell.InteractiveTB.tb = self._error.__traceback__
+        first, *more = self._lines
+        return [f"\x1b[31m{type(self._error).__name__}\x1b[39m: {first}", *more]
+
+
+def _with_cells(note: str) -> str:
+    """Name the cells in the places of the files of which IPython pretends that they hold them."""
+    compiler = getattr(get_ipython(), "compile", None)
+    name_of = getattr(compiler, "format_code_name", lambda _: None)
+
+    def place(match: re.Match[str]) -> str:
+        found = name_of(match[1])
+        return match[0] if found is None else " ".join(found)
+
+    return re.sub(r'File "([^"\n]+)"', place, note)
 
 
 def facts_of(error: BaseException) -> list[str]:
@@ -55,6 +80,8 @@ def facts_of(error: BaseException) -> list[str]:
         if fact
     )
     lines = [strip_controls(error.message)]
+    for note in getattr(error, "__notes__", []):
+        lines += strip_controls(_with_cells(note)).splitlines()
     if error.hint:
         lines.append(strip_controls(error.hint))
     if facts:
@@ -76,18 +103,17 @@ def summary(error: BaseException) -> str:
     return f"{type(error).__name__}: " + "\n".join(facts_of(error))
 
 
-def add_near_matches(error: RunAgentError, agent_id: str) -> bool:
-    """Add similar ids of agents that this process serves to the hint of an error.
+def say_what_is_served(error: RunAgentError, agent_id: str) -> None:
+    """Say in the hint of an error which agents this process serves, and which is nearest.
 
     Args:
         error: The error about an id that no agent has; its hint is changed.
         agent_id: The id.
-
-    Returns:
-        Whether there are similar ids.
     """
-    near = difflib.get_close_matches(agent_id, agent_ids())
+    served = agent_ids()
+    shown = [*served[:_MANY], "..."] if len(served) > _MANY else served
+    near = difflib.get_close_matches(agent_id, served)
+    words = [f"This process does not serve {agent_id!r}; it serves {', '.join(shown)}."]
     if near:
-        question = f"Did you mean {' or '.join(near)}, which this process serves?"
-        error.hint = f"{question} {error.hint}" if error.hint else question
-    return bool(near)
+        words.append(f"Did you mean {' or '.join(near)}?")
+    error.hint = " ".join([*words, *([error.hint] if error.hint else [])])

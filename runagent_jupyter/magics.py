@@ -6,6 +6,7 @@ import sys
 import uuid
 from collections import ChainMap
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
-from traitlets import CUnicode, Enum, Unicode
+from traitlets import CUnicode, Enum, Unicode, observe
 
 from runagent import (
     AgentNotFoundError,
@@ -27,18 +28,52 @@ from runagent import (
     ValidationError,
 )
 from runagent.registry import agent_ids
+from runagent_jupyter import prices, usage
 from runagent_jupyter.cell import CellRequest
 from runagent_jupyter.clients import Clients, Settings, server_of
-from runagent_jupyter.failure import add_near_matches, shortly, summary
+from runagent_jupyter.control_characters import strip_controls
+from runagent_jupyter.failure import say_what_is_served, shortly, summary
+from runagent_jupyter.handing_over import pass_over_shown
 from runagent_jupyter.jobs import Job
+from runagent_jupyter.model_names import model_of
 from runagent_jupyter.options import FORMATS, AskOptions, ConfigOptions, documented, name_options
 from runagent_jupyter.question import chat_context, input_of
 from runagent_jupyter.reply import Reply
-from runagent_jupyter.shell import has_kernel, is_last_line, is_whole_cell
+from runagent_jupyter.shell import has_kernel, is_last_line, is_whole_cell, request_id
 
 if TYPE_CHECKING:
     from runagent_jupyter.cache import ReplyCache
     from runagent_jupyter.display import Display
+    from runagent_jupyter.usage import NotebookUsage
+
+
+_KEPT_AS = "_runagent_magics"
+"""The attribute of a shell that keeps our magics while the extension is loaded again."""
+
+
+def add(shell: Any) -> None:
+    """Add the magics to a shell, with the settings, keys and sessions that they had there before.
+
+    Args:
+        shell: The IPython shell.
+    """
+    kept = getattr(shell, _KEPT_AS, None)
+    if not isinstance(kept, RunAgentMagics):
+        kept = RunAgentMagics(shell)
+        setattr(shell, _KEPT_AS, kept)
+    if kept not in shell.configurables:
+        shell.configurables.append(kept)
+    shell.register_magics(kept)
+
+
+def remove(shell: Any) -> None:
+    """Remove the magics from a shell; what they know is kept for the next time."""
+    for kind, names in RunAgentMagics.magics.items():
+        for name in names:
+            shell.magics_manager.magics[kind].pop(name, None)
+    loaded = shell.magics_manager.registry.pop(RunAgentMagics.__name__, None)
+    if loaded in shell.configurables:
+        shell.configurables.remove(loaded)
 
 
 @magics_class
@@ -49,6 +84,7 @@ class RunAgentMagics(Magics):
     base_url = Unicode(help="The server's base URL.").tag(config=True)
     timeout = CUnicode(help="Seconds for a call; inf for no limit.").tag(config=True)
     format = Enum(FORMATS, "markdown", help="How answers are shown.").tag(config=True)
+    price = Unicode(help="The prices of a million tokens: IN,OUT.").tag(config=True)
     cache_path = Unicode(help="The file --cache keeps replies in.").tag(config=True)
 
     def __init__(self, shell: Any) -> None:
@@ -89,8 +125,8 @@ class RunAgentMagics(Magics):
         The reply is in ``_`` too: ``_.text``, ``_.value``, ``_.usage``, ``_.to_frame()``.
         Interrupt the kernel to stop an answer; the part that came stays.
         """
-        options, question = AskOptions.parse(line)
-        if cell is None and not line.strip():
+        options, question = AskOptions.parse(line, is_cell=cell is not None)
+        if cell is None and not line.strip(" ?"):
             sys.stdout.write(_overview())
             return None
         options = replace(options, agent=options.agent or self.agent)
@@ -135,6 +171,27 @@ class RunAgentMagics(Magics):
         name_options(error, options.base_url)
         raise shortly(error)
 
+    @no_var_expand
+    @line_magic
+    def runagent_usage(self, line: str) -> NotebookUsage:
+        """Sum up the calls of this notebook: tokens, time and money, for each agent.
+
+        ``u = %runagent_usage`` and ``u.to_frame()`` make a DataFrame of it. ``--reset`` begins
+        again. Money is what servers say in a field ``cost``; where they do not, it is counted
+        after ``%runagent_config --price IN,OUT``.
+        """
+        if line.strip() not in {"", "--reset"}:
+            raise shortly(ValidationError(f"%runagent_usage takes --reset, not {line!r}."))
+        found = usage.so_far()
+        if line.strip():
+            usage.begin_again()
+        return found
+
+    @observe("price")
+    def _use_price(self, change: Any) -> None:
+        with suppress(ValidationError):  # the next call says what is wrong
+            prices.use(prices.Price.parse(change["new"]))
+
     @property
     def _settings(self) -> Settings:
         return Settings(self.agent, self.base_url, self.timeout, self.format)
@@ -143,7 +200,7 @@ class RunAgentMagics(Magics):
     def _cache(self) -> ReplyCache:
         from runagent_jupyter.cache import ReplyCache, default_path  # noqa: PLC0415 - for --cache
 
-        return ReplyCache(Path(self.cache_path).expanduser() if self.cache_path else default_path())
+        return ReplyCache(Path(self.cache_path) if self.cache_path else default_path())
 
     def _configure(self, options: ConfigOptions) -> None:
         settings = Settings() if options.reset else self._settings
@@ -154,6 +211,11 @@ class RunAgentMagics(Magics):
         )
         # Nothing is set if the client finds a setting that is not valid.
         settings.probe(options.agent or "-")
+        price = options.price
+        if price is None:
+            price = "" if options.reset else self.price
+        prices.Price.parse(price)
+        self.price = price
         for name in names:
             setattr(self, name, getattr(settings, name))
         if options.reset:
@@ -170,13 +232,13 @@ class RunAgentMagics(Magics):
 
     def _facts(self) -> str:
         client = self._settings.probe()
-        is_entered = self._clients.has_key(client.base_url)
         facts = {
             "agent": self.agent or "(named in each cell)",
             "base_url": client.base_url,
             "timeout": f"{client.timeout:g} s",
             "format": self.format,
-            "api_key": "entered here" if is_entered else "as the environment or file says",
+            "price": f"{self.price} for a million tokens" if self.price else "(not set)",
+            "api_key": self._clients.key_source(self._settings),
             "cache": self._cache.path,
         }
         return "".join(f"{name:<9} {value}\n" for name, value in facts.items())
@@ -185,16 +247,24 @@ class RunAgentMagics(Magics):
         self, options: AskOptions, question: str, cell: str | None, variables: Mapping[str, Any]
     ) -> Any:
         is_cell = cell is not None
+        prices.Price.parse(self.price)
         options.check(question, is_cell=is_cell)
         body = (question if cell is None else cell).rstrip("\n")
         session = self._session_id(options)
+        model = model_of(options.model, variables) if options.model else None
         reply = Reply(options.agent, input_of(options, body, variables, session))
         reply.format = options.format or self.format
         if not options.quiet or is_cell or is_last_line(self._shell):
-            reply._shown_in = self._shell.execution_count  # noqa: SLF001 - the two belong together
+            reply._shown_in = request_id(self._shell)  # noqa: SLF001 - the two belong together
         cache = self._cache if options.cache else None
         key = cache.key(self._cache_question(options, reply)) if cache else ""
-        if cache and cache.find(key, reply):
+        try:
+            is_kept = cache is not None and cache.find(key, reply)
+        except ValidationError as exc:  # the agent can be asked all the same
+            cache, is_kept = None, False
+            _pass_over_cache(exc)
+        if is_kept:
+            reply.read_as(model)
             self._display(options, reply, is_cell=is_cell).end(reply)
             self._put(options.out, reply)
             if options.bg:
@@ -214,7 +284,8 @@ class RunAgentMagics(Magics):
                 try:
                     cache.keep(key, reply)
                 except ValidationError as exc:  # the answer is there all the same
-                    sys.stderr.write(f"{summary(exc)}\n")
+                    _pass_over_cache(exc)
+            reply.read_as(model)
 
         if options.bg:
             return self._hand_over_job(options, Job(reply, request, end), is_cell=is_cell)
@@ -229,7 +300,7 @@ class RunAgentMagics(Magics):
         if isinstance(error, AuthenticationError):
             self._clients.forget_key(base_url)  # perhaps it was mistyped
         if isinstance(error, AgentNotFoundError) and not options.base_url:
-            add_near_matches(error, options.agent)
+            say_what_is_served(error, options.agent)
         name_options(error, options.base_url)
 
     def _put(self, name: str | None, value: object) -> None:
@@ -245,6 +316,7 @@ class RunAgentMagics(Magics):
             how = f"{options.proc or '_'}.wait() shows it"
             sys.stdout.write(f"{options.agent} answers in the background; {how}.\n")
         if not is_cell:
+            self._leave_in_underscore(job)
             return job
         self._shell.displayhook.update_user_ns(job)
         return None
@@ -260,7 +332,15 @@ class RunAgentMagics(Magics):
             # A terminal would print an empty Out[…] prompt below the answer.
             self._shell.displayhook.update_user_ns(reply)
             return None
+        if not is_cell:
+            self._leave_in_underscore(reply)
+        pass_over_shown(self._shell)
         return reply
+
+    def _leave_in_underscore(self, value: Reply | Job) -> None:
+        """Put the value of a line into `_` where IPython does not: in loops and assignments."""
+        if not is_last_line(self._shell):
+            self._shell.displayhook.update_user_ns(value)
 
     def _display(self, options: AskOptions, reply: Reply, *, is_cell: bool) -> Display:
         from runagent_jupyter.display import display_for  # noqa: PLC0415 - for the first answer
@@ -268,6 +348,7 @@ class RunAgentMagics(Magics):
         return display_for(
             self._shell,
             options.agent,
+            variable=f"{options.proc or '_'}.reply" if options.bg else options.out or "_",
             # Other cells write while an answer comes in the background.
             owns_cell=is_cell and not options.bg and is_whole_cell(self._shell),
             rendered=reply.format == "markdown",
@@ -306,6 +387,10 @@ class RunAgentMagics(Magics):
             "headers": options.headers(),
             "input": reply.input_data,
         }
+
+
+def _pass_over_cache(error: ValidationError) -> None:
+    sys.stderr.write(f"--cache is passed over. {strip_controls(error.message)} {error.hint}\n")
 
 
 def _overview() -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import keyword
 import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,16 +13,20 @@ from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
 from runagent import RunAgentError, ValidationError
-from runagent_jupyter.failure import shortly
-from runagent_jupyter.template import fill
+from runagent_jupyter.line_reader import LineReader, misused
+from runagent_jupyter.template import fill, fill_assignment
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 FORMATS = ("markdown", "text", "json", "code")
 
-# A word, or KEY=VALUE with a value that may be quoted as a whole.
-_TOKEN = re.compile(r"""\s*(?:([^\s"'=:]+[=:])?(?:"((?:[^"\\]|\\.)*)"|'([^']*)')(?=\s|\Z)|(\S+))""")
+_CONSTANTS = {"True": True, "False": False, "None": None}
+"""Words of Python that --set understands besides JSON."""
+
+_UNITS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|sec|s|min|m|h)")
+_DURATION = re.compile(rf"(?:{_PART.pattern})+")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,7 +49,7 @@ class _Options:
         try:
             found = parser_of(magic).parse_args(words)
         except UsageError as exc:
-            raise _misused(magic, exc) from None
+            raise misused(magic, exc) from None
         values = {n: tuple(v) if isinstance(v, list) else v for n, v in vars(found).items()}
         return cls(**values)
 
@@ -64,7 +67,15 @@ class _Options:
             if isinstance(value, str) and "{{" in value:
                 changed[name] = fill(value, variables)
             elif isinstance(value, tuple):
-                changed[name] = tuple(fill(v, variables) if "{{" in v else v for v in value)
+                # A value of --set may be a table, which text would spoil; those of --input are
+                # expressions anyway.
+                write = fill_assignment if name == "set" else fill
+                changed[name] = tuple(
+                    write(text, variables)
+                    if "{{" in text and not (name == "input" and "=" in text)
+                    else text
+                    for text in value
+                )
         return replace(self, **changed)
 
 
@@ -77,15 +88,20 @@ class AskOptions(_Options):
     field: str = _option(
         "--field", default="query", metavar="KEY", help="Send text as this field. Default: query."
     )
-    input: str | None = _option(
-        "--input", metavar="NAME", help="Send this variable: a dictionary, or a field's value."
+    input: tuple[str, ...] = _option(
+        "--input",
+        default=(),
+        metavar="NAME",
+        action="append",
+        help="Send this variable along under its name, or NAME=EXPRESSION; a dictionary that is "
+        "the only one is the input itself.",
     )
     set: tuple[str, ...] = _option(
         "--set",
         default=(),
         metavar="KEY=VALUE",
         action="append",
-        help="Add a field; JSON or text.",
+        help="Add a field; JSON or text. In quotes it is text, and may have spaces.",
     )
     text: bool = _flag("--text", "Send the body as text, even if it begins with {.")
     no_template: bool = _flag("--no-template", "Send {{ and }} as they are; fill nothing in.")
@@ -97,13 +113,19 @@ class AskOptions(_Options):
     )
     # Text, because the client checks it and reads `inf` too.
     timeout: str | None = _option(
-        "--timeout", metavar="SECONDS", help="For this call; inf for no limit."
+        "--timeout", metavar="SECONDS", help="Limit this call: 90, 90s, 2m, 1h; inf for no limit."
     )
     header: tuple[str, ...] = _option(
         "--header", default=(), metavar="NAME:VALUE", action="append", help="Send this header."
     )
     base_url: str | None = _option(
         "--base-url", metavar="URL", help="Call the agent on this server."
+    )
+    model: str | None = _option(
+        "--as",
+        dest="model",
+        metavar="MODEL",
+        help="Read the answer into this pydantic model or dataclass, or list[MODEL].",
     )
     stream: bool = _flag("--stream", "Show the answer as it comes; the default.")
     no_stream: bool = _flag("--no-stream", "Ask for the answer in one piece.")
@@ -117,44 +139,29 @@ class AskOptions(_Options):
     proc: str | None = _option(
         "--proc",
         metavar="NAME",
-        help="With --bg: put the handle that waits for the answer and stops it here.",
+        help="Put the handle of an answer of --bg here: it waits for the answer and stops it.",
     )
     widget: bool = _flag("--widget", "Open a chat with the agent.")
     quiet: bool = _flag("--quiet", "Show nothing; the reply is in _ and --out.")
     no_raise_error: bool = _flag("--no-raise-error", "Show a failure, and go on.")
 
     @classmethod
-    def parse(cls, line: str) -> tuple[Self, str]:
+    def parse(cls, line: str, *, is_cell: bool = False) -> tuple[Self, str]:
         """Split the line of a magic.
 
         Args:
             line: The text behind `%%runagent`.
+            is_cell: Whether the magic has a cell below its line.
 
         Returns:
-            The options, and the question that follows the agent's id.
+            The options, and the question behind the agent's id.
 
         Raises:
             ValidationError: An option is unknown, or its value is missing or not allowed.
         """
-        valued = {
-            name
-            for action in parser_of("runagent")._actions  # noqa: SLF001 - nothing public
-            if action.nargs is None
-            for name in action.option_strings
-        }
-        words: list[str] = []
-        position, has_agent, wants_value = 0, False, False
-        while match := _TOKEN.match(line, position):
-            key, double, single, plain = match.groups()
-            word = plain or (key or "") + (single or re.sub(r"\\(.)", r"\1", double or ""))
-            if not (wants_value or (plain and word.startswith("--"))):
-                if has_agent:
-                    break
-                has_agent = True
-            wants_value = not wants_value and word in valued
-            words.append(word)
-            position = match.end()
-        return cls._parsed("runagent", words), line[position:].strip()
+        reader = _reader("runagent", line)
+        question = reader.read(positions=1, is_cell=is_cell)
+        return cls._parsed("runagent", reader.words), question
 
     @property
     def streams(self) -> bool:
@@ -171,11 +178,13 @@ class AskOptions(_Options):
         for assignment in self.set:
             key, equals, value = assignment.partition("=")
             if not (key and equals):
-                raise ValidationError(f"--set {assignment!r} is not KEY=VALUE.", code="USAGE")
-            try:
-                data[key] = json.loads(value)
-            except ValueError:
-                data[key] = value
+                raise ValidationError(
+                    f"--set {assignment!r} is not KEY=VALUE.",
+                    code="USAGE",
+                    hint="Write it without spaces around the equals sign: "
+                    f"--set {assignment.strip('=') or 'KEY'}=VALUE",
+                )
+            data[key] = _json_or_text(value)
         return data
 
     def headers(self) -> dict[str, str]:
@@ -240,6 +249,7 @@ class AskOptions(_Options):
             )
         others = "text no_template stream no_stream format cache bg proc quiet no_raise_error"
         given = [f"--{n.replace('_', '-')}" for n in others.split() if getattr(self, n)]
+        given += ["--as"] if self.model else []
         if given:
             raise ValidationError(
                 f"{' and '.join(given)} cannot be used with --widget.", code="USAGE"
@@ -255,9 +265,14 @@ class ConfigOptions(_Options):
     )
     base_url: str | None = _option("--base-url", metavar="URL", help="The server's base URL.")
     timeout: str | None = _option(
-        "--timeout", metavar="SECONDS", help="For a call; inf for no limit."
+        "--timeout", metavar="SECONDS", help="Limit each call: 90, 90s, 2m, 1h; inf for no limit."
     )
     format: str | None = _option("--format", choices=FORMATS, help="How answers are shown.")
+    price: str | None = _option(
+        "--price",
+        metavar="IN,OUT",
+        help="The prices of a million input and output tokens, to show what answers cost.",
+    )
     key: bool = _flag("--key", "Ask for the API key, out of the notebook's sight.")
     reset: bool = _flag("--reset", "Return to the settings of the environment and of files.")
     clear_cache: bool = _flag("--clear-cache", "Forget the replies that --cache kept.")
@@ -275,11 +290,19 @@ class ConfigOptions(_Options):
         Raises:
             ValidationError: An option is unknown, or its value is missing or not allowed.
         """
-        try:
-            words = shlex.split(line)
-        except ValueError as exc:  # a quotation without an end
-            raise _misused("runagent_config", exc) from None
-        return cls._parsed("runagent_config", words)
+        reader = _reader("runagent_config", line)
+        rest = reader.read(positions=0)
+        if rest:
+            near = f"--{rest.split()[0]}"
+            raise misused(
+                "runagent_config",
+                f"{rest!r} is no option",
+                f"Did you mean {near}?"
+                if near in parser_of("runagent_config").format_help()
+                else "",
+                is_list=True,
+            )
+        return cls._parsed("runagent_config", reader.words)
 
 
 def name_options(error: RunAgentError, base_url: str | None) -> None:
@@ -290,7 +313,7 @@ def name_options(error: RunAgentError, base_url: str | None) -> None:
         base_url: The value of `--base-url`, if it is given.
     """
     for argument, option in {
-        "the api_key argument": "the prompt of this notebook; the next call asks for it again",
+        "the api_key argument": "%runagent_config --key; enter it again there",
         "the base_url argument": "--base-url" if base_url else "%runagent_config",
         "timeout= ": "--timeout ",
         "timeout='": "--timeout '",
@@ -299,6 +322,37 @@ def name_options(error: RunAgentError, base_url: str | None) -> None:
         error.hint = error.hint and error.hint.replace(argument, option)
         if error.code == "INVALID_SETTING":
             error.message = error.message.replace(argument, option)
+    if error.code == "INVALID_SETTING" and "number of seconds" in error.message:
+        error.hint = "Write 90, 90s, 2m or 1h; inf for no limit."
+
+
+def seconds_of(duration: str) -> str:
+    """Return a duration such as `2m` in seconds.
+
+    Args:
+        duration: A number with a unit: `ms`, `s`, `m` or `h`; or several, as in `1h30m`.
+
+    Returns:
+        The seconds, as text; a text that is no such duration as it is.
+    """
+    text = "".join(duration.lower().split())
+    if not text or not _DURATION.fullmatch(text):
+        return duration
+    seconds = sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(text))
+    return f"{seconds:.15g}"
+
+
+def _json_or_text(value: str) -> Any:
+    if value in _CONSTANTS:
+        return _CONSTANTS[value]
+    try:
+        return json.loads(value, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")  # so it is text
 
 
 def documented(function: F) -> F:
@@ -325,11 +379,12 @@ def _parser(magic: str, options: type[_Options]) -> MagicArgumentParser:
     return parser
 
 
-def _misused(magic: str, problem: Exception) -> ValidationError:
-    error = ValidationError(
-        f"%{magic}: {problem}.", code="USAGE", hint=f"%{magic}? lists the options."
-    )
-    return shortly(error)
+def _reader(magic: str, line: str) -> LineReader:
+    def options_of(name: str) -> dict[str, Any]:
+        return parser_of(name)._option_string_actions  # noqa: SLF001 - nothing public
+
+    others = {option: name for name in _PARSERS if name != magic for option in options_of(name)}
+    return LineReader(magic, line, options_of(magic), others)
 
 
 _PARSERS = {

@@ -10,7 +10,11 @@ from runagent import RunAgentError, StreamEvent
 from runagent_jupyter import html, steps
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.failure import facts_of
-from runagent_jupyter.values import json_of, obvious_text
+from runagent_jupyter.pictures import described
+from runagent_jupyter.prices import money
+from runagent_jupyter.records import records_of
+from runagent_jupyter.values import as_data, as_markdown, json_of, without_pictures
+from runagent_jupyter.whole_text import excerpt
 
 _LARGEST_COUNT = 1e15
 """Beyond it, a number of tokens is a mistake and is not shown."""
@@ -42,6 +46,10 @@ class FinishedAnswer(Protocol):
     @property
     def usage(self) -> Mapping[str, Any]:
         """Token counts by name; empty if the server sent none."""
+
+    @property
+    def cost(self) -> float | None:
+        """The money that it cost, if that is known."""
 
     @property
     def elapsed(self) -> float:
@@ -85,9 +93,10 @@ def plain_text(answer: FinishedAnswer) -> str:
         answer: The answer.
 
     Returns:
-        Its text, or its JSON in the format JSON, with nothing in it that steers a terminal.
+        Its text, or its JSON in the format JSON, with nothing in it that steers a terminal. Records
+        are in aligned columns, and in the place of a picture there are words.
     """
-    return strip_controls(_text(answer))
+    return strip_controls(described(_text(answer)))
 
 
 def plain_note(answer: FinishedAnswer) -> str:
@@ -102,26 +111,33 @@ def plain_note(answer: FinishedAnswer) -> str:
     if answer.stopped:
         return f"\n[stopped after {answer.elapsed:.1f} s]"
     if answer.error is not None:
-        return f"\n[broken off: {strip_controls(answer.error.message)}]"
+        return f"\n[{_trouble(answer.error)}: {strip_controls(answer.error.message)}]"
     if answer.cached is not None:
         return f"\n[{_kept(answer.cached)}]"
     return "[the answer is empty]" if _is_empty(answer) else ""
 
 
 def _text(answer: FinishedAnswer) -> str:
-    return json_of(answer.value) if answer.format == "json" else answer.text
+    if answer.format == "json":
+        return json_of(answer.value)
+    value = as_data(answer.value)
+    if as_markdown(value) is not None:
+        return answer.text
+    records = records_of(value)
+    return json_of(without_pictures(value)) if records is None else excerpt(records)
 
 
 def _body(answer: FinishedAnswer) -> str:
-    if answer.format == "json" or not (
-        isinstance(answer.value, str) or obvious_text(answer.value) is not None
-    ):
-        return html.json_tree(answer.value)
+    value = as_data(answer.value)
+    text = as_markdown(value)
+    if answer.format == "json" or text is None:
+        records = None if answer.format == "json" else records_of(value)
+        return html.json_tree(value) if records is None else html.record_table(records)
     if answer.format == "text":
         return html.plain(answer.text)
     if answer.format == "code":
         return html.code(answer.text)
-    return html.render(answer.text)
+    return html.render(text)
 
 
 def _is_empty(answer: FinishedAnswer) -> bool:
@@ -133,25 +149,32 @@ def _notes(answer: FinishedAnswer) -> str:
     if answer.stopped:
         return html.status_line(f"⏹ stopped after {answer.elapsed:.1f} s")
     if answer.error is not None:
-        return html.status_line(f"⚠ broken off: {' '.join(facts_of(answer.error))}")
+        said = " ".join(facts_of(answer.error))
+        return html.status_line(f"⚠ {_trouble(answer.error)}: {said}")
     if answer.cached is not None:
         return html.status_line(f"↺ {_kept(answer.cached)}")
     empty = html.status_line("the answer is empty") if _is_empty(answer) else ""
     return empty + _folded_usage(answer)
 
 
+def _trouble(error: RunAgentError) -> str:
+    return "not as --as asks for" if error.code == "UNEXPECTED_ANSWER" else "broken off"
+
+
 def _folded_usage(answer: FinishedAnswer) -> str:
-    """Show the number of tokens, if the server sent it, with more facts folded behind it."""
+    """Show the number of tokens and the cost, as far as they are known, with more facts folded."""
     counts = {
         name.replace("_", " "): f"{count:,}"
         for name, count in answer.usage.items()
         if isinstance(count, int) and not isinstance(count, bool) and abs(count) < _LARGEST_COUNT
     }
-    if not counts:
+    cost = [] if answer.cost is None else [f"cost {money(answer.cost)}"]
+    if not (counts or cost):
         return ""
     total = counts.pop("total tokens", None)
     shown = [f"{count} {name}" for name, count in counts.items()]
-    head = f"{total} tokens" if total else shown.pop(0)
+    tokens = [f"{total} tokens"] if total else [shown.pop(0)] if shown else []
+    head = " · ".join([*tokens, *cost])
     rest = [*shown, answer.agent_id, f"{answer.elapsed:.1f} s", f"{len(answer.text):,} characters"]
     return html.folded_status(head, " · ".join(rest))
 

@@ -6,14 +6,13 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from IPython.core.getipython import get_ipython
-from IPython.display import display
-
 from runagent import RunAgentError, RunResult
+from runagent.response_models import as_model
 from runagent_jupyter import steps
 from runagent_jupyter.answer import FACTS, Answer
+from runagent_jupyter.frames import frame_of
 from runagent_jupyter.rendering import bundle
-from runagent_jupyter.values import json_of, obvious_text
+from runagent_jupyter.values import as_data, as_markdown, json_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +27,8 @@ class Reply(Answer):
     Attributes:
         agent_id: The agent's id.
         input_data: The input that was sent to the agent.
-        value: The answer: a string, the object the agent answered with, or a list of objects.
+        value: The answer: a string, the object the agent answered with, or a list of objects; with
+            `--as`, an instance of the model.
         format: How it is shown: `"markdown"`, `"text"`, `"json"` or `"code"`.
         cached: If it comes from the cache: when it was kept, in seconds since the Unix epoch.
     """
@@ -40,7 +40,7 @@ class Reply(Answer):
     value: Any = ""
     format: str = "markdown"
     cached: float | None = field(default=None, kw_only=True)
-    _shown_in: int | None = field(default=None, repr=False, kw_only=True)
+    _shown_in: str | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def take_result(self, result: object) -> None:
         """Take an answer that came in one piece.
@@ -60,12 +60,27 @@ class Reply(Answer):
         if self.events:
             self.value = steps.answer_of(self.events)
 
+    def read_as(self, model: Any) -> None:
+        """Turn the value of a complete answer into an instance of a model.
+
+        Args:
+            model: The class or type; `None` for no change. If the answer does not fit, its value
+                stays and `error` says why.
+        """
+        if model is None or self.error is not None or self.stopped:
+            return
+        try:
+            self.value = as_model(self.value, model)
+        except RunAgentError as exc:
+            self.error = exc
+
     @property
     def text(self) -> str:
-        """The answer as text: a string as it is, an object's one text field, or its JSON."""
-        if isinstance(self.value, str):
-            return self.value
-        found = obvious_text(self.value)
+        """The answer as text: a string as it is, an object's one text field, or its JSON.
+
+        A picture is an image in Markdown, whose address holds its data.
+        """
+        found = as_markdown(self.value)
         return json_of(self.value) if found is None else found
 
     def __str__(self) -> str:
@@ -78,17 +93,19 @@ class Reply(Answer):
             question = json.dumps(self.input_data, ensure_ascii=False, default=str)
         quoted = "\n".join(f"> {line}" for line in question.splitlines())
         answer = self.text
-        if not isinstance(self.value, str) and obvious_text(self.value) is None:
+        if as_markdown(self.value) is None:
             answer = f"```json\n{answer}\n```"
         return f"**{self.agent_id}**\n\n{quoted}\n\n{answer}\n"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the answer and the facts about it as one flat dictionary."""
+    def facts(self) -> dict[str, Any]:
+        """Return the facts about the call, without the answer itself.
+
+        Returns:
+            The agent's id, the token counts, the server's time and its id of the request, the
+            seconds that the call took, and how it ended.
+        """
         return {
             "agent_id": self.agent_id,
-            "input": self.input_data,
-            "value": self.value,
-            "text": self.text,
             **{name: getattr(self, name) for name in FACTS},
             "elapsed": self.elapsed,
             "stopped": self.stopped,
@@ -96,30 +113,42 @@ class Reply(Answer):
             "error": None if self.error is None else str(self.error),
         }
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer and the facts about it as one flat dictionary."""
+        facts = self.facts()
+        return {
+            "agent_id": facts.pop("agent_id"),
+            "input": self.input_data,
+            "value": as_data(self.value),
+            "text": self.text,
+            **facts,
+        }
+
     def to_json(self) -> str:
         """Return `to_dict` as JSON."""
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2, default=str)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return `to_dict` as a table of one row, which can be concatenated with others.
+        """Return the answer as a table.
 
         Returns:
-            A pandas DataFrame.
+            A pandas DataFrame with a row for each record of the answer: for each object of a list,
+            or for the one object. A text is one row with the column `text`. The facts about the
+            call are in its `attrs`.
 
         Raises:
             ModuleNotFoundError: pandas is not installed.
         """
-        import pandas as pd  # noqa: PLC0415 - the user's, if they have it
-
-        frame: pd.DataFrame = pd.DataFrame([self.to_dict()])
-        return frame
+        return frame_of(self.value, self.facts())
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return bundle(self)
 
-    def _ipython_display_(self) -> None:
-        """Show the reply, unless the magic that returns it has just shown it in this cell."""
+    def is_shown_in(self, request: str) -> bool:
+        """Tell whether the cell of a request has shown this reply; the next time, it has not."""
         shown_in, self._shown_in = self._shown_in, None
-        if shown_in is not None and shown_in == getattr(get_ipython(), "execution_count", None):
-            return
-        display(self._repr_mimebundle_(), raw=True)
+        return shown_in == request
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickles and copies have: they were shown nowhere."""
+        return {name: value for name, value in vars(self).items() if name != "_shown_in"}

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from runagent import AsyncStream, StreamEvent
+from runagent_jupyter import usage
 from runagent_jupyter.answer import Answer
 from runagent_jupyter.failure import as_agent_error
 
@@ -29,6 +30,7 @@ class Request:
         work: Makes the coroutine that asks the agent and fills the answer in.
         answer: The answer.
         loop: The event loop.
+        agent_id: The agent whose usage the call is counted to.
         at_start: Called on the loop before the work begins.
         at_end: Called on the loop after the answer has noted how it ended.
 
@@ -43,6 +45,7 @@ class Request:
         answer: Answer,
         loop: asyncio.AbstractEventLoop,
         *,
+        agent_id: str = "",
         at_start: Callable[[Request], None] = lambda _: None,
         at_end: Callable[[Request], None] = lambda _: None,
     ) -> None:
@@ -50,6 +53,7 @@ class Request:
         self.ended: Future[None] = Future()
         self._work = work
         self._loop = loop
+        self._agent_id = agent_id
         self._at_start = at_start
         self._at_end = at_end
         self._began = 0.0
@@ -83,6 +87,7 @@ class Request:
                 error=None if error is None else as_agent_error(error),
                 stopped=stopped,
             )
+            usage.note(self._agent_id, self.answer)
             self._at_end(self)
         finally:
             self.ended.set_result(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import uuid
 from collections import deque
 from collections.abc import Callable
 
@@ -23,33 +24,35 @@ class SavedCopies:
     """The copies of one chat. Each is an output of the cell that displayed the chat.
 
     Args:
-        render: Returns the copy by MIME type; `None` while an answer comes, whose end renews them.
+        render: Returns the copy for a place by MIME type; `None` while an answer comes, whose end
+            renews them.
         size: Returns about how many bytes a copy has.
         loop: The event loop on which copies are renewed.
     """
 
     def __init__(
         self,
-        render: Callable[[], dict[str, str] | None],
+        render: Callable[[str], dict[str, str] | None],
         size: Callable[[], int],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._render = render
         self._size = size
         self._loop = loop
-        self._displayed: deque[tuple[str, contextvars.Context]] = deque(maxlen=_MOST)
+        self._displayed: deque[tuple[str, str, contextvars.Context]] = deque(maxlen=_MOST)
         self._renewal: asyncio.TimerHandle | None = None
 
-    def display(self, bundle: dict[str, str], name: str) -> None:
+    def display(self, bundle: dict[str, str], place: str) -> None:
         """Display a copy that is renewed from now on.
 
         Args:
             bundle: The copy by MIME type.
-            name: An id for the display that no other has.
+            place: Where it stands; it is passed on to `render`.
         """
+        name = uuid.uuid4().hex
         display(bundle, raw=True, display_id=name)
         # The kernel finds an output's cell by the context that displays it.
-        self._displayed.append((name, contextvars.copy_context()))
+        self._displayed.append((name, place, contextvars.copy_context()))
 
     def renew_soon(self) -> None:
         """Renew the copies when the chat has not changed for a moment. Any thread may call this."""
@@ -63,8 +66,7 @@ class SavedCopies:
         self._renewal = self._loop.call_later(delay, self._renew)
 
     def _renew(self) -> None:
-        bundle = self._render()
-        if bundle is None:
-            return
-        for name, context in list(self._displayed):
-            context.run(update_display, bundle, raw=True, display_id=name)
+        for name, place, context in list(self._displayed):
+            bundle = self._render(place)
+            if bundle is not None:
+                context.run(update_display, bundle, raw=True, display_id=name)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import re
 import sys
 from contextlib import suppress
+from textwrap import dedent
 from typing import Any
 
 from IPython.core.error import StdinNotImplementedError
+
+_MAGIC = re.compile(r"%|runagent\s+\w")  # IPython also reads a lone line without %
 
 
 def has_kernel(shell: Any) -> bool:
@@ -21,8 +25,27 @@ def is_whole_cell(shell: Any) -> bool:
 
 
 def is_last_line(shell: Any) -> bool:
-    """Whether the magic is the last line of its cell and its value is not assigned."""
-    return _code(shell).rpartition("\n")[2].lstrip().startswith("%")
+    """Whether the magic is the last line of its cell, so that IPython displays its value.
+
+    It is not where its value is assigned, and in a loop or function, which is indented.
+    """
+    code = _code(shell)
+    if not code:  # in a terminal
+        history = getattr(getattr(shell, "history_manager", None), "input_hist_raw", [""])
+        code = str(history[-1])
+    lines = dedent(code).strip().replace("\\\n", " ").split("\n")
+    return bool(_MAGIC.match(lines[-1]))
+
+
+def request_id(shell: Any) -> str:
+    """Return the id of the request that the caller's code runs for; in a terminal, of its cell.
+
+    In a subshell it is another one than in the main shell, whatever cells are counted meanwhile.
+    """
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return f"cell {getattr(shell, 'execution_count', '')}"
+    return str((kernel.get_parent("shell") or {}).get("header", {}).get("msg_id", ""))
 
 
 def ask_secretly(shell: Any, prompt: str) -> str:

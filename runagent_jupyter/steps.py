@@ -11,7 +11,7 @@ from runagent import StreamEvent
 from runagent.wire.text import with_pairs_joined
 from runagent_jupyter import html
 from runagent_jupyter.control_characters import strip_controls
-from runagent_jupyter.values import obvious_text
+from runagent_jupyter.values import as_markdown, obvious_text
 
 _ENDS: Final = frozenset({"start", "done"})
 """Kinds of events that begin and end a stream and are part of neither the answer nor the steps."""
@@ -53,6 +53,8 @@ def text_of(event: StreamEvent) -> str | None:
     if event.kind in _ENDS:
         return ""
     value = event.value
+    if event.kind == "chunk" and isinstance(value, (dict, list)) and (shown := _pictured(value)):
+        return f"\n\n{shown}\n\n"
     if event.kind != "chunk" or isinstance(value, list):
         return None
     if not isinstance(value, dict):
@@ -64,6 +66,14 @@ def text_of(event: StreamEvent) -> str | None:
         return event.text
     others = value.keys() - set(_KIND)
     return obvious_text(value) if len(others) == 1 else None  # text, and nothing else with it
+
+
+def _pictured(value: dict[str, Any] | list[Any]) -> str | None:
+    """Write a chunk that is a picture, or has pictures beside its text, as Markdown."""
+    if isinstance(value, dict) and any(_is_number(value.get(key)) for key in _PROGRESS):
+        return None
+    shown = as_markdown(value)
+    return None if shown == obvious_text(value) else shown
 
 
 def take(event: StreamEvent, steps: list[Step]) -> int:

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from functools import cache
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runagent import ValidationError
 from runagent.encode import to_json
+from runagent_jupyter.bounds import Budget, TooMuchError
+from runagent_jupyter.fields import as_field
+from runagent_jupyter.reach import NotDataError
 from runagent_jupyter.reply import Reply
+from runagent_jupyter.whole_text import NoTextError, whole_text
 
 if TYPE_CHECKING:
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from runagent_jupyter.expressions import Expression
 
-_BUILTINS = (abs, bool, dict, float, int, len, list, max, min, round, set, sorted, str, sum, tuple)
+LONGEST = 4_000
+"""The characters that an expression may have."""
+
+_SHOWN = 200
+"""The characters of an expression that a message about its grammar shows."""
+
+# The parts of an expression that matter for its end: texts in quotes, and braces.
+_PART = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[{}]""")
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*("|\Z)', re.DOTALL)
 
@@ -25,9 +33,10 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*("|\Z)', re.DOTALL)
 def fill(body: str, variables: Mapping[str, Any], *, is_json: bool = False) -> str:
     """Replace each `{{expression}}` by its value.
 
-    Expressions are written in Jinja's language and evaluated in its sandbox. An inserted value is
-    never evaluated again. In a JSON object, a value is inserted as JSON; within a JSON string, it
-    is inserted as characters of that string. So no value can change the shape of the object.
+    Expressions are written in Jinja's language. They reach data and not code, because a body may
+    have been pasted from anywhere. An inserted value is never evaluated again. In a JSON object, a
+    value is inserted as JSON; within a JSON string, it is inserted as characters of that string. So
+    no value can change the shape of the object.
 
     Args:
         body: The cell's body.
@@ -39,27 +48,87 @@ def fill(body: str, variables: Mapping[str, Any], *, is_json: bool = False) -> s
         The body with the values.
 
     Raises:
-        ValidationError: An expression is not valid, fails, or names an unknown variable; or the
-            body should be a JSON object and is not.
+        ValidationError: An expression is not valid, fails, names an unknown variable, or asks for
+            something else than data; or the body should be a JSON object and is not.
     """
-    filled, position, in_string = [], 0, False
+    filled, position, in_string, budget = [], 0, False, Budget()
     found = list(_expressions(body))
     if is_json and found:
         check_json(_blank(body, found), body)
-    for start, end, evaluate in found:
+    for start, end, expression in found:
         text = body[position:start]
         filled.append(text)
         position = end
         in_string = is_json and _ends_in_string(text, in_string)
         source = body[start:end]
-        value = _evaluate(evaluate, source, variables)
+        value = _evaluate(expression, source, variables, budget)
         if in_string:
             filled.append(json.dumps(_text(value, source))[1:-1])
         elif is_json:
-            filled.append(to_json(_unwrapped(value), source).decode())
+            filled.append(_json(value, source))
         else:
             filled.append(_text(value, source))
     return "".join([*filled, body[position:]])
+
+
+def fill_assignment(assignment: str, variables: Mapping[str, Any]) -> str:
+    """Replace the expressions in `KEY=VALUE`.
+
+    Args:
+        assignment: The text. If VALUE is one expression, its value is inserted as JSON, so that a
+            table stays one and a text stays text. Within JSON, values are inserted as JSON too, and
+            in any other text as text.
+        variables: The variables that expressions may name.
+
+    Returns:
+        The text, with JSON behind the equals sign.
+
+    Raises:
+        ValidationError: As from `fill`.
+    """
+    key, equals, value = assignment.partition("=")
+    source = value.strip()
+    if not equals or "{{" in key or "{{" not in source:
+        return fill(assignment, variables)
+    found = list(_expressions(source))
+    if [(start, end) for start, end, _ in found] == [(0, len(source))]:
+        filled = _json(_evaluate(found[0][2], source, variables, Budget()), source)
+    elif _is_json(_blank(source, found)):
+        filled = fill(source, variables, is_json=True)
+    else:
+        filled = json.dumps(fill(value, variables), ensure_ascii=False)
+    return f"{key}={filled}"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return not text.lstrip().startswith(tuple("-0123456789"))  # digits around an expression
+
+
+def value_of(expression: str, variables: Mapping[str, Any]) -> Any:
+    """Return the value of an expression that stands by itself, without braces.
+
+    Args:
+        expression: The expression, in the language of `fill`.
+        variables: The variables that it may name.
+
+    Returns:
+        The value; that of a reply is the agent's answer.
+
+    Raises:
+        ValidationError: The expression is not valid, fails, or names an unknown variable.
+    """
+    parsed, problem = _parsed(expression)
+    if parsed is None:
+        raise ValidationError(
+            f"{expression!r} is not a valid expression: {problem}.",
+            code="TEMPLATE",
+            hint="It is one of Jinja's expression language.",
+        )
+    return _unwrapped(_evaluate(parsed, expression, variables, Budget()))
 
 
 def looks_like_json(body: str) -> bool:
@@ -96,112 +165,138 @@ def check_json(text: str, shown: str) -> dict[str, Any]:
     return data
 
 
-def _expressions(body: str) -> Iterator[tuple[int, int, Callable[..., Any]]]:
-    """Find expressions: the position and the end of each, and the function that evaluates it."""
+def expression_end(text: str, start: int) -> int | None:
+    """Find the end of an expression: the first `}}` that is in no text and closes no brace of it.
+
+    Args:
+        text: A text.
+        start: The position of `{{` in it.
+
+    Returns:
+        The position behind `}}`, or `None` if there is none on the same line.
+    """
+    stop = text.find("\n", start)
+    stop = min(len(text) if stop < 0 else stop, start + LONGEST)
+    position, depth = start + 2, 0
+    while part := _PART.search(text, position, stop):
+        position = part.end()
+        if part[0] == "{":
+            depth += 1
+        elif part[0] == "}" and depth:
+            depth -= 1
+        elif part[0] == "}" and text[position:stop].startswith("}"):
+            return position + 1
+    return None
+
+
+def _expressions(body: str) -> Iterator[tuple[int, int, Expression]]:
+    """Find expressions: the position and the end of each, and the expression."""
     position = 0
     while (start := body.find("{{", position)) >= 0:
-        line_end = body.find("\n", start)
-        line_end = len(body) if line_end < 0 else line_end
-        evaluate, position = _compile(body, start, line_end)
-        yield start, position, evaluate
+        end = expression_end(body, start)
+        shown = body[start : start + LONGEST].partition("\n")[0]
+        if end is None:
+            raise _cannot(shown, "it has no }} on its line")
+        expression, problem = _parsed(body[start + 2 : end - 2])
+        if expression is None:
+            raise _cannot(body[start:end], problem)
+        yield start, end, expression
+        position = end
 
 
-def _compile(body: str, start: int, line_end: int) -> tuple[Callable[..., Any], int]:
-    problem = "it has no }} on its line"
-    end = start + 2
-    # An expression may have braces of its own. It ends at the first }} that makes it valid.
-    while (end := body.find("}}", end, line_end)) >= 0:
-        evaluate, problem = _compiled(body[start + 2 : end])
-        if evaluate is not None:
-            return evaluate, end + 2
-        end += 1
-    raise ValidationError(
-        f"{body[start:line_end]!r} cannot be filled in: {problem}.",
+def _parsed(source: str) -> tuple[Expression | None, str]:
+    """Return an expression, or `None` and the fault in it."""
+    from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - only for templates
+
+    from runagent_jupyter.expressions import Expression  # noqa: PLC0415
+
+    try:
+        return Expression(source), ""
+    except TemplateSyntaxError as exc:
+        return None, (exc.message or "it is not an expression").rstrip(".")
+    except RecursionError:
+        return None, "it is nested too deeply"
+
+
+def _cannot(source: str, problem: str) -> ValidationError:
+    shown = source if len(source) <= _SHOWN else f"{source[:_SHOWN]}…"
+    return ValidationError(
+        f"{shown!r} cannot be filled in: {problem}.",
         code="TEMPLATE",
-        hint="To send braces as they are, add --no-template.",
+        hint="Braces hold an expression of Jinja's language. "
+        "To send them as they are, add --no-template.",
     )
 
 
-def _compiled(source: str) -> tuple[Callable[..., Any] | None, str]:
-    """Return the function that evaluates an expression, or `None` and the fault in it."""
-    from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - only for templates
-
-    try:
-        evaluate: Any = _environment().compile_expression(source, undefined_to_none=False)
-    except TemplateSyntaxError as exc:
-        return None, (exc.message or "it is not an expression").rstrip(".")
-    return evaluate, ""
-
-
-@cache
-def _environment() -> ImmutableSandboxedEnvironment:
-    from jinja2 import StrictUndefined  # noqa: PLC0415
-    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
-
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
-    own = {function.__name__: function for function in _BUILTINS}
-    # Jinja's other globals, such as `lipsum` and `cycler`, are left out.
-    environment.globals = {"range": environment.globals["range"], **own}
-    return environment
-
-
-def _evaluate(evaluate: Callable[..., Any], source: str, variables: Mapping[str, Any]) -> Any:
+def _evaluate(
+    expression: Expression, source: str, variables: Mapping[str, Any], budget: Budget
+) -> Any:
     from jinja2 import StrictUndefined, UndefinedError  # noqa: PLC0415
-    from jinja2.runtime import TemplateReference  # noqa: PLC0415
 
     try:
-        value = evaluate(variables)
+        value = expression.value(variables, budget, lambda value: _text(value, source))
         if isinstance(value, StrictUndefined):
             str(value)
-        own = _environment().globals.values()
-        if any(value is function for function in own) or isinstance(value, TemplateReference):
-            raise TypeError("this name belongs to the template and is not a value")
+        budget.filled_in(value)
+    except ValidationError:
+        raise
     except UndefinedError as exc:
-        raise ValidationError(
-            f"{source} cannot be filled in: {exc.message}.",
-            code="TEMPLATE",
-            hint="Define it in a cell above, or add --no-template to send braces as they are.",
-        ) from None
+        problem = f"{exc.message}."
+        hint = "Define it in a cell above, or add --no-template to send braces as they are."
+    except NotDataError as exc:
+        problem = f"{exc}. Templates reach data, not code."
+        hint = (
+            "Compute the value in a cell above, and fill its variable in. Braces hold an "
+            "expression of Jinja's language; to send them as they are, add --no-template."
+        )
+    except TooMuchError as exc:
+        problem = f"{exc}."
+        hint = "Compute the value in a cell above, and fill its variable in."
     except Exception as exc:
         raise ValidationError(
             f"{source} cannot be filled in: {type(exc).__name__}: {exc}.", code="TEMPLATE"
         ) from exc
-    return value
+    else:
+        return value
+    raise ValidationError(f"{source} cannot be filled in: {problem}", code="TEMPLATE", hint=hint)
+
+
+def _json(value: Any, source: str) -> str:
+    return to_json(as_field(_unwrapped(value), source), source).decode()
 
 
 def _unwrapped(value: Any) -> Any:
     """Return the value to write as JSON: the value of a reply, or of text that `tojson` made."""
+    from runagent_jupyter.expressions import Json  # noqa: PLC0415 - loaded with the expression
+
     if isinstance(value, Reply):
         return value.value
-    if hasattr(value, "__html__") and isinstance(value, str):
-        with suppress(ValueError):
-            return json.loads(value)
-    return value
+    return json.loads(value) if isinstance(value, Json) else value
 
 
 def _text(value: Any, source: str) -> str:
     """Return a value as text. Tables and arrays are written whole; `str` would leave gaps."""
+    problem, hint = "", None
     try:
-        if type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "to_string"):
-            return str(value.to_string())
-        if type(value).__module__ == "numpy":
-            import numpy as np  # noqa: PLC0415 - its value is here, so it is installed
-
-            with np.printoptions(threshold=sys.maxsize):
-                return str(value)
-        return str(value)
+        return whole_text(value)
+    except NoTextError as exc:
+        problem, hint = str(exc), exc.hint
     except Exception as exc:
         raise ValidationError(
             f"{source} cannot be filled in as text: {type(exc).__name__}: {exc}.", code="TEMPLATE"
         ) from exc
+    raise ValidationError(
+        f"{source} cannot be filled in as text: {problem}.", code="TEMPLATE", hint=hint
+    )
 
 
-def _blank(body: str, found: list[tuple[int, int, Callable[..., Any]]]) -> str:
+def _blank(body: str, found: list[tuple[int, int, Expression]]) -> str:
     """Return the JSON body with a number of the same length in the place of each expression."""
-    text = body
+    parts, position = [], 0
     for start, end, _ in found:
-        text = f"{text[:start]}{'0'.ljust(end - start)}{text[end:]}"
-    return text
+        parts += [body[position:start], "0".ljust(end - start)]
+        position = end
+    return "".join([*parts, body[position:]])
 
 
 def _ends_in_string(text: str, in_string: bool) -> bool:

@@ -10,6 +10,8 @@ import unicodedata
 from runagent import StreamEvent
 from runagent_jupyter import steps
 from runagent_jupyter.control_characters import TextStream
+from runagent_jupyter.data_uris import DataUris, with_marks_replaced
+from runagent_jupyter.pictures import words_for
 from runagent_jupyter.rendering import plain_note, plain_text
 from runagent_jupyter.reply import Reply
 
@@ -28,13 +30,14 @@ class TerminalDisplay:
         self._rendered = rendered and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         self._size = shutil.get_terminal_size()
         self._stream = TextStream()
+        self._uris = DataUris()
         self._shown: list[str] = []
         self._steps: list[steps.Step] = []
 
     def add(self, text: str) -> None:
         """Write the next piece of text."""
         self._write_steps(len(self._steps))
-        self._write(self._stream.feed(text))
+        self._write(self._without_pictures(self._uris.feed(self._stream.feed(text))))
 
     def step(self, event: StreamEvent) -> None:
         """Take a step of the agent, and write each finished step on a line of its own."""
@@ -47,6 +50,9 @@ class TerminalDisplay:
             self._write(("\n" if is_within_line else "") + f"[{step.title}]\n")
             self._rendered = False  # there is more on the screen than the answer
         del self._steps[:count]
+
+    def _without_pictures(self, text: str) -> str:
+        return with_marks_replaced(text, lambda number: words_for(self._uris.found[number]))
 
     def _write(self, text: str) -> None:
         if text:
@@ -61,7 +67,8 @@ class TerminalDisplay:
 
     def end(self, reply: Reply) -> None:
         """Render the text if possible, and end the line."""
-        self._write(self._stream.finish())
+        rest = self._uris.feed(self._stream.finish()) + self._uris.finish()
+        self._write(self._without_pictures(rest))
         is_text = isinstance(reply.value, str)
         if is_text:
             self._write_steps(len(self._steps))

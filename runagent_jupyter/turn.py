@@ -47,5 +47,10 @@ class Turn(Answer):
         """
         if self.role == "user":
             return "\n".join(f"> {line}" for line in self.text.splitlines())
-        ending = {"stopped": "*stopped*", "error": f"*failed: {self.error}*"}.get(self.status)
+        endings = {
+            "stopped": "*stopped*",
+            "error": f"*failed: {self.error}*",
+            "streaming": "*still coming*",
+        }
+        ending = endings.get(self.status)
         return "\n\n".join(part for part in (html.close_code(self.text), ending) if part)

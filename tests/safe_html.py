@@ -39,6 +39,14 @@ ATTRIBUTES = {
     "target": re.compile("_blank"),
     "title": re.compile(r"(https?://|mailto:)\S*", re.IGNORECASE),
 }
+PICTURE = {
+    "alt": re.compile(r".+", re.DOTALL),
+    "class": re.compile("runagent-picture"),
+    "height": re.compile("[0-9]{1,5}"),
+    "src": re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}"),
+    "width": re.compile("[0-9]{1,5}"),
+}
+"""The attributes of a picture, all of which it must have. Its address holds its data."""
 _PART = re.compile(
     r"<(?P<close>/?)(?P<tag>[a-z][a-z0-9]*)(?P<attributes>(?: [a-z]+=\"[^\"<>]*\")*)>"
     r"|(?P<text>[^<>]+)"
@@ -69,6 +77,8 @@ def problems(content: str) -> list[str]:
         tag = match["tag"]
         if tag is None:
             found += _text_problems(match["text"], stack)
+        elif tag == "img":
+            found += _picture_problems(match)
         elif tag not in TAGS | (MATHML if _is_formula(stack) else set()):
             found.append(f"tag: {match[0]!r}")
         elif match["close"]:
@@ -107,6 +117,16 @@ def _attribute_problems(tag: str, attributes: str) -> list[str]:
     if "href=" in attributes and not ("rel=" in attributes and "target=" in attributes):
         found.append(f"link without rel or target: {attributes!r}")
     return found
+
+
+def _picture_problems(match: re.Match[str]) -> list[str]:
+    attributes = dict(_ATTRIBUTE.findall(match["attributes"]))
+    is_whole = not match["close"] and attributes.keys() == PICTURE.keys()
+    if is_whole and all(
+        p.fullmatch(html.unescape(attributes[name])) for name, p in PICTURE.items()
+    ):
+        return []
+    return [f"tag: {match[0]!r}"]
 
 
 def _text_problems(text: str, stack: list[tuple[str, str]]) -> list[str]:

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from runagent import raised
 from runagent.encode import to_json
 from runagent.errors import AgentNotFoundError, AuthenticationError, RunAgentError
 from runagent.local.agents import Agent
@@ -103,10 +104,10 @@ class App:
         started = time.perf_counter()
         key = request.headers.get("idempotency-key")
         if key is None:
-            result = await self._attend(agent, _invoked(call), request.receive)
+            result = await self._attend(agent, _invoked(call), request, request.receive)
         else:
             task, leave = self._repeats.join(agent, key, to_json(data), lambda: _invoked(call))
-            result = await self._attend(agent, task, request.receive, leave=leave)
+            result = await self._attend(agent, task, request, request.receive, leave=leave)
         metadata = {
             "execution_time": round(time.perf_counter() - started, 6),
             "request_id": request.state.request_id,
@@ -131,6 +132,7 @@ class App:
                 await self._attend(
                     agent,
                     _streamed(call, events),
+                    request,
                     receive,
                     partial(events.keep_alive, self._keep_alive),
                 )
@@ -206,6 +208,7 @@ class App:
         self,
         agent: Agent,
         work: Coroutine[Any, Any, Any] | asyncio.Task[Any],
+        request: Request,
         receive: Receive,
         keep_alive: Callable[[], Awaitable[float]] | None = None,
         leave: Callable[[], bool] = lambda: True,
@@ -215,6 +218,7 @@ class App:
         Args:
             agent: The agent, for the log.
             work: Runs the agent; a task if other requests may wait for it too.
+            request: The request.
             receive: Tells when the client has gone.
             keep_alive: Called at once, and again after as many seconds as it returned.
             leave: Called when this request waits no more; returns whether the agent is to stop.
@@ -247,6 +251,7 @@ class App:
                 await asyncio.wait({task}, timeout=_PATIENCE)
         problem = task.exception() if task.done() and not task.cancelled() else None
         if isinstance(problem, AgentError):
+            raised.keep(request.headers.get("idempotency-key", ""), problem.cause)
             raise failure(agent, problem.cause) from problem.cause
         if self._ending and (task.cancelled() or not task.done()):
             raise RunAgentError(

@@ -36,6 +36,9 @@ AHEAD = 0.1
 MOST_AHEAD = 200
 """Rows that are read ahead, at most."""
 
+EXPLAINED = 20
+"""Errors of rows that keep the frames in which an agent of this process failed."""
+
 SAMPLE = 100
 """Finished rows after which a batch ends of which half has failed."""
 
@@ -408,6 +411,8 @@ class Engine:
 
     def _fail(self, task: Task, error: RunAgentError, now: float) -> None:
         error.attempts = task.attempts
+        if self.failed > EXPLAINED:
+            error.__traceback__ = error.__cause__ = None  # its frames hold much of the agent's
         if self._ends_at_error:
             self.stop(grace=0.0)
         elapsed = now - (task.began or now)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from runagent import errors
-from runagent.results import RateLimit, RunResult, number
+from runagent.results import RateLimit, RunResult, cost_in, number
 from runagent.wire.error_answers import error_from, is_error, unreadable
 from runagent.wire.interface import Input, Outgoing, Wire
 from runagent.wire.rest_events import EventStreamReader
@@ -92,6 +92,7 @@ class RestWire(Wire):
             status_code=status,
             rate_limit=RateLimit.from_headers(headers),
             raw=data,
+            cost=cost_in(*_envelopes(data), metadata, usage),
         )
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> errors.RunAgentError:
@@ -105,6 +106,16 @@ class RestWire(Wire):
     def reader(self, data: Input, max_message_size: int) -> EventStreamReader:  # noqa: ARG002
         """Return a reader for the events of a stream."""
         return EventStreamReader(max_message_size)
+
+
+def _envelopes(data: Any) -> list[dict[str, Any]]:
+    """Return the objects around the result of a decoded answer; none if it is the bare result."""
+    if not isinstance(data, dict):
+        return []
+    inner = data.get("data")
+    if data.get("status") == "success" and isinstance(inner, dict) and "result" in inner:
+        return [data, inner]
+    return [data] if "result" in data else []
 
 
 def _unwrap(data: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:

@@ -7,7 +7,9 @@ from runagent_jupyter.html.code_block import code, with_copy_buttons
 from runagent_jupyter.html.elements import (
     folded_status,
     folded_steps,
+    number_table,
     question,
+    running_line,
     running_text,
     status_line,
 )
@@ -15,6 +17,7 @@ from runagent_jupyter.html.escaping import escape, plain
 from runagent_jupyter.html.formulas import typeset
 from runagent_jupyter.html.json_tree import json_tree
 from runagent_jupyter.html.page import css, saved_chat, style_element, wrap
+from runagent_jupyter.html.record_table import record_table
 from runagent_jupyter.html.stream import MarkdownStream, render
 from runagent_jupyter.html.unfinished import close_code
 
@@ -27,9 +30,12 @@ __all__ = [
     "folded_status",
     "folded_steps",
     "json_tree",
+    "number_table",
     "plain",
     "question",
+    "record_table",
     "render",
+    "running_line",
     "running_text",
     "saved_chat",
     "status_line",

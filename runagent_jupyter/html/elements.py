@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from runagent_jupyter.html.escaping import escape, plain
 
@@ -17,6 +17,25 @@ def status_line(text: str) -> str:
         Safe HTML, to be put into `wrap`, as from all functions here.
     """
     return f'<div class="runagent-status">{escape(text)}</div>'
+
+
+def running_line(text: str, cut_off: str) -> str:
+    """Show a line about an answer that is still coming.
+
+    The line is sent again all the time. Where it is not, as after a page was reloaded, the style
+    sheet replaces it by the second text after a while. Without the style sheet, both are there.
+
+    Args:
+        text: Any text.
+        cut_off: The text for a reader who sees the line when nothing comes any more.
+
+    Returns:
+        Safe HTML.
+    """
+    return (
+        f'<div class="runagent-status"><div class="runagent-running">{escape(text)}</div>'
+        f'<div class="runagent-cut-off">{escape(cut_off)}</div></div>'
+    )
 
 
 def folded_status(head: str, rest: str) -> str:
@@ -67,6 +86,28 @@ def question(text: str) -> str:
         Safe HTML.
     """
     return f'<div class="runagent-question">{plain(text)}</div>'
+
+
+def number_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Show a small table, whose first column is text and whose other columns are numbers.
+
+    Args:
+        heads: The text above each column.
+        rows: The text of each cell, row by row.
+
+    Returns:
+        Safe HTML.
+    """
+    lines = "".join(_row("td", row) for row in rows)
+    return f"<table><thead>{_row('th', heads)}</thead><tbody>{lines}</tbody></table>"
+
+
+def _row(tag: str, cells: Sequence[str]) -> str:
+    shown = (
+        f'<{tag} align="{"right" if column else "left"}">{escape(cell)}</{tag}>'
+        for column, cell in enumerate(cells)
+    )
+    return f"<tr>{''.join(shown)}</tr>"
 
 
 def running_text(text: str) -> str:

@@ -7,7 +7,9 @@ from itertools import islice
 from typing import Any, Final
 
 from runagent_jupyter.html.escaping import escape
+from runagent_jupyter.html.picture_slots import PictureBudget
 from runagent_jupyter.html.sanitizer import sanitize
+from runagent_jupyter.pictures import is_picture_uri, uri_in
 
 _DEPTH: Final = 24  # levels
 _ITEMS: Final = 200  # of one list or dictionary
@@ -20,7 +22,7 @@ def json_tree(value: Any) -> str:
     """Show a value as a tree.
 
     The tree has at most 24 levels, 200 items of each list or dictionary, 4,000 characters of each
-    string, and 5,000 values and 200,000 characters in all.
+    string, and 5,000 values and 200,000 characters in all. Pictures are shown as such.
 
     Args:
         value: A value of JSON. A value of another type is shown by its ``repr``.
@@ -28,16 +30,23 @@ def json_tree(value: Any) -> str:
     Returns:
         Safe HTML. Where the tree leaves something out, it says how much.
     """
-    return sanitize(f'<div class="runagent-tree">{_Tree().node("", value, 0)}</div>\n')
+    tree = _Tree()
+    content = sanitize(f'<div class="runagent-tree">{tree.node("", value, 0)}</div>\n')
+    return tree.slots.fill(content)
 
 
 class _Tree:
     def __init__(self) -> None:
         self._nodes = 0
         self._characters = 0
+        self.slots = PictureBudget().slots(0)
 
     def node(self, label: str, value: Any, depth: int) -> str:
         self._nodes += 1
+        if picture := uri_in(value):
+            return f"{label}{self.slots.image(*picture)}"
+        if isinstance(value, str) and is_picture_uri(value):
+            return f"{label}{self.slots.image(value, '')}"
         if isinstance(value, Mapping | list | tuple):
             return self._branch(label, value, depth)
         if isinstance(value, str):

@@ -9,6 +9,9 @@ from typing import Any, Final
 LONGEST_URL: Final = 2_048
 """Characters of an address; a longer one is no link."""
 
+_PART_OF_MARK: Final = "%EF%B7%90"
+"""In an address that has a mark of `data_uris` in its middle, which would be lost there."""
+
 _SAFE_URL = re.compile(
     r"https?://[^\s/?#@\\%<>\"]+(?:[/?#][^\s\\<>\"]*)?|mailto:[^\s\\<>\"?]+(?:\?[^\s\\<>\"]*)?",
     re.IGNORECASE,
@@ -25,7 +28,8 @@ def is_safe_url(url: str) -> bool:
         Whether it is an absolute http, https or mailto address of bounded length, without a user
         name that could pose as a host.
     """
-    return len(url) <= LONGEST_URL and _SAFE_URL.fullmatch(url) is not None
+    is_whole = _PART_OF_MARK not in url
+    return len(url) <= LONGEST_URL and is_whole and _SAFE_URL.fullmatch(url) is not None
 
 
 def link_tag(url: str) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from markdown_it import MarkdownIt
 
+from runagent_jupyter.data_uris import number_of
 from runagent_jupyter.html import syntax
 from runagent_jupyter.html.annotations import annotate
 from runagent_jupyter.html.links import is_safe_url
@@ -17,8 +18,11 @@ NESTING: Final = 40
 
 
 class _Parser(MarkdownIt):
-    def validateLink(self, url: str) -> bool:  # noqa: N802  # markdown-it's name
-        return is_safe_url(url)
+    def normalizeLink(self, url: str) -> str:  # noqa: N802  # markdown-it's name
+        return url if number_of(url) is not None else super().normalizeLink(url)
+
+    def validateLink(self, url: str) -> bool:  # noqa: N802
+        return is_safe_url(url) or number_of(url) is not None
 
 
 @functools.cache

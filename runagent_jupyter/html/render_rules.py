@@ -9,6 +9,7 @@ from typing import Any, Final
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
+from runagent_jupyter.data_uris import number_of
 from runagent_jupyter.html.code_block import code_block
 from runagent_jupyter.html.escaping import escape
 from runagent_jupyter.html.formulas import formula
@@ -17,7 +18,8 @@ from runagent_jupyter.html.links import link_tag
 
 def _open_link(_: Any, tokens: Sequence[Token], idx: int, _options: Any, env: Any) -> str:
     env["in_link"] = True
-    return link_tag(str(tokens[idx].attrGet("href") or ""))
+    url = str(tokens[idx].attrGet("href") or "")
+    return link_tag("" if number_of(url) is not None else url)
 
 
 def _close_link(_: Any, _tokens: Sequence[Token], _idx: int, _options: Any, env: Any) -> str:
@@ -28,9 +30,15 @@ def _close_link(_: Any, _tokens: Sequence[Token], _idx: int, _options: Any, env:
 def _image(
     renderer: RendererHTML, tokens: Sequence[Token], idx: int, options: Any, env: Any
 ) -> str:
-    """Link to the image: loading it would tell its server what the agent has read."""
-    shown = f"[image: {escape(renderer.renderInlineAsText(tokens[idx].children, options, env))}]"
+    """Show an image that comes as data, and link to any other one.
+
+    Loading it would tell its server what the agent has read.
+    """
     url = str(tokens[idx].attrGet("src") or "")
+    if (number := number_of(url)) is not None:
+        alt = renderer.renderInlineAsText(tokens[idx].children, options, env)
+        return str(env["uris"].image(number, alt))
+    shown = f"[image: {escape(renderer.renderInlineAsText(tokens[idx].children, options, env))}]"
     return shown if env.get("in_link") else f"{link_tag(url)}{shown}</a>"
 
 
@@ -47,8 +55,12 @@ RENDER_RULES: Final[Mapping[str, Callable[..., str]]] = {
     "code_inline": lambda _, tokens, idx, *_rest: (
         f"<code>{html.escape(tokens[idx].content)}</code>"
     ),
-    "code_block": lambda _, tokens, idx, *_rest: code_block(tokens[idx].content, ""),
-    "fence": lambda _, tokens, idx, *_rest: code_block(tokens[idx].content, tokens[idx].info),
+    "code_block": lambda _, tokens, idx, _options, env: code_block(
+        env["uris"].expanded(tokens[idx].content), ""
+    ),
+    "fence": lambda _, tokens, idx, _options, env: code_block(
+        env["uris"].expanded(tokens[idx].content), tokens[idx].info
+    ),
     "link_open": _open_link,
     "link_close": _close_link,
     "image": _image,

@@ -19,12 +19,12 @@ _TOKENS: Final = frozenset(
     | {"ra-na", "ra-nb", "ra-nd", "ra-nf", "ra-nt", "ra-s"}
 )
 _CLASSES: Final[Mapping[str, frozenset[str]]] = {
-    "div": _own("code", "continued", "code-head", "math", "table", "tree"),
+    "div": _own("code", "continued", "code-head", "math", "records", "table", "tree"),
     "details": _own("json"),
     "li": _own("task"),
     "p": _own("continued"),
     "pre": _own("pre", "plain"),
-    "span": _own("cut", "key", "language", "mark", "math", "count") | _TOKENS,
+    "span": _own("cut", "key", "language", "mark", "math", "count", "slot") | _TOKENS,
     "sup": _own("footnote"),
     "td": _own("center", "right"),
     "th": _own("center", "right"),

@@ -6,12 +6,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from runagent_jupyter.control_characters import TextStream
+from runagent_jupyter.data_uris import DataUris, with_marks_replaced
 from runagent_jupyter.html.code_block import code_block
 from runagent_jupyter.html.escaping import plain
 from runagent_jupyter.html.links import References
 from runagent_jupyter.html.parser import NESTING, parser
+from runagent_jupyter.html.picture_slots import PictureBudget, PictureSlots, picture_note
 from runagent_jupyter.html.sanitizer import sanitize
 from runagent_jupyter.html.splitter import Piece, Splitter
+
+_SHORT_URI: Final = 200
+"""Characters of a picture's address that may be written any number of times."""
 
 # Characters of addresses that reference links may add to the page, beyond the length of the text.
 _REFERENCE_BUDGET: Final = 100_000
@@ -21,8 +26,8 @@ def render(text: str) -> str:
     """Render Markdown.
 
     It is CommonMark with tables, strikethrough, task lists, footnote marks, bare links and TeX
-    formulas. HTML in it is shown as text, and an image as a link to it. The result loads nothing
-    and runs nothing.
+    formulas. HTML in it is shown as text. An image that comes as data is shown once it was checked,
+    and any other is a link to it. The result loads nothing and runs nothing.
 
     Args:
         text: Any text of any size; the work grows linearly.
@@ -54,6 +59,9 @@ class MarkdownStream:
 
     def __init__(self) -> None:
         self._controls = TextStream()
+        self._uris = DataUris()
+        self._pictures = PictureBudget()
+        self._homes: dict[int, int] = {}  # of each address, the block in which it stands
         self._splitter = Splitter()
         self._references = References()
         self._spent = 0  # of the budget for addresses
@@ -78,7 +86,15 @@ class MarkdownStream:
         Returns:
             The HTML of the blocks that it finished, in order.
         """
-        return self._commit(self._splitter.feed(self._controls.feed(chunk)))
+        return self._commit(self._splitter.feed(self._uris.feed(self._controls.feed(chunk))))
+
+    def append(self, block: str) -> None:
+        """Add a block that was made elsewhere, to a stream without an unfinished rest.
+
+        Args:
+            block: Safe HTML of this package.
+        """
+        self._blocks.append(block)
 
     def tail(self) -> str:
         """Render the unfinished rest as it looks now, with everything in it closed.
@@ -87,7 +103,8 @@ class MarkdownStream:
             HTML to show below the finished blocks until the next call; empty after `finish`.
         """
         references = References(self._references, self._budget(self._splitter.seen))
-        return "".join(_rendered(piece, references) for piece in self._splitter.preview())
+        uris = _Uris(self._uris.found)
+        return "".join(_rendered(piece, references, uris) for piece in self._splitter.preview())
 
     def finish(self) -> list[str]:
         """End the text.
@@ -96,11 +113,12 @@ class MarkdownStream:
             The HTML of the last blocks. Earlier blocks whose links got an address only now are in
             `revised`.
         """
-        pieces = self._splitter.feed(self._controls.finish())
+        rest = self._uris.feed(self._controls.finish()) + self._uris.finish()
+        pieces = self._splitter.feed(rest)
         last = self._commit(pieces + self._splitter.finish())
         for position, (piece, missed) in self._waiting.items():
             if any(label in self._references for label in missed):
-                revised = self._render(piece)[0]
+                revised = self._render(piece, position)[0]
                 self._blocks[position] = self.revised[position] = revised
         self._waiting.clear()
         return last
@@ -116,16 +134,19 @@ class MarkdownStream:
     def _budget(self, seen: int) -> int:
         return _REFERENCE_BUDGET + seen - self._spent
 
-    def _render(self, piece: Piece) -> tuple[str, References]:
+    def _render(self, piece: Piece, position: int) -> tuple[str, References]:
         references = References(self._references, self._budget(piece.end))
-        rendered = _rendered(piece, references)
+        uris = _FinishedUris(
+            self._uris.found, self._pictures.slots(position), self._homes, position
+        )
+        rendered = _rendered(piece, references, uris)
         self._spent += references.spent
         return rendered, references
 
     def _commit(self, pieces: Iterable[Piece]) -> list[str]:
         first = len(self._blocks)
         for piece in pieces:
-            rendered, references = self._render(piece)
+            rendered, references = self._render(piece, len(self._blocks))
             self._references.own.update(references.own)
             if references.missed:
                 self._waiting[len(self._blocks)] = piece, references.missed
@@ -134,16 +155,70 @@ class MarkdownStream:
         return self._blocks[first:]
 
 
-def _rendered(piece: Piece, references: References) -> str:
+class _Uris:
+    """The addresses of pictures in a piece that is still open: they are shown as words."""
+
+    def __init__(self, found: Sequence[str]) -> None:
+        self._found = found
+
+    def image(self, number: int, alt: str) -> str:
+        """Show an image; the result is to be sanitized."""
+        del number
+        return picture_note(alt)
+
+    def text(self, number: int) -> str:
+        """Write an address where it is not that of an image."""
+        uri = self._found[number]
+        return uri if len(uri) <= _SHORT_URI else f"{uri[: uri.index(',') + 1]}\u2026"
+
+    def expanded(self, text: str) -> str:
+        """Write the addresses in a text, or in HTML."""
+        return with_marks_replaced(text, self.text)
+
+    def finished(self, content: str) -> str:
+        """Complete the sanitized HTML of the piece."""
+        return self.expanded(content)
+
+
+class _FinishedUris(_Uris):
+    """The addresses of pictures in a finished piece: they become pictures."""
+
+    def __init__(
+        self, found: Sequence[str], slots: PictureSlots, homes: dict[int, int], position: int
+    ) -> None:
+        super().__init__(found)
+        self._slots = slots
+        self._homes = homes
+        self._position = position
+        self._written: set[int] = set()
+
+    def image(self, number: int, alt: str) -> str:
+        return self._slots.image(self._found[number], alt)
+
+    def text(self, number: int) -> str:
+        # Headers of tables and definitions come again and again, and an address may be very long.
+        is_home = self._homes.setdefault(number, self._position) == self._position
+        if is_home and number not in self._written:
+            self._written.add(number)
+            return self._found[number]
+        return super().text(number)
+
+    def finished(self, content: str) -> str:
+        return self._slots.fill(self.expanded(content))
+
+
+def _rendered(piece: Piece, references: References, uris: _Uris) -> str:
     if piece.kind == "fence":
-        return sanitize(code_block(piece.text, piece.info, piece.continued))
+        code = code_block(uris.expanded(piece.text), piece.info, piece.continued)
+        return uris.finished(sanitize(code))
     markdown = parser()
-    env: dict[str, Any] = {"references": references}
+    env: dict[str, Any] = {"references": references, "uris": uris}
     if piece.kind == "rest":
         tokens = markdown.parseInline(piece.text, env)
         content = markdown.renderer.render(tokens, markdown.options, env)
-        return sanitize(f'<p class="runagent-continued" dir="auto">{content}</p>\n')
+        content = f'<p class="runagent-continued" dir="auto">{content}</p>\n'
+        return uris.finished(sanitize(content))
     tokens = markdown.parse(piece.text, env)
     if any(token.level >= NESTING - 1 for token in tokens):
-        return plain(piece.text)  # the parser drops content that is nested deeper
-    return sanitize(markdown.renderer.render(tokens, markdown.options, env))
+        return uris.finished(plain(piece.text))  # the parser drops content that is nested deeper
+    return uris.finished(sanitize(markdown.renderer.render(tokens, markdown.options, env)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from attacks import ATTACKS
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
+from picture_files import PNG
 from playwright.sync_api import Browser, Page, expect
 from support.beacon import Beacon, provoke
 from support.clock import PATIENCE, milliseconds
@@ -31,6 +33,20 @@ def writes(input_data: dict):
 @agent("answers")
 def answers(input_data: dict):
     return {"items": texts[:150], texts[0]: 1}
+
+@agent("tabulates")
+def tabulates(input_data: dict):
+    rows = [{"text": text, text[:80]: text, "n": 1} for text in texts[::9]]
+    return rows + [{text[:80]: 1} for text in texts[1::9]]
+
+@agent("pictures")
+def pictures(input_data: dict):
+    for text in texts:
+        yield {"image": text, "mime": "image/png", "caption": text}
+        yield {"image": PICTURE, "mime": "image/png", "caption": text[:80]}
+        yield {"image": PICTURE, "mime": text}
+    yield {"image": DOCUMENT, "mime": "image/svg+xml"}
+    yield {"image": "data:image/svg+xml;base64," + DOCUMENT}
 
 @agent("fails")
 def fails(first: int):
@@ -87,24 +103,35 @@ ALL_CHATS = [
     "asked('writes', 'x')",
     "asked('echoes', *filter(str.strip, texts), context={'kind': 'question'})",
     "asked('works', 'x')",
+    "asked('tabulates', 'x')",
+    "asked('pictures', 'x')",
     "asked('errs', *('\\n'.join(texts[i:i + 60]) for i in range(0, len(texts), 60)))",
     "AgentWidget('echoes', title=' '.join(texts), placeholder=texts[0], suggestions=texts)",
 ]
 
 STEP = 60
 
+SVG = base64.b64encode(
+    b"<svg xmlns='http://www.w3.org/2000/svg' onload='window.__pwned=1'/>"
+).decode()
+
 
 def sources(url: str) -> list[str]:
     """Return cells; JupyterLab shows up to 50 outputs of each."""
     texts = json.dumps(json.dumps([attack.text(url) for attack in ATTACKS]))
     return [
-        AGENTS.replace("TEXTS", texts).replace("STEP", str(STEP)),
+        AGENTS.replace("TEXTS", texts)
+        .replace("STEP", str(STEP))
+        .replace("PICTURE", repr(PNG.partition(",")[2]))
+        .replace("DOCUMENT", repr(SVG)),
         "%%runagent writes\nx",
         "%%runagent --no-stream answers\nx",
         *(f"%%runagent writes --format {kind}\nx" for kind in ("text", "json", "code")),
         *(STATUS_LINES.format(first) for first in range(0, len(ATTACKS), 200)),
         *(NAMES.format(first) for first in range(0, 160, 20)),
         *(f"%runagent fails --set first={first}" for first in range(0, len(ATTACKS), STEP)),
+        "%%runagent --no-stream tabulates\nx",
+        "%%runagent pictures\nx",
     ]
 
 
@@ -119,7 +146,10 @@ def test_no_door_lets_an_attack_in(
     assert kinds[1:6] == [{"display_data"}] * 5
     assert kinds[6:8] == [{"display_data", "stream"}] * 2
     assert kinds[8:16] == [{"display_data", "error"}] * 8
-    assert kinds[16:] == [{"display_data", "error"}] * 6
+    assert kinds[16:-2] == [{"display_data", "error"}] * 6
+    assert kinds[-2:] == [{"display_data"}] * 2
+    pictures = notebook.page.locator("img.runagent-picture")
+    expect(pictures.nth(len(ATTACKS))).to_be_attached(timeout=milliseconds(PATIENCE))
     saved = notebook.save()
     count = sum(map(markdown_count, saved.cells))
     assert count > 150
@@ -145,9 +175,9 @@ def test_no_door_of_the_chat_lets_an_attack_in(
     page = notebook.page
     chats = page.locator(".runagent-chat")
     expect(chats).to_have_count(len(ALL_CHATS))
-    # Of `writes`, `works` and each question of `echoes` and `errs`, one answer.
+    # Of `writes`, `works`, `tabulates`, `pictures` and each question of `echoes` and `errs`, one.
     texts = [attack.text(beacon.url) for attack in ATTACKS]
-    answers = 2 + sum(bool(text.strip()) for text in texts) + math.ceil(len(texts) / 60)
+    answers = 4 + sum(bool(text.strip()) for text in texts) + math.ceil(len(texts) / 60)
     expect(page.locator(".runagent-agent")).to_have_count(answers, timeout=milliseconds(PATIENCE))
     assert page.locator(".runagent-step").count() > 300
     saved = notebook.save()
@@ -191,10 +221,14 @@ def assert_export_harmless(
 
 def assert_harmless(page: Page, watch: Watch, beacon: Beacon) -> None:
     assert page.evaluate("window.__pwned") is None
-    kinds = "[id], [name], form, iframe, img, [style], [data-commandlinker-command]"
+    picture = "img.runagent-picture[src^='data:image/'][alt][width][height]:not([src*='svg'])"
+    kinds = f"[id], [name], form, iframe, img:not({picture}), [style], [data-commandlinker-command]"
     mathjax = "mjx-container, mjx-container *"  # JupyterLab's, with styles of its own
     foreign = page.locator(f".runagent-markdown :is({kinds}):not({mathjax})")
     assert foreign.evaluate_all("nodes => nodes.map(node => node.outerHTML)") == []
+    attributes = "nodes => [...new Set(nodes.flatMap(node => node.getAttributeNames()))].sort()"
+    allowed = {"alt", "class", "height", "src", "width"}
+    assert set(page.locator(".runagent-markdown img").evaluate_all(attributes)) <= allowed
     assert watch.foreign == []
     assert watch.dialogs == []
     assert beacon.requests == []

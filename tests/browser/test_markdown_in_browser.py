@@ -6,12 +6,22 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from attacks import ATTACKS
+from picture_files import PNG
 from playwright.sync_api import Browser, Page, expect
 from support.beacon import Beacon, provoke
 from support.clock import MOMENT, milliseconds
 from support.lab import Lab
 
-from runagent_jupyter.html import MarkdownStream, code, escape, json_tree, plain, render, wrap
+from runagent_jupyter.html import (
+    MarkdownStream,
+    code,
+    escape,
+    json_tree,
+    plain,
+    record_table,
+    render,
+    wrap,
+)
 
 
 def streamed(text: str) -> str:
@@ -33,6 +43,8 @@ WAYS: dict[str, Callable[[str], str]] = {
     "escape": escape,
     "code": lambda text: code(text, text),
     "tree": lambda text: json_tree({text: [text]}),
+    "table": lambda text: record_table([{text: text}]),
+    "picture": lambda text: json_tree({"image": PNG, "alt": text}),
 }
 
 
@@ -102,7 +114,9 @@ def test_text_can_be_read_in_light_and_dark(browser: Browser, scheme: str) -> No
     page = browser.new_page(color_scheme="dark" if scheme == "dark" else "light")
     page.set_content(
         "<!doctype html><body style='color-scheme: light dark; background: Canvas'>"
-        + wrap(render(text) + json_tree({"a": [1, "b", None]}))
+        + wrap(
+            render(text) + json_tree({"a": [1, "b", None]}) + record_table([{"a": 1, "b": None}])
+        )
     )
     contrasts = page.evaluate(
         """() => {

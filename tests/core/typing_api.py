@@ -35,6 +35,8 @@ def blocking(client: RunAgentClient, data: InputData) -> OutputData:
     assert_type(client.run_generic(data), dict[str, Any])
     assert_type(client.run_generic(data, 5, {"X-A": "b"}), dict[str, Any])
     assert_type(client.run_generic(data, timeout=None, headers=None), dict[str, Any])
+    assert_type(client.run_generic(data, response_model=RunResult), RunResult)
+    assert_type(client.run(data, response_model=list[int]), list[int])
     assert_type(client.run_generic_with_metadata(data), RunResult)
     assert_type(client.run_generic_stream(data), Stream[str])
     assert_type(client.stream_events(data), Stream[StreamEvent])

@@ -44,7 +44,8 @@ def test_answers_pickle(answer: Answer) -> None:
 
 
 def test_every_fact_is_taken_and_exported() -> None:
-    result = RunResult({}, "hi", execution_time=2.0, usage={"total_tokens": 3}, request_id="r-1")
+    usage = {"total_tokens": 3}
+    result = RunResult({}, "hi", execution_time=2.0, usage=usage, request_id="r-1", cost=0.5)
     reply = Reply("a", {"query": "x"})
     reply.take_result(result)
     assert set(FACTS) <= {field.name for field in fields(Answer)}

@@ -194,7 +194,7 @@ def test_objects_alone_are_the_answer(kernel: Kernel) -> None:
     kernel.execute(STEPS).ok()
     cell = kernel.execute("%%runagent rows --out reply\nhi").ok()
     assert "runagent-steps" not in cell.outputs[0]["data"]["text/html"].partition("</style>")[2]
-    assert "2 items" in cell.outputs[0]["data"]["text/html"]
+    assert "2 rows, 1 column" in cell.outputs[0]["data"]["text/html"]
     assert kernel.value("reply.value") == [{"a": 1}, {"a": 2}]
 
 

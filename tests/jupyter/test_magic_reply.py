@@ -14,7 +14,6 @@ from support.kernel import Kernel
 AGENTS = """
 import asyncio
 from runagent.local import agent
-import runagent_jupyter.display
 
 @agent("echo")
 def echo(query: str = "", **fields):
@@ -106,12 +105,14 @@ def test_one_slow_painting_does_not_hold_up_the_rest(kernel: Kernel) -> None:
     kernel.execute(
         """
 import time
-update = runagent_jupyter.display.update_display
+publisher = get_ipython().display_pub
+publish = publisher.publish
 def slow(*arguments, **options):
-    runagent_jupyter.display.update_display = update
-    time.sleep(0.5)
-    return update(*arguments, **options)
-runagent_jupyter.display.update_display = slow
+    if options["update"]:
+        publisher.publish = publish
+        time.sleep(0.5)
+    return publish(*arguments, **options)
+publisher.publish = slow
 """
     ).ok()
     cell = kernel.execute("%%runagent words\n80").ok()

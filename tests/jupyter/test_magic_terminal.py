@@ -64,6 +64,7 @@ def test_text_streams_and_steers_nothing(terminal: TerminalIPython) -> None:
     terminal.run(AGENTS)
     assert "# Hello from the demo agent" in terminal.run("%%runagent demo\nhi")
     assert "# Hello" in terminal.run("print(_.text)")
+    assert "# Hello" in terminal.run("%runagent demo Who are you?")
     terminal.run("%%runagent steers\nhi")
     shown = terminal.output
     for steering in ("\x1b[31m and", "\x1b]8;;http", "\x1b[2J end", "\u202e"):

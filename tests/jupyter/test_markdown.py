@@ -8,10 +8,21 @@ import pytest
 from attacks import ATTACKS, Attack
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from picture_files import PNG
 from safe_html import problems, text_of
 
 from runagent_jupyter.control_characters import strip_controls
-from runagent_jupyter.html import code, css, escape, json_tree, plain, render, typeset, wrap
+from runagent_jupyter.html import (
+    code,
+    css,
+    escape,
+    json_tree,
+    plain,
+    record_table,
+    render,
+    typeset,
+    wrap,
+)
 from runagent_jupyter.html.sanitizer import sanitize
 from runagent_jupyter.html.tex_allowlist import _COMMANDS
 
@@ -23,6 +34,15 @@ WAYS: dict[str, Callable[[str], str]] = {
     "language": lambda text: code("x = 1", text),
     "json_string": json_tree,
     "json_key": lambda text: json_tree({text: {text: [text]}}),
+    "table": lambda text: record_table([{text: text, "n": 1}, {"n": text}]),
+    "picture": lambda text: json_tree(
+        [
+            {"image": PNG, "alt": text},
+            {"image": text, "mime": "image/png"},
+            {"image": PNG.partition(",")[2], "mime": text},
+            {"type": "image_url", "image_url": {"url": text}},
+        ]
+    ),
 }
 
 
@@ -42,6 +62,10 @@ def test_the_corpus_is_large_and_without_repetition() -> None:
     [
         "<script>1</script>",
         '<img src="x">',
+        "<img>",
+        '<img alt="x" class="runagent-picture" height="1" width="1" src="data:image/svg+xml;base64,A">',
+        '<img alt="x" class="runagent-picture" height="1" width="1" src="https://example.com/x.png">',
+        '<img alt="x" class="x" height="1" width="1" src="data:image/png;base64,AAAA">',
         '<a href="javascript:1">x</a>',
         '<a href="https://user@host/">x</a>',
         '<a href="https://example.com">x</a>',

@@ -134,23 +134,47 @@ class Kernel:
         return self.submit(code, stdin=stdin, stop_on_error=stop_on_error).wait(timeout)
 
     def submit(
-        self, code: str, *, stdin: Sequence[str] = (), stop_on_error: bool = True
+        self,
+        code: str,
+        *,
+        stdin: Sequence[str] = (),
+        stop_on_error: bool = True,
+        subshell: str | None = None,
+        expressions: dict[str, str] | None = None,
     ) -> Execution:
-        """Send a cell and return at once."""
+        """Send a cell and return at once.
+
+        Args:
+            code: The cell's source.
+            stdin: Answers for what the cell asks, in order.
+            stop_on_error: Whether a failure cancels the cells queued behind it.
+            subshell: The id of the subshell to run it in, by default the main shell.
+            expressions: User expressions by name; the reply has their values.
+        """
         content = {
             "code": code,
             "silent": False,
             "store_history": True,
-            "user_expressions": {},
+            "user_expressions": expressions or {},
             "allow_stdin": True,
             "stop_on_error": stop_on_error,
         }
         message = self._session.msg("execute_request", content)
+        if subshell is not None:
+            message["header"]["subshell_id"] = subshell
         execution = Execution(code, message["header"]["msg_id"], self, list(stdin))
         self.executions.append(execution)
         self._by_id[execution.msg_id] = execution
         self._session.send(self._shell, message)
         return execution
+
+    def create_subshell(self) -> str:
+        """Create a subshell, which ipykernel has from version 7 on, and return its id."""
+        self._session.send(self._control, "create_subshell_request", {})
+        assert self._control.poll(1000 * PATIENCE)
+        reply = self._receive(self._control)
+        assert reply is not None
+        return str(reply["content"]["subshell_id"])
 
     def run_all(self, *cells: str, timeout: float = PATIENCE) -> list[Execution]:
         """Queue cells at once, as "Run All" does, and wait until all are done."""

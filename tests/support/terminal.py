@@ -1,10 +1,11 @@
-"""A real terminal IPython in a pty: type a cell, read what it writes."""
+"""A real terminal IPython or Jupyter console in a pty: type a cell, read the screen."""
 
 from __future__ import annotations
 
 import re
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -40,6 +41,7 @@ class TerminalIPython:
         environment: dict[str, str] | None = None,
         columns: int = 100,
         timeout: float = PATIENCE,
+        command: Sequence[str] = ("IPython", "--no-banner", "--no-confirm-exit"),
     ) -> None:
         """Prepare a terminal; entering the context starts it.
 
@@ -48,11 +50,13 @@ class TerminalIPython:
             environment: Variables to set on top of an isolated environment.
             columns: The terminal's width.
             timeout: Seconds that a wait may take by default.
+            command: The Python module that runs in it, and its arguments.
         """
         self.raw = ""
         self._root = root
         self._columns = columns
         self._timeout = timeout
+        self._command = command
         self._environment = isolated_environment(root) | {
             "TERM": "xterm-256color",
             # No terminal answers prompt_toolkit's question for the cursor's position.
@@ -63,7 +67,7 @@ class TerminalIPython:
     def __enter__(self) -> Self:
         self._process = pexpect.spawn(
             sys.executable,
-            ["-m", "IPython", "--no-banner", "--no-confirm-exit"],
+            ["-m", *self._command],
             env=self._environment,
             cwd=str(self._root),
             dimensions=(50, self._columns),

@@ -1,0 +1,112 @@
+"""The outputs of a cell in a real JupyterLab: others' outputs, a reload, an error of one's own."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+from support.lab import Lab, LabNotebook
+
+AGENTS = """
+%load_ext runagent_jupyter
+import asyncio
+from IPython.display import HTML, display
+from runagent.local import agent
+from runagent_jupyter import AgentWidget
+goes_on = False
+
+@agent("charts")
+async def charts(query: str):
+    await asyncio.sleep(0.5)
+    display(HTML("<b>a chart of the agent's</b>"))
+    print("printed by the agent")
+    for number in range(20):
+        yield f"word {number} "
+        await asyncio.sleep(0.02)
+
+@agent("waits")
+async def waits(query: str):
+    yield "# The beginning\\n\\nand then"
+    while not goes_on:
+        await asyncio.sleep(0.02)
+    yield " the end"
+
+@agent("fails")
+async def fails(query: str):
+    yield "half an answer"
+    rows = [1, 2]
+    raise KeyError("price")
+"""
+
+
+def cut_off_seen(notebook: LabNotebook, index: int) -> tuple[bool, bool]:
+    """Return whether the running status and the note that it was cut off are visible."""
+    output = notebook.output(index)
+    shown = [output.locator(f".runagent-{name}") for name in ("running", "cut-off")]
+    return tuple(
+        part.evaluate("e => getComputedStyle(e).visibility == 'visible' && e.offsetHeight > 0")
+        for part in shown
+    )
+
+
+def test_an_answer_leaves_what_others_put_into_the_cell(lab: Lab) -> None:
+    notebook = lab.open([AGENTS, "%%runagent charts\nx"])
+    notebook.run(0).run(1)
+    text = notebook.text(1)
+    assert text.count("a chart of the agent's") == text.count("printed by the agent") == 1
+    assert text.count("word 19") == 1
+    assert "characters" not in text
+    empty = [
+        output for output in notebook.outputs(1) if output.get("data", {}).get("text/html") == ""
+    ]
+    assert empty
+    heights = (
+        notebook.output(1)
+        .locator(".jp-OutputArea-child")
+        .evaluate_all("children => children.map((child) => child.offsetHeight)")
+    )
+    assert [height for height in heights if not height] == [0] * len(empty)
+    notebook.screenshot("outputs-of-others")
+
+
+def test_a_page_reloaded_while_an_answer_streams_says_that_it_is_cut_off(lab: Lab) -> None:
+    notebook = lab.open([AGENTS, "%%runagent waits\nx", "goes_on = True", "pass"])
+    notebook.source(3, "print(Out[2].text)")
+    notebook.run(0)
+    notebook.start_cell(1)
+    notebook.wait_for_text(1, "and then")
+    expect(notebook.output(1).locator(".runagent-running")).to_have_count(1)
+    assert cut_off_seen(notebook, 1) == (True, False)
+    notebook.screenshot("outputs-streaming")
+    # `save` would wait for the cell.
+    notebook.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    saved = notebook.file().cells[1].outputs
+    assert "_ has the whole answer" in saved[-1].data["text/html"]
+    notebook.page.on("dialog", lambda dialog: dialog.accept())  # not everything is saved
+    notebook.page.reload()
+    notebook.wait_for_text(1, "and then")
+    # As if the time had passed in which every painting begins the animations anew.
+    notebook.page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
+    assert cut_off_seen(notebook, 1) == (False, True)
+    assert "_ has the whole answer" in notebook.text(1)
+    for theme in ("light", "dark"):
+        notebook.theme(theme)
+        notebook.page.evaluate("document.getAnimations().forEach((each) => each.finish())")
+        notebook.screenshot(f"outputs-cut-off-{theme}")
+
+
+def test_an_error_of_the_user_s_own_is_shown_with_its_line(lab: Lab) -> None:
+    notebook = lab.open(
+        [
+            AGENTS,
+            "%%runagent fails\nx",
+            "w = AgentWidget('fails')\nw",
+            "w.ask('x')",
+            "%runagent_usage",
+        ]
+    )
+    notebook.run(0).run(1).run(2).run(3).run(4)
+    for index in (1, 2):
+        notebook.wait_for_text(index, "in fails")
+        assert 'raise KeyError("price")' in notebook.text(index)
+    for theme in ("light", "dark"):
+        notebook.theme(theme)
+        notebook.screenshot(f"outputs-own-error-{theme}")
