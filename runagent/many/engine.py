@@ -30,6 +30,9 @@ GRACE = 1.5
 LOOK = 0.1
 """Seconds between two looks whether the client was closed, at most."""
 
+MOMENT = 0.05
+"""Seconds: for a shorter wait, no row overtakes another."""
+
 AHEAD = 0.1
 """Seconds of rows that are read and marked before they are due."""
 
@@ -374,9 +377,17 @@ class Engine:
 
     def _put_back(self, task: Task, error: RunAgentError, now: float) -> None:
         """Send the row again in a moment; the gate decides when, if the server is away."""
-        delay = self._policy.next_delay(error, 0, math.inf, undelivered=True) or 0.0
-        heapq.heappush(self._later, (now + delay, next(self._order), task))
+        self._postpone(
+            task, self._policy.next_delay(error, 0, math.inf, undelivered=True) or 0.0, now
+        )
         self._check_start(error, now)
+
+    def _postpone(self, task: Task, delay: float, now: float) -> None:
+        """Send a row again after a time, in which others are sent, unless it is very short."""
+        if delay < MOMENT:
+            self._ready.appendleft(task)
+        else:
+            heapq.heappush(self._later, (now + delay, next(self._order), task))
 
     def _try_again(self, task: Task, attempt: Attempt, error: RunAgentError, now: float) -> None:
         task.attempts += 1
@@ -390,7 +401,7 @@ class Engine:
         if delay is None:
             self._fail(task, error, now)
         else:
-            heapq.heappush(self._later, (now + delay, next(self._order), task))
+            self._postpone(task, delay, now)
 
     def _answer(self, task: Task, attempt: Attempt, now: float) -> None:
         result = attempt.result
