@@ -282,6 +282,8 @@ def test_a_kill_repeats_only_rows_that_were_under_way(serve: Serve, folder: Path
     sent: dict[int, set[str]] = {}
     times: dict[int, int] = {}
     for exchange in server.exchanges:
+        if not exchange.body:
+            continue  # the kill cut the request off
         i = exchange.json["i"]
         sent.setdefault(i, set()).add(exchange.headers["idempotency-key"])
         times[i] = times.get(i, 0) + 1
