@@ -39,11 +39,15 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     """Add the magics to an IPython shell, and let `asyncio.run` work in its running loop.
 
     Settings, keys and sessions of an earlier loading are kept.
+
+    Raises:
+        UsageError: A cell that also asks a question that ends in a question mark.
     """
     from runagent_jupyter import cell_outputs, magics, question_marks  # noqa: PLC0415 - only when asked to
     from runagent_jupyter.completion import complete  # noqa: PLC0415
     from runagent_jupyter.event_loops import make_reentrant  # noqa: PLC0415
 
+    question_marks.check_running_cell()
     _forget_late(shell)
     if not make_reentrant() and hasattr(shell, "kernel"):
         # A configuration file loads it before the kernel's loop runs; it runs in the first cell.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 import tokenize
 from collections.abc import Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.error import UsageError
 from IPython.core.getipython import get_ipython
 from IPython.core.inputtransformer2 import (
     TokenTransformBase,
@@ -23,6 +26,13 @@ _CALL = re.compile(r"%(\w+)[ \t]+(?!\?+\s*\Z)(\S.*)", re.DOTALL)
 _OURS = re.compile(r"runagent(?:_\w+)?\Z")
 _OURS_WITHIN = re.compile(r"(?<!\S)%runagent(?:_\w+)?[ \t]+(?!\?+\s*\Z)\S")
 
+_QUESTION = re.compile(
+    r"^[ \t]*(?:[^\s=#'\"][^=#'\"\n]*=[ \t]*|return[ \t]+)?"
+    r"(%runagent[ \t]+(?!\?)(\S[^\n]*\?))[ \t]*$",
+    re.MULTILINE,
+)
+"""A line that asks a question."""
+
 _OPENING = {"(", "[", "{"}
 _CLOSING = {")", "]", "}"}
 _INDENTATION = {tokenize.INDENT, tokenize.DEDENT, tokenize.NL, tokenize.COMMENT}
@@ -36,6 +46,32 @@ def add(shell: InteractiveShell) -> None:
     """
     remove(shell)  # one of a module that has been loaded again is another class
     shell.input_transformer_manager.token_transformers.append(MagicLine)
+
+
+def check_running_cell() -> None:
+    """Refuse to be added by a cell that also asks: IPython has taken its question marks already.
+
+    Raises:
+        UsageError: Such a cell. Its question would be lost, and help for its last word shown.
+    """
+    source, transformed = _running_cell()
+    for line in _QUESTION.finditer(source):
+        if f"run_line_magic('runagent', {line[2]!r})" not in transformed:
+            raise UsageError(
+                f"{line[1]!r} ends in a question mark, which IPython takes for a request for help "
+                "until runagent_jupyter is loaded. Put %load_ext runagent_jupyter into a cell of "
+                "its own, above this one."
+            )
+
+
+def _running_cell() -> tuple[str, str]:
+    """Return the code of the cell or script that runs, as written and as IPython runs it."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - no other way leads to a script's
+    while frame is not None:
+        if frame.f_code.co_name == "run_cell_async":
+            return str(frame.f_locals.get("raw_cell", "")), str(frame.f_locals.get("cell", ""))
+        frame = frame.f_back
+    return "", ""
 
 
 def remove(shell: InteractiveShell) -> None:

@@ -102,3 +102,17 @@ def test_the_hook_is_added_once_and_removed(kernel: Kernel) -> None:
     assert "MagicLine" not in kernel.value(count)
     kernel.execute("%load_ext runagent_jupyter").ok()
     assert kernel.value(count).count("MagicLine") == 1
+
+
+LOADING = "%load_ext runagent_jupyter"
+RELOADING = "%reload_ext runagent_jupyter"
+
+
+@pytest.mark.parametrize("question", ["%runagent demo Why?", "reply = %runagent demo Why so?"])
+def test_a_cell_that_loads_and_asks_fails(kernel: Kernel, question: str) -> None:
+    kernel.execute("%unload_ext runagent_jupyter").ok()
+    failed = kernel.execute(f"{LOADING}\n{question}")
+    assert failed.status == "error"
+    assert "Put %load_ext runagent_jupyter into a cell of its own" in failed.stderr
+    kernel.execute(f"{LOADING}\n%runagent demo Tell me").ok()
+    kernel.execute(f"{RELOADING}\n{question}").ok()
