@@ -47,6 +47,7 @@ class Windows:
         self.ends: float | None = None
         self._stated = False
         self._longest = 0.0
+        self._most = math.inf
         self._since = math.inf
         self._least = math.inf
 
@@ -66,6 +67,7 @@ class Windows:
             self._find_window(self.limit, quota.reset_after, now)
 
     def _find_window(self, limit: float, reset_after: float, now: float) -> None:
+        reset_after = min(reset_after, self._most)
         if reset_after > self._longest * (1 + NEAR):
             self._since, self._least = now, limit
             if self.window is not None:
@@ -78,7 +80,7 @@ class Windows:
                 self.window = _usual(self._longest)
         elif self._least > PLENTY * limit:
             # Whole seconds, or a clock that differs, made it look longer than it is.
-            self.window, self._longest = self.window / 2, self._longest / 2
+            self.window = self._longest = self._most = max(self.window / 2, USUAL[0])
         self._since, self._least = now, limit
 
     def pace(self, now: float) -> float:

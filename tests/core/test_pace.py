@@ -47,6 +47,12 @@ def test_stated_windows_are_used(style: str, phase: float) -> None:
     assert waste < 0.01
 
 
+def test_a_reset_in_whole_seconds_makes_no_small_bucket_slow() -> None:
+    share, waste = share_and_waste(Bucket(50, 5, "whole"), 50, 10 * VIRTUAL)
+    assert share >= 0.85
+    assert waste < 0.015
+
+
 @pytest.mark.parametrize("style", ["policy", "x"])
 def test_stated_buckets_are_used(style: str) -> None:
     share, waste = share_and_waste(Bucket(50, 50, style), 50, VIRTUAL)
