@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks import calls, imports, large, magic, report, streams, upstream, widget
+from benchmarks import batch, calls, imports, large, magic, report, streams, upstream, widget
 from benchmarks.child import ROOT
 from benchmarks.measure import Table
 
@@ -31,6 +31,7 @@ def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
         "first": partial(streams.first, rounds=5 if quick else 50),
         "large": partial(large.answer, rounds=few, megabytes=20 if quick else 100),
         "input": partial(large.nested_input, rounds=some, levels=4),
+        "batch": partial(batch.tables, quick=quick),
         "notebook": partial(_notebook, quick=quick),
     }
 

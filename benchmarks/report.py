@@ -58,7 +58,8 @@ def markdown(table: Table) -> str:
     for name in sorted(table.samples, key=table.median):
         low, high = table.quartiles(name)
         median = table.median(name)
-        lines.append(f"| {name} | {median:,.4g} | {low:,.4g} - {high:,.4g} | {median / base:.2f} |")
+        ratio = f"{median / base:.2f}" if base else ""
+        lines.append(f"| {name} | {median:,.4g} | {low:,.4g} - {high:,.4g} | {ratio} |")
     for text, met in table.verdicts():
         lines.append(f"\n{'met' if met else 'NOT MET'}: {text}")
     lines += [f"\n{note}" for note in table.notes]

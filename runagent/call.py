@@ -7,12 +7,15 @@ import math
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import httpx2
 
 from runagent import raised
+from runagent.errors import RunAgentError
 from runagent.redaction import Redactor
+from runagent.results import RunResult
 from runagent.wire import Input, Outgoing, Wire
 
 Action = Literal["invoke", "stream", "entrypoints", "health"]
@@ -24,6 +27,23 @@ _TIMER = 0.02
 """Seconds by which a timer may be early."""
 
 logger = logging.getLogger("runagent")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The outcome of a call that is not repeated, with what its maker needs to repeat it.
+
+    Attributes:
+        result: The answer, `None` if there is none.
+        error: The error, `None` if there is an answer.
+        again: Whether the same request may be sent again, after an error.
+        headers: The headers of the response, by their names in lower case; empty without one.
+    """
+
+    result: RunResult | None = None
+    error: RunAgentError | None = None
+    again: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Call:
@@ -44,6 +64,8 @@ class Call:
         answered: Whether the last attempt has an answer.
         accepted: Whether that is a good one, judged by its status and headers.
         received: The headers of the answer, by their names in lower case.
+        repeats: Whether the client itself repeats it.
+        again: Whether the last attempt may be repeated.
     """
 
     def __init__(
@@ -65,6 +87,8 @@ class Call:
         self.redact = redactor.with_headers(headers)
         self.limit = min(timeout, total_timeout)
         self.idempotency_key = ""
+        self.repeats = True
+        self.again = False
         self.attempts = 0
         self.answered = self.accepted = False
         self.received: Mapping[str, str] = {}
@@ -105,7 +129,8 @@ class Call:
     def start(self) -> None:
         """Begin: the time runs from here."""
         # Not before: a stream may be taken along to a forked process, and begin in both.
-        self.idempotency_key = secrets.token_hex(16)
+        if not self.idempotency_key:
+            self.idempotency_key = secrets.token_hex(16)
         raised.expect(self.idempotency_key)
         self._started = time.monotonic()
 

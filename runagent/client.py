@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from runagent import batch, checks, config
+from runagent import checks, config
 from runagent.encode import to_json
 from runagent.errors import ValidationError
 from runagent.lazy import LazyModule
@@ -21,9 +24,9 @@ if TYPE_CHECKING:
 
     import httpx2
 
-    from runagent import pumps, response_models
+    from runagent import many, pumps, response_models
 else:  # tools that look at the annotations evaluate them
-    httpx2, pumps, ssl = map(LazyModule, ("httpx2", "runagent.pumps", "ssl"))
+    httpx2, many, pumps, ssl = map(LazyModule, ("httpx2", "runagent.many", "runagent.pumps", "ssl"))
     response_models = LazyModule("runagent.response_models")
 
 C = TypeVar("C", bound="_BaseClient")
@@ -277,24 +280,111 @@ class _BaseClient:
     def _total(self, total_timeout: float | None) -> float:
         return checks.check_total_timeout(total_timeout, self._settings.total_timeout)
 
-    def _prepare_all(
+    def _plan_list(
         self,
         inputs: Iterable[Any],
         timeout: float | None,
         headers: Mapping[str, str] | None,
         max_concurrency: int,
         user: _User,
-    ) -> list[tuple[Input, float, Mapping[str, str]]]:
+        *,
+        ends_at_error: bool,
+    ) -> tuple[many.Plan, int]:
+        """Return the plan of a list of inputs, which are all checked, and their number."""
         checks.check_count(max_concurrency, "max_concurrency=")
         if isinstance(inputs, (Mapping, str, bytes)) or not isinstance(inputs, Iterable):
-            raise ValidationError(
-                f"inputs is of type {type(inputs).__name__}; a batch is a list of dictionaries.",
-                code="INVALID_INPUT",
-            )
-        return [
-            self._prepare(input_data, timeout, headers, f"inputs[{index}]", user=user)
-            for index, input_data in enumerate(inputs)
+            raise many.not_inputs(inputs)
+        if hasattr(inputs, "columns"):
+            raise many.not_inputs(inputs)
+        self._pump.flow.check_open()
+        checked = [
+            self._prepare(value, timeout, headers, f"inputs[{index}]", user=user)[0].content
+            for index, value in enumerate(inputs)
         ]
+        plan = self._plan(
+            ((index, data) for index, data in enumerate(checked)),
+            timeout,
+            headers,
+            user,
+            max_concurrency=max_concurrency,
+            encode=lambda data, _: data,
+            output=lambda result: result.result,
+            ends_at_error=ends_at_error,
+            reports=False,
+        )
+        return plan, len(checked)
+
+    def _plan_map(
+        self,
+        inputs: Iterable[Any],
+        *,
+        journal: str | os.PathLike[str] | None,
+        fresh: bool,
+        rate: str | float | None,
+        max_concurrency: int | None,
+        per_call: int,
+        entrypoint: str | None,
+        timeout: float | None,
+        headers: Mapping[str, str] | None,
+        user: _User,
+    ) -> many.Plan:
+        """Check the arguments of `map`; return the plan of its batch."""
+        connections = self._arguments["connection_pool_size"]
+        if max_concurrency is None:
+            max_concurrency = connections
+        checks.check_count(max_concurrency, "max_concurrency=")
+        checks.check_count(per_call, "per_call=")
+        if isinstance(inputs, (Mapping, str, bytes)) or not isinstance(inputs, Iterable):
+            raise many.not_inputs(inputs)
+        if hasattr(inputs, "columns"):
+            raise many.not_inputs(inputs)
+        return self._plan(
+            inputs,
+            timeout,
+            headers,
+            user,
+            max_concurrency=min(max_concurrency, connections),
+            entrypoint=checks.check_entrypoint(entrypoint, streams=False),
+            rate=many.check_rate(rate),
+            per_call=per_call,
+            journal=None if journal is None else Path(journal),
+            fresh=fresh,
+            encode=lambda value, name: self._prepare(value, None, None, name)[0].content,
+        )
+
+    def _plan(
+        self,
+        inputs: Iterable[Any],
+        timeout: float | None,
+        headers: Mapping[str, str] | None,
+        user: _User,
+        *,
+        entrypoint: str | None = None,
+        **options: Any,
+    ) -> many.Plan:
+        sent, seconds, checked = self._prepare({}, timeout, headers, user=user)
+        pump, settings = self._pump, self._settings
+        belongs = {
+            "agent": settings.agent_id,
+            "server": settings.base_url,
+            "entrypoint": entrypoint,
+            "user_id": sent.user_id,
+            "persistent_memory": sent.persistent_memory,
+            "per_call": options.get("per_call", 1),
+        }
+
+        def attempt(data: bytes, key: str, *group: Any) -> Any:
+            input_ = dataclasses.replace(sent, content=data, entrypoint=entrypoint)
+            return pump.attempt(input_, seconds, checked, key, *group)
+
+        return many.Plan(
+            inputs,
+            attempt=attempt,
+            closed=pump.flow.closed_error,
+            policy=pump.flow.policy,
+            belongs=belongs,
+            **options,
+        )
 
 
 def _check_model(model: Any) -> None:
@@ -581,15 +671,109 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         """
         check_not_awaited(self, "batch_run")
         headers = conceal(headers)
-        return batch.run(
-            lambda prepared, group: self._pump.invoke(*prepared, group).result,
-            self._prepare_all(
-                inputs, timeout, headers, max_concurrency, (user_id, persistent_memory)
-            ),
-            max_concurrency=max_concurrency,
-            return_exceptions=return_exceptions,
-            on_progress=on_progress,
+        plan, count = self._plan_list(
+            inputs,
+            timeout,
+            headers,
+            max_concurrency,
+            (user_id, persistent_memory),
+            ends_at_error=not return_exceptions,
         )
+        listed = many.Listed(count, return_exceptions=return_exceptions, on_progress=on_progress)
+        return listed.run(many.Batch(plan))
+
+    def map(
+        self,
+        inputs: Iterable[Any],
+        *,
+        journal: str | os.PathLike[str] | None = None,
+        fresh: bool = False,
+        rate: str | float | None = None,
+        max_concurrency: int | None = None,
+        per_call: int = 1,
+        entrypoint: str | None = None,
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
+    ) -> many.Batch:
+        """Run the agent on many inputs, at the pace that its server sustains.
+
+        A row that fails does not end the others; rate limits and outages cost no row an attempt.
+        With a journal, a batch that was stopped or killed goes on when it is run again.
+
+        Args:
+            inputs: The inputs, or pairs of an id and an input; each is read shortly before it is
+                sent. Rows without an id are known by their position.
+            journal: The file, on a disk of this machine, to write the answers to as they come;
+                `None` to keep them in memory.
+            fresh: Ask all rows again, those too that are finished in the journal.
+            rate: The limit of the server if you know it, such as `"50/s"` or `"3000/min"`; `None`
+                to find the pace.
+            max_concurrency: Requests at the same time, at most; `None` for as many as the client
+                has connections, which it never exceeds.
+            per_call: Rows in one request: from 2 on, the agent gets them as the list `inputs`, and
+                answers with a list of outputs.
+            entrypoint: The entrypoint's tag, as for `run`; `None` for the usual one.
+            timeout: Seconds each attempt may take; `None` for the client's.
+            headers: Sent with each request, over the client's.
+            user_id: The user on whose behalf the agent runs; `None` for the client's.
+            persistent_memory: Whether the agent may remember the calls; `None` for the client's.
+
+        Returns:
+            The batch. Nothing is sent before it is iterated over.
+
+        Raises:
+            ValidationError: An invalid argument; a journal that is damaged, in use or another's.
+            RunAgentError: A journal that cannot be opened; a client that was closed.
+        """
+        check_not_awaited(self, "map")
+        headers = conceal(headers)
+        plan = self._plan_map(
+            inputs,
+            journal=journal,
+            fresh=fresh,
+            rate=rate,
+            max_concurrency=max_concurrency,
+            per_call=per_call,
+            entrypoint=entrypoint,
+            timeout=timeout,
+            headers=headers,
+            user=(user_id, persistent_memory),
+        )
+        return many.Batch(plan)
+
+    def map_frame(
+        self,
+        frame: Any,
+        input: many.Inputs,  # noqa: A002 - the word of the field
+        *,
+        id: str | None = None,  # noqa: A002
+        output: many.Outputs = "output",
+        **options: Any,
+    ) -> Any:
+        """Run the agent on the rows of a table, and return the table with the answers.
+
+        Args:
+            frame: A DataFrame of pandas or polars, or a Table of pyarrow.
+            input: A column, which becomes `{column: value}`; a mapping of the input's fields to
+                columns; or a function that makes an input of a row, a dictionary.
+            id: The column that identifies a row in the journal; `None` for its position.
+            output: The column for the answers; a list of fields of the answer that become columns;
+                or a mapping of such fields to columns.
+            options: Further arguments of `map`, such as `journal` and `rate`.
+
+        Returns:
+            A table of the same kind, with the same rows and columns. New are those of `output`,
+            `status` (`"ok"` or `"failed"`) and `error` (the message, or nothing).
+
+        Raises:
+            ValidationError: A column that is not there, or a new one that is.
+            RunAgentError: A batch that ended early, as for `map`.
+        """
+        check_not_awaited(self, "map_frame")
+        table = many.Frame(frame, input, id, output)
+        return table.answered(self.map(table.inputs, **options).results())
 
     @overload
     def run(
@@ -1012,18 +1196,107 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         """
         headers = conceal(headers)
 
-        async def invoke(prepared: tuple[Input, float, Mapping[str, str]]) -> dict[str, Any]:
-            return (await self._pump.invoke(*prepared)).result
-
-        return await batch.run_async(
-            invoke,
-            self._prepare_all(
-                inputs, timeout, headers, max_concurrency, (user_id, persistent_memory)
-            ),
-            max_concurrency=max_concurrency,
-            return_exceptions=return_exceptions,
-            on_progress=on_progress,
+        plan, count = self._plan_list(
+            inputs,
+            timeout,
+            headers,
+            max_concurrency,
+            (user_id, persistent_memory),
+            ends_at_error=not return_exceptions,
         )
+        listed = many.Listed(count, return_exceptions=return_exceptions, on_progress=on_progress)
+        return await listed.run_async(many.AsyncBatch(plan))
+
+    def map(
+        self,
+        inputs: Iterable[Any],
+        *,
+        journal: str | os.PathLike[str] | None = None,
+        fresh: bool = False,
+        rate: str | float | None = None,
+        max_concurrency: int | None = None,
+        per_call: int = 1,
+        entrypoint: str | None = None,
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        user_id: str | None = None,
+        persistent_memory: bool | None = None,
+    ) -> many.AsyncBatch:
+        """Run the agent on many inputs, at the pace that its server sustains.
+
+        A row that fails does not end the others; rate limits and outages cost no row an attempt.
+        With a journal, a batch that was stopped or killed goes on when it is run again.
+
+        Args:
+            inputs: The inputs, or pairs of an id and an input; each is read shortly before it is
+                sent. Rows without an id are known by their position.
+            journal: The file, on a disk of this machine, to write the answers to as they come;
+                `None` to keep them in memory.
+            fresh: Ask all rows again, those too that are finished in the journal.
+            rate: The limit of the server if you know it, such as `"50/s"` or `"3000/min"`; `None`
+                to find the pace.
+            max_concurrency: Requests at the same time, at most; `None` for as many as the client
+                has connections, which it never exceeds.
+            per_call: Rows in one request: from 2 on, the agent gets them as the list `inputs`, and
+                answers with a list of outputs.
+            entrypoint: The entrypoint's tag, as for `run`; `None` for the usual one.
+            timeout: Seconds each attempt may take; `None` for the client's.
+            headers: Sent with each request, over the client's.
+            user_id: The user on whose behalf the agent runs; `None` for the client's.
+            persistent_memory: Whether the agent may remember the calls; `None` for the client's.
+
+        Returns:
+            The batch. Nothing is sent before it is iterated over.
+
+        Raises:
+            ValidationError: An invalid argument; a journal that is damaged, in use or another's.
+            RunAgentError: A journal that cannot be opened; a client that was closed.
+        """
+        headers = conceal(headers)
+        plan = self._plan_map(
+            inputs,
+            journal=journal,
+            fresh=fresh,
+            rate=rate,
+            max_concurrency=max_concurrency,
+            per_call=per_call,
+            entrypoint=entrypoint,
+            timeout=timeout,
+            headers=headers,
+            user=(user_id, persistent_memory),
+        )
+        return many.AsyncBatch(plan)
+
+    async def map_frame(
+        self,
+        frame: Any,
+        input: many.Inputs,  # noqa: A002 - the word of the field
+        *,
+        id: str | None = None,  # noqa: A002
+        output: many.Outputs = "output",
+        **options: Any,
+    ) -> Any:
+        """Run the agent on the rows of a table, and return the table with the answers.
+
+        Args:
+            frame: A DataFrame of pandas or polars, or a Table of pyarrow.
+            input: A column, which becomes `{column: value}`; a mapping of the input's fields to
+                columns; or a function that makes an input of a row, a dictionary.
+            id: The column that identifies a row in the journal; `None` for its position.
+            output: The column for the answers; a list of fields of the answer that become columns;
+                or a mapping of such fields to columns.
+            options: Further arguments of `map`, such as `journal` and `rate`.
+
+        Returns:
+            A table of the same kind, with the same rows and columns. New are those of `output`,
+            `status` (`"ok"` or `"failed"`) and `error` (the message, or nothing).
+
+        Raises:
+            ValidationError: A column that is not there, or a new one that is.
+            RunAgentError: A batch that ended early, as for `map`.
+        """
+        table = many.Frame(frame, input, id, output)
+        return table.answered(await self.map(table.inputs, **options).results())
 
     @overload
     async def run(

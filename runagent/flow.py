@@ -9,18 +9,19 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import httpx2
 
 from runagent import failures, raised, retry
-from runagent.call import Action, Call
+from runagent.call import Action, Attempt, Call
 from runagent.config import Settings
 from runagent.detection import Detection
 from runagent.errors import RunAgentError, StreamError
 from runagent.failures import Failure
+from runagent.items import items_of
 from runagent.redaction import Redactor
 from runagent.results import Entrypoint, Health, RunResult, StreamEvent
 from runagent.stream import StreamState
@@ -156,6 +157,15 @@ class Flow:
             settings.max_retries, settings.retry_delay, settings.retry_backoff
         )
 
+    @property
+    def policy(self) -> retry.RetryPolicy:
+        """How often a request is sent again, and after how long."""
+        return self._policy
+
+    def closed_error(self) -> RunAgentError | None:
+        """Return the error for a client that was closed, `None` while it is open."""
+        return failures.client_closed(self._settings.agent_id) if self.closed else None
+
     def check_open(self) -> None:
         """Refuse to send anything once the client is closed.
 
@@ -196,13 +206,24 @@ class Flow:
         """Run the agent once."""
         return self._explaining(call, self._until_answered(call, self._result))
 
+    def attempt(self, call: Call, idempotency_key: str) -> Steps[Attempt]:
+        """Run the agent once, and leave it to the caller whether to try again."""
+        call.repeats = False
+        call.idempotency_key = idempotency_key
+        result = error = None
+        try:
+            result = yield from self.invoke(call)
+        except RunAgentError as exc:
+            error = exc
+        return Attempt(result, error, call.again, call.received if call.answered else {})
+
     def entrypoints(self, call: Call) -> Steps[list[Entrypoint]]:
         """Ask the server which entrypoints the agent has."""
-        return self._until_answered(call, self._entrypoints)
+        return self._explaining(call, self._until_answered(call, self._entrypoints))
 
     def health(self, call: Call) -> Steps[Health]:
         """Ask the server for its health."""
-        return self._until_answered(call, self._health)
+        return self._explaining(call, self._until_answered(call, self._health))
 
     def stream(self, call: Call, select: Select[Any], state: StreamState) -> Steps[None]:
         """Deliver a stream of the items that `select` makes of its events."""
@@ -235,7 +256,7 @@ class Flow:
             if isinstance(events, Failure):
                 error = self._from_failure(call, events)
                 break
-            yield Deliver(_items(events, select, state, reader, pairs))
+            yield Deliver(items_of(events, select, state, reader, pairs))
             if state.done:
                 return
             if state.failed is not None:
@@ -311,7 +332,8 @@ class Flow:
             except RunAgentError as exc:
                 error = exc
             delay = None
-            if not (interrupted or self.closed):
+            call.again = retry.may_repeat(error, undelivered=undelivered, wanted=wanted)
+            if call.repeats and not (interrupted or self.closed):
                 delay = self._policy.next_delay(
                     error,
                     call.attempts,
@@ -463,38 +485,3 @@ class Flow:
         if isinstance(outcome, Failure):
             return None
         return outcome.body if outcome.response.is_success else b""
-
-
-def _items(
-    events: list[StreamEvent],
-    select: Select[T],
-    state: StreamState,
-    reader: StreamReader,
-    pairs: PairJoiner,
-) -> Iterator[T]:
-    """Yield the items of a stream's next events, up to its end."""
-    idle = True
-    for event in events:
-        if event.kind == "error":
-            state.failed = event
-            return
-        text = event.text
-        if text is not None:
-            if pairs.held or not text.isascii():
-                text = pairs.feed(text)
-                if text is not event.text:
-                    event = replace(event, text=text)  # noqa: PLW2901
-        elif event.kind == "done" and (text := pairs.finish()):
-            half = StreamEvent("chunk", text, text)
-            state.take(half)
-            if (item := select(half)) is not None:
-                yield item
-        state.take(event)
-        item = select(event)
-        if item is not None:
-            if idle and item != "":
-                idle = False
-                reader.effort = 0
-            yield item
-        if state.done:
-            return

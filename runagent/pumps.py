@@ -13,6 +13,7 @@ from urllib.request import getproxies
 import anyio
 import httpx2
 
+from runagent.call import Attempt
 from runagent.config import Settings
 from runagent.connections import AsyncConnections, ConnectionOptions, Lease, SyncConnections
 from runagent.errors import RunAgentError, ValidationError
@@ -116,12 +117,27 @@ class SyncPump(_Pump):
     ) -> RunResult:
         """Run the agent once, as one of `group`."""
         call = self.flow.prepare("invoke", data, timeout, headers)
+        return self._run_in(group, self.flow.invoke(call))
+
+    def attempt(
+        self,
+        data: Input,
+        timeout: float,
+        headers: Mapping[str, str],
+        idempotency_key: str,
+        group: IOGroup[BlockingIO] | None = None,
+    ) -> Attempt:
+        """Run the agent with one request, as one of `group`."""
+        call = self.flow.prepare("invoke", data, timeout, headers)
+        return self._run_in(group, self.flow.attempt(call, idempotency_key))
+
+    def _run_in(self, group: IOGroup[BlockingIO] | None, steps: Steps[T]) -> T:
         io = SyncIO()
         if group is None:
-            return self._run(self.flow.invoke(call), io)
+            return self._run(steps, io)
         group.add(io)
         try:
-            return self._run(self.flow.invoke(call), io)
+            return self._run(steps, io)
         finally:
             group.discard(io)
 
@@ -250,6 +266,13 @@ class AsyncPump(_Pump):
         """Run the agent once."""
         call = self.flow.prepare("invoke", data, timeout, headers)
         return await self._run(self.flow.invoke(call))
+
+    async def attempt(
+        self, data: Input, timeout: float, headers: Mapping[str, str], idempotency_key: str
+    ) -> Attempt:
+        """Run the agent with one request."""
+        call = self.flow.prepare("invoke", data, timeout, headers)
+        return await self._run(self.flow.attempt(call, idempotency_key))
 
     async def entrypoints(self, timeout: float, headers: Mapping[str, str]) -> list[Entrypoint]:
         """Ask the server which entrypoints the agent has."""

@@ -74,7 +74,7 @@ class RetryPolicy:
             wanted: Whether the server says that the request is to be sent again, `None` if it
                 leaves that to the client.
         """
-        again = undelivered or is_retryable(error) if wanted is None else wanted
+        again = may_repeat(error, undelivered=undelivered, wanted=wanted)
         if attempts > self.max_retries or not again:
             return None
         delay = error.retry_after
@@ -86,6 +86,11 @@ class RetryPolicy:
             jittered = random.uniform(0, ceiling)  # noqa: S311 - jitter, not a secret
             delay = max(delay or 0.0, jittered)
         return delay if delay < remaining else None
+
+
+def may_repeat(error: RunAgentError, *, undelivered: bool, wanted: bool | None) -> bool:
+    """Whether the same request may be sent again; the arguments are those of `next_delay`."""
+    return undelivered or is_retryable(error) if wanted is None else wanted
 
 
 def is_retryable(error: RunAgentError) -> bool:

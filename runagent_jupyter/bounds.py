@@ -34,6 +34,15 @@ class Budget:
     def __init__(self) -> None:
         self._left = WORK
 
+    def afford(self, amount: int) -> None:
+        """Check that there is that much work left, before a loop that takes it bit by bit.
+
+        Raises:
+            TooMuchError: There is less left.
+        """
+        if amount > self._left:
+            raise TooMuchError(f"it makes more than {WORK:,} characters or items")
+
     def spend(self, amount: float) -> None:
         """Take an amount of work.
 

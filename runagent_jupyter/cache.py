@@ -122,7 +122,7 @@ class ReplyCache:
         try:
             yield
         except (
-            # What a file of any content, a path of any form and a system of any state may cause.
+            # A damaged file, an odd path or a full disk may cause any of these.
             OSError,
             sqlite3.Error,
             RuntimeError,

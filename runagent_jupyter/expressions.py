@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -86,8 +86,9 @@ _GO_THROUGH = names(
 )
 """Filters that go through the items of a value; all others make text of the whole."""
 
+_CALL_FOR_EACH = names("map reject rejectattr select selectattr")
 _GRAMMAR = Environment()
-_STEP = 50
+_STEP = 20
 """The work of a filter, a test or a look for one item of many."""
 
 
@@ -436,6 +437,8 @@ def _check_filter(budget: Budget, name: str, value: Any, given: list[Any]) -> No
     """Take the work of a filter before it runs."""
     if name in _GO_THROUGH:
         budget.through(value)
+        if name in _CALL_FOR_EACH and isinstance(value, Sized):
+            budget.afford(len(value) * _STEP)
     elif name not in _LOOKS_NOWHERE:
         budget.whole(value)
         for argument in given:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from runagent import ValidationError
 from runagent_jupyter.failure import shortly
-from runagent_jupyter.words import Word, word_at
+from runagent_jupyter.words import MAYBE_OPTION, Word, word_at
 
 _NEAR = 0.7
 _SHOWN = 40
@@ -69,8 +69,11 @@ class LineReader:
             self._take(word)
         hint = self._quoting_hint()
         if hint and is_cell:
-            raise misused(self._magic, f"{self._line[self._position :].strip()!r} is left", hint)
+            rest = self._line[self._position :].strip()
+            raise misused(self._magic, f"{rest!r} stands where options are expected", hint)
         start = self._position
+        if not MAYBE_OPTION.search(self._line, start):  # as in almost every question
+            return self._line[start:].strip()
         while word := self._next():
             if self._is_option(word):
                 self._question = self._line[start : self._position].strip()
@@ -102,15 +105,17 @@ class LineReader:
         self.words.append(word.text)
         if not self._takes_value(word.option):
             return True
-        value: Word | None = word
+        value = word
         if "=" not in word.text:
-            value = self._next(is_assignment=word.option == "--set")
-            if value is None or (value.is_option and value.option in self._known):
+            following = self._next(is_assignment=word.option == "--set")
+            if following is None or (following.is_option and following.option in self._known):
                 return True  # argparse says that the value is missing
+            value = following
             self._take(value)
-        if value is not None and value.is_open:
+        if value.is_open:
             raise misused(self._magic, f"nothing ends the quotation in {value.text!r}")
-        self._last_value = word.option, value.text if value is not None else "", self._position
+        given = word.text.partition("=")[2] if value is word else value.text
+        self._last_value = word.option, given, self._position
         return True
 
     def _read_options(self) -> None:

@@ -109,12 +109,14 @@ class RunAgentMagics(Magics):
             What can you do?
 
         A body that is a JSON object is the input itself, and ``{{expression}}`` is filled in from
-        the notebook's variables, as JSON where the body is JSON::
+        the notebook's variables, as JSON where the body is JSON. The expression is one of Jinja's
+        language, and reaches data, not code::
 
             %%runagent agent-123 --out reply
             {"query": "Which of these stand out?", "rows": {{df.head(20)}}}
 
-        On one line, the rest of the line is the question; options are filled in, too::
+        On one line, the rest of the line is the question, before or behind options, which are
+        filled in, too. ``--`` before the question lets it have dashes of its own::
 
             reply = %runagent demo --set city={{city}} What can you do there?
 
@@ -348,13 +350,20 @@ class RunAgentMagics(Magics):
         return display_for(
             self._shell,
             options.agent,
-            variable=f"{options.proc or '_'}.reply" if options.bg else options.out or "_",
+            variable=self._variable(options, is_cell=is_cell),
             # Other cells write while an answer comes in the background.
             owns_cell=is_cell and not options.bg and is_whole_cell(self._shell),
             rendered=reply.format == "markdown",
             quiet=options.quiet,
             background=options.bg,
         )
+
+    def _variable(self, options: AskOptions, *, is_cell: bool) -> str:
+        """Name the variable that has the reply in the end, as far as it is known."""
+        if options.bg:
+            return f"{options.proc or '_'}.reply"
+        is_value = is_whole_cell(self._shell) if is_cell else is_last_line(self._shell)
+        return options.out or ("_" if is_value else "the reply")
 
     def _open_chat(self, options: AskOptions, question: str, variables: Mapping[str, Any]) -> Any:
         options.check_for_chat(question)
@@ -398,6 +407,7 @@ def _overview() -> str:
         "%%runagent AGENT         ask, with the question below; the answer streams into the cell\n"
         "%runagent AGENT ...      ask on one line\n"
         "%runagent AGENT --widget a chat\n"
+        "%runagent_usage          calls, tokens, time and money of this notebook\n"
         "%runagent_config         show and set the server, the timeout, the agent, the key\n"
         "%runagent?               all options\n"
         f"Served in this process: {', '.join(agent_ids())}\n"

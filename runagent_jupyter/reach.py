@@ -205,10 +205,12 @@ def check_arguments(
     if _root(type(value)) not in ("numpy", "pandas", "polars", "pyarrow"):
         return
     unknown = [keyword for keyword in named if keyword not in KEYWORDS]
-    if unknown or len(positional) > POSITIONS.get(name, 1):
-        limit = POSITIONS.get(name, 1)
-        which = f"the argument {unknown[0]}=" if unknown else f"more than {limit} without a name"
-        raise NotDataError(f"a template may not pass {which} to {shown}()")
+    if unknown:
+        raise NotDataError(f"a template may not pass the argument {unknown[0]}= to {shown}()")
+    most = POSITIONS.get(name, 1)
+    if len(positional) > most:
+        problem = f"at most {most} argument{'' if most == 1 else 's'} without a name"
+        raise NotDataError(f"a template may pass {problem} to {shown}()")
 
 
 def item(value: Any, key: Any, shown: str) -> Any:

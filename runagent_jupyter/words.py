@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from runagent_jupyter.template import expression_end
 
+_NO_SPACE = re.compile(r"\S")
 _QUOTES = r""""((?:[^"\\]|\\.)*)"|'([^']*)'|“([^”]*)”"""
 _QUOTED = re.compile(rf"(?:{_QUOTES})(?=\s|\Z)")
 # A key as in KEY=VALUE or NAME:VALUE, perhaps behind an option, as in --set=KEY=VALUE.
@@ -15,6 +16,9 @@ _KEY = re.compile(r"(?:--[\w-]+=)?[^\s\"'=:{}\[\]“]+[=:]")
 _BRACKET = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|[\[\]{}]""")
 _OPTION = re.compile(r"--[A-Za-z][\w-]*(?:=|\Z)")
 _MISTYPED = re.compile("(?:[\u2013\u2014]+|-)([A-Za-z][\\w-]+)\\Z")  # one dash, or a long one
+
+MAYBE_OPTION = re.compile("(?<!\\S)[-\u2013\u2014]+[A-Za-z]")
+"""The beginning of a word that looks like an option, or like one with another dash."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,10 @@ def word_at(line: str, position: int, *, is_assignment: bool = False) -> Word | 
     Returns:
         The word; `None` at the end of the line.
     """
-    start = position + len(line[position:]) - len(line[position:].lstrip())
-    if start >= len(line):
+    first = _NO_SPACE.search(line, position)
+    if first is None:
         return None
+    start = first.start()
     if quoted := _QUOTED.match(line, start):
         return Word(_unquoted(quoted), quoted.end(), is_quoted=True)
     key = _KEY.match(line, start)

@@ -24,6 +24,7 @@ from runagent.local.agents import Agent
 from runagent.local.bodies import BodyReader
 from runagent.local.execution import STREAMED, AgentError, run
 from runagent.local.limits import Limits
+from runagent.local.repeats import Repeats
 from runagent.local.responses import (
     EventStream,
     answer_json,
@@ -66,6 +67,7 @@ class App:
         self._bodies = BodyReader(limits.max_body, limits.request_timeout)
         self._started = time.monotonic()
         self._running: set[asyncio.Task[Any]] = set()
+        self._repeats = Repeats()
         self._end: asyncio.Future[None] | None = None
         self._ending = False
         # `:path`, because a server passes the path decoded: the id `a/b` arrives as two segments.
@@ -98,9 +100,14 @@ class App:
                 await asyncio.wait(left, timeout=_PATIENCE)
 
     async def _invoke(self, request: Request) -> Response:
-        agent, call = await self._accept(request)
+        agent, call, data = await self._accept(request)
         started = time.perf_counter()
-        result = await self._attend(agent, _invoked(call), request, request.receive)
+        key = request.headers.get("idempotency-key")
+        if key is None:
+            result = await self._attend(agent, _invoked(call), request, request.receive)
+        else:
+            task, leave = self._repeats.join(agent, key, to_json(data), lambda: _invoked(call))
+            result = await self._attend(agent, task, request, request.receive, leave=leave)
         metadata = {
             "execution_time": round(time.perf_counter() - started, 6),
             "request_id": request.state.request_id,
@@ -111,7 +118,7 @@ class App:
         )
 
     async def _stream(self, request: Request) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-        agent, call = await self._accept(request)
+        agent, call, _ = await self._accept(request)
 
         async def respond(_: Scope, receive: Receive, send: Send) -> None:
             events = EventStream(send)
@@ -152,8 +159,8 @@ class App:
         }
         return JSONResponse(report, headers=headers_for(request))
 
-    async def _accept(self, request: Request) -> tuple[Agent, Callable[[], Any]]:
-        """Return the agent that a request calls, and the call with its arguments."""
+    async def _accept(self, request: Request) -> tuple[Agent, Callable[[], Any], Any]:
+        """Return the agent that a request calls, the call with its arguments, and its input."""
         agent = self._find_agent(request)
         # A web page may send a form or plain text to any server; for JSON the browser asks first.
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -164,8 +171,9 @@ class App:
                 code="UNSUPPORTED_MEDIA_TYPE",
                 status_code=415,
             )
-        args, kwargs = agent.arguments(await self._bodies.read(request))
-        return agent, partial(agent.function, *args, **kwargs)
+        data = await self._bodies.read(request)
+        args, kwargs = agent.arguments(data)
+        return agent, partial(agent.function, *args, **kwargs), data
 
     def _find_agent(self, request: Request) -> Agent:
         """Return the agent that a request names, if the request is allowed to call it."""
@@ -199,25 +207,27 @@ class App:
     async def _attend(
         self,
         agent: Agent,
-        work: Coroutine[Any, Any, Any],
+        work: Coroutine[Any, Any, Any] | asyncio.Task[Any],
         request: Request,
         receive: Receive,
         keep_alive: Callable[[], Awaitable[float]] | None = None,
+        leave: Callable[[], bool] = lambda: True,
     ) -> Any:
         """Return the result of `work`, unless its client or this server goes away first.
 
         Args:
             agent: The agent, for the log.
-            work: Runs the agent.
+            work: Runs the agent; a task if other requests may wait for it too.
             request: The request.
             receive: Tells when the client has gone.
             keep_alive: Called at once, and again after as many seconds as it returned.
+            leave: Called when this request waits no more; returns whether the agent is to stop.
 
         Raises:
             RunAgentError: The agent failed, or the client or this server went away. In the last two
                 cases `work` has been cancelled.
         """
-        task = asyncio.create_task(work)
+        task = work if isinstance(work, asyncio.Task) else asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ended)
         gone = asyncio.create_task(_disconnect(receive))
@@ -234,8 +244,9 @@ class App:
                 )
         finally:
             gone.cancel()
+            is_last = leave()
             # When the server ends, its client is told first; the agent has time after that.
-            if not task.done() and not self._ending:
+            if is_last and not task.done() and not self._ending:
                 task.cancel()
                 await asyncio.wait({task}, timeout=_PATIENCE)
         problem = task.exception() if task.done() and not task.cancelled() else None

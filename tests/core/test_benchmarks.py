@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from benchmarks import calls, large, peers, streams
+from benchmarks import batch, calls, large, peers, streams
 from benchmarks.measure import Limit, Table
 
 OURS = ("httpx2", "httpx2 event source", "raw bytes", "runagent")
@@ -29,6 +29,7 @@ def _only_what_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
         partial(streams.chunks, rounds=1, count=50),
         partial(streams.first, rounds=1),
         partial(large.nested_input, rounds=1, levels=1),
+        partial(batch.unlimited, rounds=1, rows=3),
     ],
 )
 def test_it_measures_every_candidate(benchmark: Callable[[], Iterator[Table]]) -> None:

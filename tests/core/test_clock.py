@@ -15,9 +15,10 @@ from support import clock
 TESTS = Path(__file__).parents[1]
 HOME = TESTS / "support" / "clock.py"
 
-# Clients that call nobody: here a timeout is a value that is read back, and no time passes.
+# Clients that call nobody, and clocks that are simulated: no time passes here.
 NO_TIME_PASSES = {
-    TESTS / "core" / name for name in ("test_config_file.py", "test_settings.py", "typing_api.py")
+    TESTS / "core" / name
+    for name in ("test_config_file.py", "test_pace.py", "test_settings.py", "typing_api.py")
 }
 
 ARGUMENTS = {

@@ -41,6 +41,7 @@ from runagent import (
     Stream,
     slips,
 )
+from runagent.many import AsyncBatch, Batch
 
 RENAMED = {
     "close": "aclose",
@@ -83,7 +84,7 @@ def public(kind: type) -> dict[str, Any]:
 def signature(member: Any) -> str:
     """Return the parameters and the result of a function, as the blocking client would have them."""
     text = str(inspect.signature(member))
-    text = re.sub(r"\bAsync(Stream|RunAgentClient)", r"\1", text)
+    text = re.sub(r"\bAsync(Stream|Batch|RunAgentClient)", r"\1", text)
     text = re.sub(r"\b(Async)?Generator\[(\w+), None(, None)?\]", r"Generator[\2]", text)
     return re.sub(r"(Coroutine|Awaitable)\[(Any, Any, )?(\w+)\]", r"\3", text)
 
@@ -95,7 +96,7 @@ def words(member: Any) -> str:
     return text
 
 
-KINDS = [(RunAgentClient, AsyncRunAgentClient), (Stream, AsyncStream)]
+KINDS = [(RunAgentClient, AsyncRunAgentClient), (Stream, AsyncStream), (Batch, AsyncBatch)]
 MEMBERS = [(blocking, other, name) for blocking, other in KINDS for name in public(blocking)]
 
 

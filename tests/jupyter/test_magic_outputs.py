@@ -273,3 +273,28 @@ def test_a_console_shows_the_answer(tmp_path: Path) -> None:
         assert console.run("_.wait()").count("# Hello from the demo agent") == 1
         console.run("print('done')")
         console.start("exit")
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("%%runagent words\n20", "_"),
+        ("%%runagent words --out kept\n20", "kept"),
+        ("%runagent words 20", "_"),
+        ("kept = %runagent words 20", "the reply"),
+        ("%%runagent words --bg --proc job\n20", "job.reply"),
+    ],
+)
+def test_each_painting_says_who_has_the_answer_if_it_is_the_last(
+    kernel: Kernel, code: str, name: str
+) -> None:
+    cell = kernel.execute(code).ok()
+    kernel.execute("'job' in globals() and job.wait() and None").ok()
+    paintings = [
+        message.content["data"]["text/html"]
+        for message in cell.of_type("display_data", "update_display_data")
+        if "runagent-running" in message.content["data"]["text/html"].rpartition("</style>")[2]
+    ]
+    assert paintings
+    for html in paintings:
+        assert f"Cut off here. If the kernel still runs, {name} has the whole answer." in html

@@ -108,6 +108,8 @@ def test_run_all_never_waits_for_a_key(kernel: Kernel) -> None:
     ):
         assert words in said
     cells[1].wait()
+    chat = kernel.execute("import runagent_jupyter\nrunagent_jupyter.AgentWidget('count')")
+    assert "Did you mean counts?" in "".join((chat.error or {})["traceback"])
     for line in ("%runagent my-tutor hi", "%runagent my-tutor --bg hi", "%runagent x --widget"):
         assert kernel.execute(line).prompts == []
 

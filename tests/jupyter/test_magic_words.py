@@ -154,6 +154,8 @@ def test_a_slip_is_an_error_that_says_what_to_write(line: str, words: list[str])
         ("echo --set city=New York", '--set city="New York"'),
         ("echo --session my trip", '--session "my trip"'),
         ("echo --session {{ city }} York", '--session "{{ city }} York"'),
+        ("echo --session=my trip", 'quotes: --session "my trip"'),
+        ("echo --set=city=New York", 'quotes: --set city="New York"'),
     ],
 )
 def test_a_value_with_a_space_is_told_to_be_quoted(line: str, hint: str) -> None:
@@ -226,3 +228,8 @@ def test_the_cell_of_a_chat_says_the_same(value: object) -> None:
     )
     options, rest = read(source.split("\n")[0].removeprefix("%%runagent "), is_cell=True)
     assert (options.agent, options.fields(), rest) == ("demo", {"x": value}, "")
+
+
+def test_a_very_long_question_is_read_at_once() -> None:
+    question = "why 'not \"so {{ " * 60_000
+    assert read(f"echo --no-template --quiet {question}")[1] == question.strip()

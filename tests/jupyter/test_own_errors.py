@@ -122,6 +122,7 @@ def test_nothing_is_kept_for_nobody(kernel: Kernel) -> None:
     for agent in ("returns", "streams", "deep", "demo"):
         kernel.execute(f"%runagent {agent} x")
     kernel.execute("for chunk in RunAgentClient('demo').run_generic_stream({}):\n    break").ok()
+    kernel.execute("RunAgentClient('demo').health()").ok()
     kernel.execute("import gc; del chunk; gc.collect()\nfrom runagent import raised").ok()
     assert kernel.value("list(raised._raised)") == []
 

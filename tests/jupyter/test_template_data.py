@@ -274,7 +274,7 @@ def test_looking_changes_nothing() -> None:
     [
         ("name.upper", "name.upper is a method; call it: name.upper()"),
         ("df.apply('sum')", "df.apply() is not among the methods that a template may call"),
-        ("df.to_csv('x.csv')", "may not pass more than 0 without a name to df.to_csv()"),
+        ("df.to_csv('x.csv')", "may pass at most 0 arguments without a name to df.to_csv()"),
         ("df.head(key=1)", "the argument key="),
         ("nothing()", "'nothing' is undefined"),
         ("name.nothing()", "no attribute 'nothing'"),

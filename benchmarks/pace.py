@@ -1,0 +1,69 @@
+"""`python -m benchmarks.pace [SECONDS]`: the pace of a batch against simulated limits, a table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from benchmarks.simulated import Bucket, Concurrency, FixedWindow, Limit, SlidingWindow, run
+
+STYLES = ("", "retry", "retry whole", "policy", "x", "whole", "rate")
+PHASES = (0.0, 0.37, 0.8)
+
+
+def _window(rate: int, style: str, phase: float) -> Limit:
+    return FixedWindow(rate, 1.0, phase, style)
+
+
+def _bucket(rate: int, style: str, _: float) -> Limit:
+    return Bucket(rate, rate, style)
+
+
+def cases() -> Iterator[tuple[str, float, float, float, Callable[[str, float], Limit]]]:
+    """Yield the name, the rate, the latency, the agent's time and the maker of each limit."""
+    for rate in (1, 5, 10, 50, 200, 1000):
+        for latency in (0.02, 0.1, 0.3):
+            name = f"{rate}/s, {latency:g} s away"
+            yield f"window {name}", rate, latency, 0.0, partial(_window, rate)
+            yield f"bucket {name}", rate, latency, 0.0, partial(_bucket, rate)
+    yield "window 3000/min", 50, 0.1, 0.0, lambda style, p: FixedWindow(3000, 60.0, p, style)
+    yield "window 500/10 s", 50, 0.1, 0.0, lambda style, p: FixedWindow(500, 10.0, p, style)
+    yield "window 5000/s", 5000, 0.1, 0.0, lambda style, p: FixedWindow(5000, 1.0, p, style)
+    yield "bucket 50/s of 5", 50, 0.1, 0.0, lambda style, _: Bucket(50, 5, style)
+    yield "bucket 50/s of 500", 50, 0.1, 0.0, lambda style, _: Bucket(50, 500, style)
+    yield "sliding 50/s", 50, 0.1, 0.0, lambda *_: SlidingWindow(50, 1.0)
+    yield "10 at a time", 10 / 0.3, 0.1, 0.2, lambda *_: Concurrency(10)
+    yield "50 at a time", 50 / 0.6, 0.1, 0.5, lambda *_: Concurrency(50)
+
+
+def main() -> None:
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 40.0
+    print(f"Runs of {seconds:g} s: the least share of the ideal time, and the most waste.\n")
+    print("| limit | " + " | ".join(style or "silent" for style in STYLES) + " |")
+    print("|---" * (len(STYLES) + 1) + "|")
+    for name, rate, latency, agent, make in cases():
+        rows = int(rate * seconds)
+        if rows > 50_000 and seconds > 40:
+            continue
+        cells = []
+        for style in STYLES:
+            shares, wastes = [], []
+            for seed, phase in enumerate(PHASES if rows < 20_000 else PHASES[1:2]):
+                outcome = run(
+                    make("" if style == "rate" else style, phase),
+                    rows,
+                    latency=latency,
+                    agent=agent,
+                    seed=seed,
+                    max_concurrency=max(100, int(4 * rate * latency)),
+                    rate=rate if style == "rate" else None,
+                )
+                shares.append((seconds + latency + agent) / outcome.ended)
+                wastes.append(outcome.wasted / rows)
+            cells.append(f"{100 * min(shares):.0f} %, {100 * max(wastes):.1f} %")
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

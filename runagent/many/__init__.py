@@ -1,0 +1,23 @@
+"""Many inputs: one pace for all, a journal, and an answer or an error for each row."""
+
+from runagent.many.asynchronous import AsyncBatch
+from runagent.many.batch import Plan
+from runagent.many.blocking import Batch
+from runagent.many.failures import not_inputs
+from runagent.many.frames import Frame, Inputs, Outputs
+from runagent.many.listed import Listed
+from runagent.many.rates import check_rate
+from runagent.many.rows import Row
+
+__all__ = [
+    "AsyncBatch",
+    "Batch",
+    "Frame",
+    "Inputs",
+    "Listed",
+    "Outputs",
+    "Plan",
+    "Row",
+    "check_rate",
+    "not_inputs",
+]

@@ -1,0 +1,180 @@
+"""A batch of the asynchronous client: tasks send, and the task that iterates decides."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from runagent.call import Attempt
+from runagent.errors import RunAgentError
+from runagent.many.batch import BatchBase, Plan, content
+from runagent.many.engine import Answered, Deliver, Event, GiveUp, Rest, Send
+from runagent.many.rows import Row
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class AsyncBatch(BatchBase):
+    """Many inputs and their answers: an asynchronous iterator over the rows, as they finish.
+
+    Requests are sent while the batch is iterated over, by `async for`, `results` or `aclose`.
+
+        batch = client.map({"query": q} for q in questions)
+        async for row in batch:
+            print(row.id, row.output if row.error is None else row.error)
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        """Open the journal; nothing is sent yet."""
+        self._events: deque[Event] = deque()
+        self._news: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        super().__init__(plan)
+
+    def _clock(self) -> float:
+        return time.monotonic()
+
+    def _post(self, event: Event) -> None:
+        self._events.append(event)
+        if threading.get_ident() == self._thread and self._news is not None:
+            self._news.set()
+        elif self._loop is not None and self._news is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._news.set)
+
+    def __aiter__(self) -> Self:
+        if isinstance(self._engine.reason, (KeyboardInterrupt, asyncio.CancelledError)):
+            self._go_on()
+        return self
+
+    async def __anext__(self) -> Row:
+        if self._ended:
+            raise StopAsyncIteration
+        self._busy = True
+        try:
+            row = await self._advance(delivers=True)
+        finally:
+            self._busy = False
+        if row is not None:
+            return row
+        self._end()
+        reason = self._engine.reason
+        if reason is not None and not self._raised:
+            self._raised = True
+            raise reason
+        raise StopAsyncIteration
+
+    async def _advance(self, *, delivers: bool) -> Row | None:
+        """Carry out steps until one delivers a row; return `None` at the end."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._news = loop, asyncio.Event()
+            self._thread = threading.get_ident()
+        cancelled = 0
+        outcome: Any = None
+        while True:
+            try:
+                step = self._steps.send(outcome)
+            except StopIteration:
+                return None
+            outcome = None
+            if isinstance(step, Deliver):
+                if delivers:
+                    return step.row
+                self._engine.undelivered.append(step.row)
+            elif isinstance(step, Send):
+                task = loop.create_task(self._attempt(step))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            elif isinstance(step, GiveUp):
+                for task in self._tasks:
+                    task.cancel()
+            else:
+                try:
+                    outcome = await self._wait(step)
+                except asyncio.CancelledError as exc:
+                    grace = {"grace": 0.0} if cancelled else {}
+                    cancelled += 1
+                    self._engine.stop(exc, **grace)
+                    delivers = False
+
+    async def _wait(self, step: Rest) -> list[Event]:
+        assert self._news is not None
+        if self._events or step.seconds <= 0:
+            await asyncio.sleep(0)  # others have their turn, whatever comes
+        else:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._news.wait(), step.seconds)
+        self._news.clear()
+        events = []
+        while self._events:
+            events.append(self._events.popleft())
+        return events
+
+    async def _attempt(self, step: Send) -> None:
+        task = step.task
+        failure: BaseException | None = None
+        attempt = Attempt()
+        try:
+            attempt = await self._plan.attempt(content(task), task.key)
+        except asyncio.CancelledError:
+            attempt = Attempt(error=RunAgentError("The request was given up."))
+        except BaseException as exc:  # noqa: BLE001 - raised in the task that iterates
+            failure = exc
+        self._post(Answered(task, step.ticket, attempt, failure))
+
+    async def results(self) -> list[Row]:
+        """Run the batch to its end, and return its rows in the order of the inputs.
+
+        Raises:
+            RunAgentError: A batch that ended early; the rows so far are kept.
+        """
+        async for _ in self:
+            pass
+        return list(self._journal.rows())
+
+    async def retry_failed(self) -> AsyncBatch:
+        """Ask the rows that failed again, under new idempotency keys, when iterated over.
+
+        Returns:
+            This batch, which now iterates over these rows.
+        """
+        await self.aclose()
+        self._retry()
+        return self
+
+    async def aclose(self) -> None:
+        """End the batch: requests under way have a moment to finish, and everything is kept."""
+        if self._ended:
+            return
+        self._engine.stop()
+        await self._advance(delivers=False)
+        self._end()
+
+    async def end_now(self) -> None:
+        """End the batch without waiting for the requests under way."""
+        self._engine.stop(grace=0.0)
+        await self.aclose()
+
+    def _abandon(self) -> None:
+        for task in self._tasks:
+            with contextlib.suppress(RuntimeError):  # its loop is closed
+                task.cancel()
+        self._end()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if not self.__dict__.get("_ended", True):
+            self._journal.close()

@@ -1,0 +1,256 @@
+"""A batch as users have it: the part that is the same for both clients."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runagent.encode import to_json
+from runagent.errors import RunAgentError, ValidationError
+from runagent.many.engine import Engine, Event
+from runagent.many.journal import Journal, MemoryJournal
+from runagent.many.journal_file import FileJournal
+from runagent.many.pace import Pace
+from runagent.many.rows import Entry, Row, Task
+from runagent.retry import RetryPolicy
+
+logger = logging.getLogger("runagent")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a batch is made from.
+
+    Attributes:
+        inputs: The inputs, or pairs of an id and an input.
+        encode: Returns an input as JSON; it is called with the input and its name in messages.
+        attempt: Makes one attempt: called with the encoded input and the idempotency key, and
+            further arguments of the pump's own.
+        closed: Returns the error for a client that was closed, `None` while it is open.
+        policy: How often a row is tried.
+        belongs: What a journal belongs to: the agent, the server and the options.
+        max_concurrency: Requests under way at the same time, at most.
+        rate: Requests per second, `None` to find the pace.
+        per_call: Rows in one request.
+        journal: The file of the journal, `None` for one in memory.
+        fresh: Whether all rows are to be asked again.
+        output: Makes the output of a row from an answer.
+        ends_at_error: Whether the first row that fails ends the batch.
+        name: The name of the argument in messages.
+        reports: Whether it is logged at the end how many rows failed.
+    """
+
+    inputs: Iterable[Any]
+    encode: Callable[[Any, str], bytes]
+    attempt: Callable[..., Any]
+    closed: Callable[[], RunAgentError | None]
+    policy: RetryPolicy
+    belongs: dict[str, Any]
+    max_concurrency: int
+    rate: float | None = None
+    per_call: int = 1
+    journal: Path | None = None
+    fresh: bool = False
+    output: Callable[[Any], Any] = lambda result: result.value
+    ends_at_error: bool = False
+    name: str = "inputs"
+    reports: bool = True
+
+
+def entries(plan: Plan) -> Iterator[Entry]:
+    """Yield the rows of a plan, each read from the inputs when it is asked for."""
+    for position, item in enumerate(plan.inputs):
+        id_, value = position, item
+        if isinstance(item, tuple) and len(item) == 2:  # noqa: PLR2004 - an id and an input
+            id_, value = item
+        name = f"{plan.name}[{position}]"
+        entry = Entry(position, id_, str(position), value)
+        try:
+            entry.name = _name_of(id_, name)
+            entry.encoded = plan.encode(value, name)
+        except ValidationError as exc:
+            entry.error = exc
+        yield entry
+
+
+def _name_of(id_: Any, name: str) -> str:
+    encoded = to_json(id_, f"the id of {name}").decode()
+    if encoded[:1] in "[{" or encoded in ("null", "true", "false"):
+        raise ValidationError(
+            f"The id of {name} is of type {type(id_).__name__}; an id is text or a number.",
+            code="INVALID_INPUT",
+        )
+    return encoded
+
+
+def content(task: Task) -> bytes:
+    """Return the input of a request: that of its row, or a list of all."""
+    if len(task.entries) == 1:
+        return task.entries[0].encoded
+    return b'{"inputs":[' + b",".join(entry.encoded for entry in task.entries) + b"]}"
+
+
+_open: weakref.WeakValueDictionary[str, BatchBase] = weakref.WeakValueDictionary()
+
+
+class BatchBase:
+    """The part of a batch that is the same for both clients.
+
+    Attributes:
+        finished: Rows with an answer or an error, those of earlier runs among them.
+        failures: Rows with an error.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        """Open the journal; nothing is sent yet."""
+        self._plan = plan
+        self._busy = False
+        self._ended = True  # until the journal is open
+        self._raised = False
+        if plan.journal is None:
+            self._journal: MemoryJournal | FileJournal = MemoryJournal()
+        else:
+            self._let_go_of(plan.journal)
+            self._journal = FileJournal(plan.journal, plan.belongs, fresh=plan.fresh)
+            _open[str(plan.journal.resolve())] = self
+        self._begin(entries(plan))
+
+    def _let_go_of(self, path: Path) -> None:
+        """End an earlier batch of this process that was left with the same journal."""
+        other = _open.get(str(path.resolve()))
+        if other is not None and not other._busy:  # noqa: SLF001 - its own class
+            other._abandon()  # noqa: SLF001
+
+    def _begin(self, rows: Iterator[Entry]) -> None:
+        plan = self._plan
+        journal: Journal = self._journal
+        self._engine = Engine(
+            rows,
+            journal,
+            Pace(
+                self._clock(),
+                rate=plan.rate,
+                max_concurrency=plan.max_concurrency,
+                remembered=journal.pace,
+            ),
+            plan.policy,
+            per_call=plan.per_call,
+            output=plan.output,
+            ends_at_error=plan.ends_at_error,
+            post=self._post,
+            closed=plan.closed,
+            clock=self._clock,
+        )
+        self._steps = self._engine.steps()
+        self._ended = self._raised = False
+
+    def _clock(self) -> float:
+        raise NotImplementedError
+
+    def _post(self, event: Event) -> None:
+        raise NotImplementedError
+
+    def _abandon(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def finished(self) -> int:
+        """Rows with an answer or an error, those of earlier runs among them."""
+        return self._engine.finished
+
+    @property
+    def failures(self) -> int:
+        """Rows with an error."""
+        return self._engine.failed
+
+    def __repr__(self) -> str:
+        agent = self._plan.belongs.get("agent")
+        return f"<{type(self).__name__} of {agent!r}: {self.finished:,} rows finished>"
+
+    def failed(self) -> list[Row]:
+        """Return the rows that failed so far, in the order of the inputs."""
+        return list(self._journal.rows(failed=True))
+
+    def rows(self) -> Iterator[Row]:
+        """Return the rows that are finished so far, in the order of the inputs."""
+        return self._journal.rows()
+
+    def to_frame(self, *, partial: bool = False) -> Any:
+        """Return the rows as a DataFrame of pandas, in the order of the inputs.
+
+        Args:
+            partial: Whether the rows finished so far are enough; a batch that has not ended is
+                refused otherwise.
+
+        Returns:
+            A DataFrame with the columns `id`, `input`, `output`, `error`, `attempts` and `elapsed`.
+
+        Raises:
+            ValidationError: A batch that has not ended, unless `partial`.
+            ImportError: No pandas.
+        """
+        if not (partial or self._ended):
+            raise ValidationError(
+                f"The batch has not ended: {self.finished:,} rows are finished.",
+                code="BATCH_NOT_ENDED",
+                hint="Iterate over it first, call results(), or pass partial=True.",
+            )
+        import pandas as pd  # noqa: PLC0415 - optional
+
+        names = ("id", "input", "output", "error", "attempts", "elapsed")
+        rows = list(self.rows())
+        return pd.DataFrame({name: [getattr(row, name) for row in rows] for name in names})
+
+    def _retry(self) -> None:
+        """Begin again with the rows that failed, under other idempotency keys."""
+        failed = self._journal.retried()
+        if isinstance(self._journal, FileJournal):
+            self._journal.reopen()
+        self._begin(iter(failed))
+
+    def _go_on(self) -> None:
+        """Go on after an interrupt."""
+        if self._ended and isinstance(self._journal, FileJournal):
+            self._journal.reopen()
+        self._engine.resume()
+        self._steps = self._engine.steps()
+        self._ended = self._raised = False
+
+    def _end(self) -> None:
+        """Let go of the journal, and say how many rows failed and why."""
+        if self._ended:
+            return
+        self._ended = True
+        found = self._engine.pace.found
+        if found is not None:
+            self._journal.remember(found)
+        self._journal.close()
+        if self._engine.failed and self._engine.reason is None and self._plan.reports:
+            logger.warning("%s", self._summary())
+
+    def _summary(self) -> str:
+        reasons = self._engine.failures()
+        lines = [
+            (
+                f"{self._engine.failed:,} of {self.finished:,} rows failed. "
+                "failed() returns them, retry_failed() asks them again."
+            ),
+            *(f"{count:,} x {text}" for text, count in reasons[:2]),
+        ]
+        if len(reasons) > len(lines) - 1:
+            rest = sum(count for _, count in reasons[2:])
+            lines[-1] += f" (and {rest:,} others)"
+        return "\n".join(lines)
+
+    def _interrupted_message(self) -> str:
+        kept = f"{self.finished:,} rows are finished and kept"
+        if self._plan.journal is None:
+            return f"The batch was stopped: {kept}. Iterate over it again to go on."
+        return (
+            f"The batch was stopped: {kept} in {str(self._plan.journal)!r}. "
+            "Run the same again to go on."
+        )

@@ -1,0 +1,481 @@
+"""The order of events in a batch: every decision of both clients, and no I/O.
+
+The engine is a generator, as a flow is: it yields the next step, and is sent its outcome. The
+pumps in `blocking` and `asynchronous` carry out the steps.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from runagent.call import Attempt
+from runagent.errors import RunAgentError
+from runagent.many import failures, outcomes, quota
+from runagent.many.journal import Journal, Then
+from runagent.many.pace import Pace, Ticket
+from runagent.many.rows import Entry, Row, Task, key_of
+from runagent.results import RunResult
+from runagent.retry import MAX_DELAY, RetryPolicy
+
+GRACE = 1.5
+"""Seconds in which requests under way may end after an interrupt."""
+
+LOOK = 0.1
+"""Seconds between two looks whether the client was closed, at most."""
+
+MOMENT = 0.05
+"""Seconds: for a shorter wait, no row overtakes another."""
+
+AHEAD = 0.1
+"""Seconds of rows that are read and marked before they are due."""
+
+MOST_AHEAD = 200
+"""Rows that are read ahead, at most."""
+
+EXPLAINED = 20
+"""Errors of rows that keep the frames in which an agent of this process failed."""
+
+SAMPLE = 100
+"""Finished rows after which a batch ends of which half has failed."""
+
+LONGEST_OUTAGE = 600.0
+"""Seconds after which a batch ends whose server has not come back."""
+
+LONGEST_LIMIT = 3600.0
+"""Seconds that a batch waits for a rate limit to end, at most."""
+
+
+@dataclass(slots=True)
+class Send:
+    """Step: send a request. Its outcome comes as an `Answered`, after any `Rest`."""
+
+    task: Task
+    ticket: Ticket
+
+
+@dataclass(slots=True)
+class Deliver:
+    """Step: give a row to the user. Nothing is sent back."""
+
+    row: Row
+
+
+@dataclass(slots=True)
+class Rest:
+    """Step: wait for an event. Sent back are the events that have happened, perhaps none.
+
+    Attributes:
+        seconds: The longest wait, `math.inf` for no limit, zero to look only.
+    """
+
+    seconds: float
+
+
+@dataclass(slots=True)
+class GiveUp:
+    """Step: end the requests under way. Their outcomes come as events all the same."""
+
+
+Step = Send | Deliver | Rest | GiveUp
+
+
+@dataclass(slots=True)
+class Answered:
+    """Event: the outcome of a request, or the exception of the user's own code in it."""
+
+    task: Task
+    ticket: Ticket
+    attempt: Attempt
+    failure: BaseException | None = None
+
+
+@dataclass(slots=True)
+class Marked:
+    """Event: the rows of a request are in the journal, or could not be written."""
+
+    task: Task
+    failure: BaseException | None
+
+
+@dataclass(slots=True)
+class Kept:
+    """Event: a finished row is in the journal, or could not be written."""
+
+    row: Row
+    failure: BaseException | None
+
+
+Event = Answered | Marked | Kept
+
+
+class Engine:
+    """Runs one batch.
+
+    Attributes:
+        pace: When requests are sent.
+        finished: Rows with an answer or an error, those of earlier runs among them.
+        failed: Rows with an error.
+        resumed: Rows that an earlier run had finished.
+        reason: Why the batch ends early, `None` if it does not.
+        undelivered: Rows that nobody took, as the batch was being ended.
+    """
+
+    def __init__(
+        self,
+        entries: Iterator[Entry],
+        journal: Journal,
+        pace: Pace,
+        policy: RetryPolicy,
+        *,
+        per_call: int = 1,
+        output: Callable[[RunResult], Any] = lambda result: result.value,
+        ends_at_error: bool = False,
+        post: Callable[[Event], object],
+        closed: Callable[[], RunAgentError | None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Run these rows.
+
+        Args:
+            entries: The rows; each is read shortly before it is sent.
+            journal: The journal, which is not closed.
+            pace: When requests are sent.
+            policy: How often a row is tried, and how long it waits in between.
+            per_call: Rows in one request.
+            output: Makes the output of a row from an answer.
+            ends_at_error: Whether the first row that fails ends the batch.
+            post: Hands an event to the pump, in any thread.
+            closed: Returns the error for a client that was closed, `None` while it is open.
+            clock: Returns the time in seconds, on any monotonic clock.
+            wall_clock: Returns the seconds since the Unix epoch.
+        """
+        self.pace = pace
+        self.finished = self.failed = self.resumed = 0
+        self.reason: BaseException | None = None
+        self._entries = entries
+        self._journal = journal
+        self._policy = policy
+        self._per_call = per_call
+        self._output = output
+        self._ends_at_error = ends_at_error
+        self._post = post
+        self._closed = closed
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._exhausted = False
+        self._group: list[Entry] = []
+        self._ready: deque[Task] = deque()
+        self._later: list[tuple[float, int, Task]] = []
+        self._order = itertools.count()
+        self._delivery: deque[Row] = deque()
+        self.undelivered: list[Row] = []
+        self._under_way: set[Task] = set()
+        self._marking = self._keeping = 0
+        self._stopped_at: float | None = None
+        self._gave_up = False
+        self._errors: dict[str, int] = {}
+
+    # From outside
+
+    def stop(self, reason: BaseException | None = None, grace: float = GRACE) -> None:
+        """Send no more, and give up after `grace` seconds on the requests under way.
+
+        Args:
+            reason: The exception that the batch ends with, if it has none yet.
+            grace: Seconds.
+        """
+        if self.reason is None:
+            self.reason = reason
+        until = self._clock() + grace
+        self._stopped_at = until if self._stopped_at is None else min(until, self._stopped_at)
+
+    def resume(self) -> None:
+        """Go on after an interrupt with the rows that are left."""
+        self.reason = self._stopped_at = None
+        self._gave_up = False
+        self._delivery.extendleft(reversed(self.undelivered))
+        self.undelivered.clear()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing more is sent."""
+        return self._stopped_at is not None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every row is finished."""
+        return (
+            self._exhausted
+            and not (self._group or self._ready or self._later or self._under_way)
+            and not (self._marking or self._keeping)
+        )
+
+    def failures(self) -> list[tuple[str, int]]:
+        """Return the errors of rows, each with how often it came, the most frequent first."""
+        return sorted(self._errors.items(), key=lambda item: -item[1])
+
+    # The order of events
+
+    def steps(self) -> Generator[Step, Any, None]:
+        """Yield the steps until every row is finished, or the batch has ended early."""
+        while True:
+            now = self._clock()
+            self._check_patience(now)
+            if self._stopped_at is None and (closed := self._closed()) is not None:
+                self.stop(closed, 0.0)
+            if self._stopped_at is None:
+                self._read(now)
+            while (task := self._due(now)) is not None:
+                self._under_way.add(task)
+                if task.began is None:
+                    task.began = now
+                yield Send(task, self.pace.sent(now))
+            if self._delivery:
+                yield Deliver(self._delivery.popleft())
+                seconds = 0.0
+            elif self.is_complete or (self._stopped_at is not None and self._is_quiet):
+                return
+            else:
+                if self._stopped_at is not None and now >= self._stopped_at and not self._gave_up:
+                    self._gave_up = True
+                    yield GiveUp()
+                seconds = self._rest(now)
+            for event in (yield Rest(min(seconds, LOOK))) or ():
+                self._handle(event)
+
+    @property
+    def _is_quiet(self) -> bool:
+        return not (self._under_way or self._marking or self._keeping)
+
+    def _rest(self, now: float) -> float:
+        """Return the seconds until there is something to do, if nothing happens before."""
+        if self._stopped_at is not None:
+            return math.inf if self._gave_up else max(0.0, self._stopped_at - now)
+        waits = []
+        if self._later:
+            waits.append(max(0.0, self._later[0][0] - now))
+        if self._ready or not (self._exhausted or self._marking):
+            waits.append(self.pace.wait(now))
+        return min(waits, default=math.inf)
+
+    def _due(self, now: float) -> Task | None:
+        if self._stopped_at is not None or len(self._delivery) > 2 * self.pace.max_concurrency:
+            return None
+        while self._later and self._later[0][0] <= now:
+            self._ready.appendleft(heapq.heappop(self._later)[2])
+        if not self._ready or self.pace.wait(now) > 0:
+            return None
+        return self._ready.popleft()
+
+    # Rows on their way in
+
+    def _read(self, now: float) -> None:
+        """Read the rows that are soon due, and have them marked."""
+        pace = min(self.pace.pace(now), 1e6)
+        ahead = min(MOST_AHEAD, self.pace.max_concurrency, 1 + int(AHEAD * pace / self._per_call))
+        # A journal in memory marks at once, so that nothing has to be read ahead of it.
+        while (
+            not self._exhausted
+            and len(self._ready) + self._marking < ahead
+            and len(self._delivery) <= 2 * self.pace.max_concurrency
+            and self.pace.wait(now) <= AHEAD
+        ):
+            try:
+                entry = next(self._entries)
+                self._take(entry)
+            except StopIteration:
+                self._exhausted = True
+            except Exception as exc:  # noqa: BLE001 - of the user's own code; raised at the end
+                self._exhausted = True
+                self.stop(exc)
+                return
+            full = len(self._group) >= self._per_call or self._exhausted
+            if self._group and full:
+                self._mark(self._group)
+                self._group = []
+
+    def _take(self, entry: Entry) -> None:
+        if entry.error is not None:
+            self._finish(Row(entry.id, entry.input, error=entry.error))
+            return
+        known = self._journal.find(entry)
+        if known is None:
+            self._group.append(entry)
+            return
+        self.resumed += 1
+        self._count(known)
+        self._delivery.append(known)
+
+    def _mark(self, entries: list[Entry]) -> None:
+        task = Task(entries, key_of(self._journal.batch, self._journal.generation, entries))
+        self._marking += 1
+
+        def marked(failure: BaseException | None) -> None:
+            self._post(Marked(task, failure))
+
+        self._journal.mark(entries, marked)
+
+    # Events
+
+    def _handle(self, event: Event) -> None:
+        if event.failure is not None:
+            self.stop(event.failure)
+        if isinstance(event, Answered):
+            self._answered(event.task, event.ticket, event.attempt)
+            return
+        if isinstance(event, Marked):
+            self._marking -= 1
+            self._ready.append(event.task)
+        else:
+            self._keeping -= 1
+            self._finish(event.row)
+
+    def _answered(self, task: Task, ticket: Ticket, attempt: Attempt) -> None:
+        now = self._clock()
+        self._under_way.discard(task)
+        error = attempt.error
+        if (error is None and attempt.result is None) or (error is not None and self._gave_up):
+            self.pace.dropped()
+            self._ready.appendleft(task)  # it has no outcome of its own
+            return
+        verdict = outcomes.verdict(attempt)
+        self.pace.answered(
+            ticket,
+            now,
+            verdict,
+            quota.read(attempt.headers, self._wall_clock) if attempt.headers else quota.NO_QUOTA,
+            None if error is None else error.retry_after,
+        )
+        if error is None:
+            task.attempts += 1
+            self._answer(task, attempt, now)
+        elif outcomes.is_senseless(error):
+            task.attempts += 1
+            if error.code == "CLIENT_CLOSED":
+                self.stop(error)
+            else:
+                self._fail(task, error, now)
+                self.stop(failures.senseless(error, self.finished))
+        elif verdict == "limited":
+            self._ready.appendleft(task)
+        elif verdict == "unavailable" and task.answers_before != self.pace.accepted:
+            # As long as no other row is answered, it is not the row's fault.
+            task.answers_before = self.pace.accepted
+            self._put_back(task, error, now)
+        elif verdict == "unavailable" and self.pace.closed_for == "unavailable":
+            self._put_back(task, error, now)
+        else:
+            self._try_again(task, attempt, error, now)
+
+    def _put_back(self, task: Task, error: RunAgentError, now: float) -> None:
+        """Send the row again in a moment; the gate decides when, if the server is away."""
+        self._postpone(
+            task, self._policy.next_delay(error, 0, math.inf, undelivered=True) or 0.0, now
+        )
+        self._check_start(error, now)
+
+    def _postpone(self, task: Task, delay: float, now: float) -> None:
+        """Send a row again after a time, in which others are sent, unless it is very short."""
+        if delay < MOMENT:
+            self._ready.appendleft(task)
+        else:
+            heapq.heappush(self._later, (now + delay, next(self._order), task))
+
+    def _try_again(self, task: Task, attempt: Attempt, error: RunAgentError, now: float) -> None:
+        task.attempts += 1
+        again = attempt.again
+        if outcomes.was_lost(attempt) and not task.lost:
+            # The same key tells a server that honours it that this is the same request.
+            again = task.lost = True
+        delay = self._policy.next_delay(
+            error, task.attempts, math.inf, undelivered=again, wanted=again
+        )
+        if delay is None:
+            self._fail(task, error, now)
+        else:
+            self._postpone(task, delay, now)
+
+    def _answer(self, task: Task, attempt: Attempt, now: float) -> None:
+        result = attempt.result
+        assert result is not None
+        output = self._output(result)
+        if self._per_call == 1:
+            outputs = [output]
+        else:
+            found = failures.list_of(output)
+            if found is None or len(found) != len(task.entries):
+                self._fail(task, failures.not_a_list(len(task.entries)), now)
+                return
+            outputs = found
+        elapsed = now - (task.began or now)
+        for entry, each in zip(task.entries, outputs, strict=True):
+            row = Row(entry.id, entry.input, each, None, task.attempts, result.usage, elapsed)
+            self._keep(entry, row)
+
+    def _fail(self, task: Task, error: RunAgentError, now: float) -> None:
+        error.attempts = task.attempts
+        if self.failed > EXPLAINED:
+            error.__traceback__ = error.__cause__ = None  # its frames hold much of the agent's
+        if self._ends_at_error:
+            self.stop(grace=0.0)
+        elapsed = now - (task.began or now)
+        for entry in task.entries:
+            self._keep(entry, Row(entry.id, entry.input, None, error, task.attempts, {}, elapsed))
+
+    def _keep(self, entry: Entry, row: Row) -> None:
+        self._keeping += 1
+
+        def kept(failure: BaseException | None) -> None:
+            self._post(Kept(row, failure))
+
+        then: Then = kept
+        self._journal.keep(entry, row, then)
+
+    def _finish(self, row: Row) -> None:
+        self._count(row)
+        self._delivery.append(row)
+        run = self.finished - self.resumed
+        if run == SAMPLE and 2 * self.failed >= SAMPLE and row.error is not None:
+            self.stop(failures.too_many(self.failed, run, row.error))
+
+    def _count(self, row: Row) -> None:
+        self.finished += 1
+        if row.error is not None:
+            self.failed += 1
+            kind = str(row.error.code or type(row.error).__name__)
+            text = f"{kind}: {row.error.message[:200]}"
+            if text in self._errors or len(self._errors) < SAMPLE:
+                self._errors[text] = self._errors.get(text, 0) + 1
+
+    # An end when going on is senseless
+
+    def _check_start(self, error: RunAgentError, now: float) -> None:
+        """End a batch whose server was never there, after as long as a call would try."""
+        if self.pace.accepted or self.pace.closed_for != "unavailable":
+            return
+        policy = self._policy
+        longest = sum(
+            min(MAX_DELAY, policy.delay * policy.backoff**i) for i in range(policy.max_retries)
+        )
+        if now - self.pace.closed_since >= longest:
+            self.stop(error, 0.0)
+
+    def _check_patience(self, now: float) -> None:
+        if self.pace.closed_for is None or self._stopped_at is not None:
+            return
+        closed = now - self.pace.closed_since
+        if self.pace.closed_for == "unavailable":
+            if closed > LONGEST_OUTAGE:
+                self.stop(failures.gone(closed), 0.0)
+            return
+        wait = self.pace.wait(now)
+        if math.isfinite(wait) and closed + wait > LONGEST_LIMIT:
+            self.stop(failures.limited_for_long(closed + wait), 0.0)

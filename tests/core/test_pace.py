@@ -1,0 +1,185 @@
+"""The pace of a batch, against simulated limits, in virtual time."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from benchmarks.simulated import (
+    Bucket,
+    Changing,
+    Concurrency,
+    FixedWindow,
+    Limit,
+    SlidingWindow,
+    run,
+)
+from runagent.many.pace import Pace
+from runagent.many.quota import Quota
+
+VIRTUAL = 40
+"""Virtual seconds of a run at the full rate."""
+
+
+def share_and_waste(
+    limit: Limit, ideal: float, length: float, **options: Any
+) -> tuple[float, float]:
+    """Return the share of the ideal time, and the share of requests that were refused.
+
+    Args:
+        limit: The limit.
+        ideal: Requests per second that it allows.
+        length: Virtual seconds that the batch takes at best.
+        options: Arguments of `run`.
+    """
+    rows = int(ideal * length)
+    outcome = run(limit, rows, **options)
+    return (length + 0.1) / outcome.ended, outcome.wasted / rows
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.37, 0.8])
+@pytest.mark.parametrize("style", ["policy", "x"])
+def test_stated_windows_are_used(style: str, phase: float) -> None:
+    share, waste = share_and_waste(FixedWindow(50, 1.0, phase, style), 50, VIRTUAL)
+    assert share >= 0.95
+    assert waste < 0.01
+
+
+def test_a_reset_in_whole_seconds_makes_no_small_bucket_slow() -> None:
+    share, waste = share_and_waste(Bucket(50, 5, "whole"), 50, 10 * VIRTUAL)
+    assert share >= 0.85
+    assert waste < 0.015
+
+
+@pytest.mark.parametrize("style", ["policy", "x"])
+def test_stated_buckets_are_used(style: str) -> None:
+    share, waste = share_and_waste(Bucket(50, 50, style), 50, VIRTUAL)
+    assert share >= 0.95
+    assert waste < 0.01
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        FixedWindow(50, 1.0, 0.0),
+        FixedWindow(50, 1.0, 0.8),
+        FixedWindow(3000, 60.0),
+        Bucket(50, 50),
+        Bucket(50, 5),
+        SlidingWindow(50, 1.0),
+    ],
+    ids=repr,
+)
+def test_a_rate_that_the_user_states_is_used(limit: Limit) -> None:
+    share, waste = share_and_waste(limit, 50, VIRTUAL, rate=50)
+    assert share >= 0.95
+    assert waste < 0.01
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("rate", "latency"), [(50, 0.02), (50, 0.1), (200, 0.1)])
+def test_silent_windows_are_found(rate: int, latency: float, seed: int) -> None:
+    limit = FixedWindow(rate, 1.0, seed / 3)
+    share, waste = share_and_waste(limit, rate, VIRTUAL, latency=latency, seed=seed)
+    assert share >= 0.85
+    assert waste < 0.015
+
+
+@pytest.mark.parametrize("limit", [FixedWindow(50, 1.0), Bucket(50, 50)], ids=repr)
+def test_long_runs_come_close_to_the_ideal(limit: Limit) -> None:
+    share, waste = share_and_waste(limit, 50, 10 * VIRTUAL)
+    assert share >= 0.95
+    assert waste < 0.015
+
+
+@pytest.mark.parametrize("rate", [1, 3, 7, 30, 500])
+@pytest.mark.parametrize("kind", ["window", "bucket", "sliding", "minute"])
+def test_no_limit_stops_a_batch(kind: str, rate: int) -> None:
+    limits: dict[str, Limit] = {
+        "window": FixedWindow(rate, 1.0),
+        "bucket": Bucket(rate, max(1, rate / 4)),
+        "sliding": SlidingWindow(rate, 1.0),
+        "minute": FixedWindow(60 * rate, 60.0),
+    }
+    outcome = run(limits[kind], 60 * rate, latency=0.1)
+    assert 60 / outcome.ended > 0.5
+
+
+def test_a_limit_of_concurrency_is_respected() -> None:
+    outcome = run(Concurrency(10), 2000, latency=0.1, agent=0.2)
+    assert 2000 / (10 / 0.3) / outcome.ended > 0.8
+    assert outcome.wasted / 2000 < 0.015
+
+
+def test_a_limit_that_rises_is_found() -> None:
+    limit = Changing(FixedWindow(50, 1.0), FixedWindow(200, 1.0), 60.0)
+    outcome = run(limit, 50 * 60 + 200 * 140, latency=0.1)
+    assert 200 / outcome.ended > 0.7
+
+
+def test_a_limit_that_falls_is_found() -> None:
+    limit = Changing(FixedWindow(200, 1.0), FixedWindow(20, 1.0), 20.0)
+    outcome = run(limit, 200 * 20 + 20 * 100, latency=0.1)
+    assert 120 / outcome.ended > 0.7
+
+
+def test_without_a_limit_the_concurrency_is_the_limit() -> None:
+    outcome = run(Concurrency(10**9), 5000, latency=0.1, max_concurrency=50)
+    assert outcome.wasted == 0
+    assert outcome.ended < 2 * 5000 / (50 / 0.1)
+
+
+def test_one_refusal_of_many_requests_lowers_the_pace_once() -> None:
+    pace = Pace(0.0, remembered=100.0)
+    asked = 1.0
+    tickets = [pace.sent(i / 100) for i in range(50)]
+    for ticket in tickets:
+        pace.answered(ticket, 0.6, "limited", retry_after=asked)
+    assert pace.closed_for == "limited"
+    assert pace.wait(0.6) == pytest.approx(1.0)
+    probe = pace.sent(1.6)
+    assert pace.wait(1.6) > 0, "one request finds out whether the limit is open"
+    pace.answered(probe, 1.7, "accepted")
+    assert pace.closed_for is None
+    assert pace.pace(1.7) > 50
+
+
+def test_a_window_that_is_used_up_is_waited_for() -> None:
+    pace = Pace(0.0)
+    pace.answered(pace.sent(0.0), 0.1, "accepted", Quota(100, 0, 60.0, 45.0))
+    assert pace.wait(0.1) == pytest.approx(45.0)
+
+
+def test_an_outage_closes_the_gate_and_one_request_looks_again() -> None:
+    pace = Pace(0.0, remembered=100.0)
+    now = 0.0
+    for _ in range(3):
+        now += 1
+        pace.answered(pace.sent(now), now, "unavailable")
+    assert pace.closed_for == "unavailable"
+    waits = []
+    for _ in range(12):
+        waits.append(pace.wait(now))
+        now += waits[-1]
+        ticket = pace.sent(now)
+        assert pace.wait(now) > 0
+        pace.answered(ticket, now, "unavailable")
+    assert waits == sorted(waits)
+    assert max(waits) <= 30
+    now += pace.wait(now)
+    pace.answered(pace.sent(now), now, "accepted")
+    assert pace.closed_for is None
+
+
+def test_concurrency_bounds_what_is_under_way() -> None:
+    pace = Pace(0.0, rate=1e6, max_concurrency=2)
+    now = 0.0
+    tickets = []
+    while pace.wait(now) < math.inf:
+        now += pace.wait(now)
+        tickets.append(pace.sent(now))
+    assert len(tickets) == 2
+    pace.dropped()
+    assert pace.wait(now + 1) == 0
