@@ -52,7 +52,8 @@ class _Workers:
     def __init__(self, plan: Plan, inbox: _Inbox) -> None:
         self._plan = plan
         self._inbox = inbox
-        self._steps: SimpleQueue[Send | None] = SimpleQueue()
+        # With the group of its time: a thread may take a step only after `give_up`.
+        self._steps: SimpleQueue[tuple[Send, IOGroup[BlockingIO]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._under_way = 0
         self.group: IOGroup[BlockingIO] = IOGroup()
@@ -63,7 +64,7 @@ class _Workers:
             thread = threading.Thread(target=self._work, name="runagent-batch", daemon=True)
             self._threads.append(thread)
             thread.start()
-        self._steps.put(step)
+        self._steps.put((step, self.group))
 
     def answered(self) -> None:
         self._under_way -= 1
@@ -83,10 +84,11 @@ class _Workers:
         self._threads.clear()
 
     def _work(self) -> None:
-        while (step := self._steps.get()) is not None:
+        while (taken := self._steps.get()) is not None:
+            step, group = taken
             task = step.task
             try:
-                attempt = self._plan.attempt(content(task), task.key, self.group)
+                attempt = self._plan.attempt(content(task), task.key, group)
             except BaseException as exc:  # noqa: BLE001 - raised in the thread that iterates
                 self._inbox.post(Answered(task, step.ticket, Attempt(), exc))
             else:

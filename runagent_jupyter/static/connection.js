@@ -4,17 +4,31 @@ import { Transcript } from "./transcript.js";
 const SILENCE = 2_000; // ms without news of an answer, after which the page asks for them
 const LONGEST = 60_000; // ms between two questions that the kernel leaves open
 
+const LATE = 5_000; // ms after which a message that is not read counts as lost
+
 /** Milliseconds that the kernel usually needs at most to take a message. */
 export const PATIENCE = 1_000;
 
 /**
  * Read JSON that the kernel has deflated.
  * @param {DataView} buffer
- * @returns {Promise<any>}
+ * @returns {Promise<any>} It fails after `LATE` ms: a busy browser may leave a stream unread for
+ *   good, and the messages behind this one must not wait for it.
  */
-function inflate(buffer) {
-  const stream = new Blob([buffer]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Response(stream).json();
+async function inflate(buffer) {
+  const stream = new DecompressionStream("deflate");
+  const writer = stream.writable.getWriter();
+  const written = writer.write(buffer).then(() => writer.close());
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(reject, LATE, new Error("A message was not read."));
+  });
+  const read = Promise.all([new Response(stream.readable).json(), written]);
+  try {
+    return (await Promise.race([read, late]))[0];
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** The state that all views of a chat share. */
@@ -61,6 +75,7 @@ export class Connection {
   async open(model) {
     const listen = ({ type, seq }, buffers) => {
       const content = inflate(buffers[0]);
+      content.catch(() => {}); // it may fail before its turn, and is reported then
       const take = async () => this.take(model, type, seq, await content);
       this.order = this.order.then(take).catch(console.error);
     };

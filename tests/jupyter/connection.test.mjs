@@ -72,3 +72,22 @@ test("an answer about an older state leaves the question open", async (t) => {
   assert.equal(kernel.asked.length, 2);
   close();
 });
+
+test("a message that the browser never reads does not stop the next ones", async (t) => {
+  t.mock.method(console, "error", () => {});
+  const { DecompressionStream } = globalThis;
+  const { kernel, connection, close } = await opened(t);
+  t.mock.timers.reset();
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  globalThis.DecompressionStream = class {
+    writable = new WritableStream();
+    readable = new ReadableStream();
+  };
+  kernel.tell("turns", 1, { first: 0, turns: [] });
+  globalThis.DecompressionStream = DecompressionStream;
+  t.mock.timers.tick(6_000);
+  kernel.tell("turns", 2, { first: 0, turns: [{ role: "user", text: "Hello" }] });
+  await connection.order;
+  assert.equal(connection.transcript.seq, 2);
+  close();
+});
