@@ -404,7 +404,7 @@ def test_any_formula_is_harmless_as_mathml(words: list[str]) -> None:
 
 def test_the_style_sheet_stays_below_its_root() -> None:
     rules = css().replace("\n", " ")
-    rules = re.sub(r"@keyframes runagent-[a-z-]+ \{(?: [^{}]+ \{[^{}]*\})+ \}", "", rules)
+    rules = re.sub(r"@keyframes runagent-[a-z-]+\s*\{(?:[^{}]+\{[^{}]*\})+\s*\}", "", rules)
     for part in rules.split("}"):
         selector = part.rpartition("{")[0].rpartition("{")[2].strip()
         if selector and not selector.startswith("@"):
