@@ -64,7 +64,7 @@ def explain(error: RunAgentError, raised: BaseException) -> RunAgentError:
     if shown:
         # `add_note` is there from Python 3.11 on.
         note = "\n".join(_line(entry) for entry in shown)
-        error.__notes__ = [*getattr(error, "__notes__", []), note]  # type: ignore[attr-defined]
+        vars(error)["__notes__"] = [*getattr(error, "__notes__", []), note]
     following: TracebackType | None = None
     for entry in reversed(shown):
         following = TracebackType(following, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)

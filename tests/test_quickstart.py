@@ -26,7 +26,10 @@ def executed(committed: nbformat.NotebookNode, tmp_path: Path) -> nbformat.Noteb
     work = tmp_path / "work"
     work.mkdir()
     return NotebookClient(
-        notebook, timeout=PATIENCE, resources={"metadata": {"path": work}}
+        notebook,
+        timeout=PATIENCE,
+        startup_timeout=PATIENCE,
+        resources={"metadata": {"path": work}},
     ).execute()
 
 

@@ -77,8 +77,13 @@ export class Connection {
       const content = inflate(buffers[0]);
       content.catch(() => {}); // it may fail before its turn, and is reported then
       const take = async () => this.take(model, type, seq, await content);
-      this.order = this.order.then(take).catch(console.error);
+      this.order = this.order.then(take).catch((error) => {
+        console.error(error);
+        this.wait ||= SILENCE; // it is lost, and so asked for
+      });
     };
+    // Should every message of an answer be lost, this is the only word of it.
+    const doubt = () => (this.wait ||= SILENCE);
     // A server drops messages of a kernel that sends too many; the last one may be among them.
     const watch = setInterval(() => {
       const wait = this.wait || (this.transcript.busy && SILENCE);
@@ -86,6 +91,7 @@ export class Connection {
       this.sync(model, Math.min(2 * wait, LONGEST));
     }, SILENCE / 4);
     model.on("msg:custom", listen);
+    model.on("change:busy", doubt);
     // A kernel deflates the snapshot. One that a page has set is plain; a notebook that is saved
     // with the state of its widgets contains it.
     const saved = model.get("_snapshot");
@@ -97,6 +103,7 @@ export class Connection {
     return () => {
       clearInterval(watch);
       model.off("msg:custom", listen);
+      model.off("change:busy", doubt);
     };
   }
 

@@ -121,7 +121,8 @@ def test_connections_are_kept_alive(way: str, mode: str, serve: Callable[..., Fa
         url, options = "https://agents.example", {"proxy": server.url}
         tunnelled: list[list[dict[str, int]]] = []
         server.scripts = [
-            [b"HTTP/1.1 200 OK\r\n\r\n", Do(lambda: tunnelled.append(options_of(server.port)))]
+            # While the client waits for this answer; then it makes another socket of its socket.
+            [Do(lambda: tunnelled.append(options_of(server.port))), b"HTTP/1.1 200 OK\r\n\r\n"]
         ]
         with pytest.raises(NetworkError):
             connected(url, server.port, mode, max_retries=0, **options)

@@ -15,7 +15,7 @@ class Kernel {
   asked = [];
   get() {}
   set() {}
-  on(_, listen) { this.listen = listen; }
+  on(event, listen) { if (event === "msg:custom") this.listen = listen; else this.change = listen; }
   off() {}
   send(message) { this.asked.push(message); }
   tell(type, seq, content = {}) {
@@ -51,6 +51,16 @@ test("a page that has all asks no more", async (t) => {
   await connection.order;
   t.mock.timers.tick(3_600_000);
   assert.equal(kernel.asked.length, 1);
+  close();
+});
+
+test("a page that hears of an answer and gets no message of it asks", async (t) => {
+  const { kernel, connection, close } = await opened(t);
+  kernel.tell("current", 0);
+  await connection.order;
+  kernel.change();
+  t.mock.timers.tick(2_500);
+  assert.equal(kernel.asked.length, 2);
   close();
 });
 

@@ -204,7 +204,9 @@ def test_nothing_of_a_job_is_lost_in_nbclient() -> None:
     cells = ["%load_ext runagent_jupyter" + AGENTS, "%%runagent words --bg --proc job\n10"]
     cells += ["job.wait() and None", "reply = %runagent echo hello", "reply"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, kernel_name="python3", timeout=PATIENCE).execute()
+    NotebookClient(
+        notebook, kernel_name="python3", timeout=PATIENCE, startup_timeout=PATIENCE
+    ).execute()
     assert "word 9" in notebook.cells[1].outputs[0]["data"]["text/plain"]
     assert notebook.cells[4].outputs[0]["data"]["text/plain"] == "hello"
 

@@ -63,7 +63,9 @@ def kernel(shared_kernel: Kernel) -> Kernel:
 def executed(*cells: str) -> Any:
     cells = ("%load_ext runagent_jupyter" + AGENTS, *cells)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, kernel_name="python3", timeout=PATIENCE).execute()
+    NotebookClient(
+        notebook, kernel_name="python3", timeout=PATIENCE, startup_timeout=PATIENCE
+    ).execute()
     return notebook
 
 
