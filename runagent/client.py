@@ -292,10 +292,7 @@ class _BaseClient:
     ) -> tuple[many.Plan, int]:
         """Return the plan of a list of inputs, which are all checked, and their number."""
         checks.check_count(max_concurrency, "max_concurrency=")
-        if isinstance(inputs, (Mapping, str, bytes)) or not isinstance(inputs, Iterable):
-            raise many.not_inputs(inputs)
-        if hasattr(inputs, "columns"):
-            raise many.not_inputs(inputs)
+        _check_inputs(inputs)
         self._pump.flow.check_open()
         checked = [
             self._prepare(value, timeout, headers, f"inputs[{index}]", user=user)[0].content
@@ -334,10 +331,7 @@ class _BaseClient:
             max_concurrency = connections
         checks.check_count(max_concurrency, "max_concurrency=")
         checks.check_count(per_call, "per_call=")
-        if isinstance(inputs, (Mapping, str, bytes)) or not isinstance(inputs, Iterable):
-            raise many.not_inputs(inputs)
-        if hasattr(inputs, "columns"):
-            raise many.not_inputs(inputs)
+        _check_inputs(inputs)
         return self._plan(
             inputs,
             timeout,
@@ -385,6 +379,12 @@ class _BaseClient:
             belongs=belongs,
             **options,
         )
+
+
+def _check_inputs(inputs: Any) -> None:
+    is_many = isinstance(inputs, Iterable) and not isinstance(inputs, (Mapping, str, bytes))
+    if not is_many or hasattr(inputs, "columns"):
+        raise many.not_inputs(inputs)
 
 
 def _check_model(model: Any) -> None:

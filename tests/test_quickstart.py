@@ -7,9 +7,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
-from support.clock import PATIENCE
 from support.lab import ROOT
+from support.notebooks import execute
 
 QUICKSTART = ROOT / "notebooks" / "quickstart.ipynb"
 
@@ -25,12 +24,7 @@ def executed(committed: nbformat.NotebookNode, tmp_path: Path) -> nbformat.Noteb
     notebook = nbformat.from_dict(committed)
     work = tmp_path / "work"
     work.mkdir()
-    return NotebookClient(
-        notebook,
-        timeout=PATIENCE,
-        startup_timeout=PATIENCE,
-        resources={"metadata": {"path": work}},
-    ).execute()
+    return execute(notebook, resources={"metadata": {"path": work}})
 
 
 def test_it_is_committed_clean(committed: nbformat.NotebookNode) -> None:

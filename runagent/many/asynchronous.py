@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +37,6 @@ class AsyncBatch(BatchBase):
         self._tasks: set[asyncio.Task[None]] = set()
         super().__init__(plan)
 
-    def _clock(self) -> float:
-        return time.monotonic()
-
     def _post(self, event: Event) -> None:
         self._events.append(event)
         if threading.get_ident() == self._thread and self._news is not None:
@@ -65,10 +61,7 @@ class AsyncBatch(BatchBase):
         if row is not None:
             return row
         self._end()
-        reason = self._engine.reason
-        if reason is not None and not self._raised:
-            self._raised = True
-            raise reason
+        self._raise_reason()
         raise StopAsyncIteration
 
     async def _advance(self, *, delivers: bool) -> Row | None:

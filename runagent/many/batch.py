@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ class BatchBase:
             rows,
             journal,
             Pace(
-                self._clock(),
+                time.monotonic(),
                 rate=plan.rate,
                 max_concurrency=plan.max_concurrency,
                 remembered=journal.pace,
@@ -143,13 +144,9 @@ class BatchBase:
             ends_at_error=plan.ends_at_error,
             post=self._post,
             closed=plan.closed,
-            clock=self._clock,
         )
         self._steps = self._engine.steps()
         self._ended = self._raised = False
-
-    def _clock(self) -> float:
-        raise NotImplementedError
 
     def _post(self, event: Event) -> None:
         raise NotImplementedError
@@ -219,6 +216,13 @@ class BatchBase:
         self._engine.resume()
         self._steps = self._engine.steps()
         self._ended = self._raised = False
+
+    def _raise_reason(self) -> None:
+        """Raise the exception that the batch ended with, if there is one, once."""
+        reason = self._engine.reason
+        if reason is not None and not self._raised:
+            self._raised = True
+            raise reason
 
     def _end(self) -> None:
         """Let go of the journal, and say how many rows failed and why."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import signal
 import threading
-import time
 from collections import deque
 from queue import SimpleQueue
 from types import FrameType
@@ -74,10 +73,14 @@ class _Workers:
         self.group.end()
         self.group = IOGroup()
 
-    def end(self) -> None:
+    def dismiss(self) -> None:
+        """End the attempts under way and the threads, without waiting for them."""
         self.group.end()
         for _ in self._threads:
             self._steps.put(None)
+
+    def end(self) -> None:
+        self.dismiss()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
@@ -140,9 +143,6 @@ class Batch(BatchBase):
         self._interrupts = _Interrupts()
         super().__init__(plan)
 
-    def _clock(self) -> float:
-        return time.monotonic()
-
     def _post(self, event: Event) -> None:
         self._inbox.post(event)
 
@@ -164,10 +164,7 @@ class Batch(BatchBase):
         if row is not None:
             return row
         self._finish()
-        reason = self._engine.reason
-        if reason is not None and not self._raised:
-            self._raised = True
-            raise reason
+        self._raise_reason()
         raise StopIteration
 
     def _advance(self, interrupts: _Interrupts, *, delivers: bool) -> Row | None:
@@ -254,7 +251,5 @@ class Batch(BatchBase):
 
     def __del__(self) -> None:
         if not self.__dict__.get("_ended", True):
-            self._workers.group.end()
-            self._engine.stop(grace=0.0)
-            self._workers.end()
+            self._workers.dismiss()  # a finalizer may run in any thread, which must not wait
             self._journal.close()

@@ -102,7 +102,7 @@ def test_an_error_of_the_user_s_own_is_shown_with_its_line(lab: Lab) -> None:
             "w.ask('x')",
             "%runagent_usage",
         ]
-    )
+    ).render_all()
     notebook.run(0).run(1).run(2).run(3).run(4)
     for index in (1, 2):
         notebook.wait_for_text(index, "in fails")

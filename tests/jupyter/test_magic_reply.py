@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
-from support.clock import PATIENCE
 from support.kernel import Kernel
+from support.notebooks import executed
 
 AGENTS = """
 import asyncio
@@ -203,10 +201,7 @@ def test_loaded_by_a_configuration_file(start_kernel: Callable[..., Kernel]) -> 
 def test_nothing_of_a_job_is_lost_in_nbclient() -> None:
     cells = ["%load_ext runagent_jupyter" + AGENTS, "%%runagent words --bg --proc job\n10"]
     cells += ["job.wait() and None", "reply = %runagent echo hello", "reply"]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(
-        notebook, kernel_name="python3", timeout=PATIENCE, startup_timeout=PATIENCE
-    ).execute()
+    notebook = executed(*cells)
     assert "word 9" in notebook.cells[1].outputs[0]["data"]["text/plain"]
     assert notebook.cells[4].outputs[0]["data"]["text/plain"] == "hello"
 

@@ -6,12 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import nbformat
 import pytest
 from markdown_it import MarkdownIt
-from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
-from support.clock import PATIENCE
+from support import notebooks
 from support.faults import STALL, FaultServer
 from support.kernel import IPYKERNEL_VERSION, Kernel
 
@@ -61,12 +59,7 @@ def kernel(shared_kernel: Kernel) -> Kernel:
 
 
 def executed(*cells: str) -> Any:
-    cells = ("%load_ext runagent_jupyter" + AGENTS, *cells)
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(
-        notebook, kernel_name="python3", timeout=PATIENCE, startup_timeout=PATIENCE
-    ).execute()
-    return notebook
+    return notebooks.executed("%load_ext runagent_jupyter" + AGENTS, *cells)
 
 
 @pytest.mark.skipif(
