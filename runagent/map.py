@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,9 @@ from runagent.many.rows import Row
 
 COMPLETE, FAILED, INCOMPLETE = 0, 1, 3
 """Exit codes: all rows have answers; the batch could not run; some rows have none."""
+
+ERROR = "error"
+"""The column for the errors."""
 
 EVERY = 1.0
 """Seconds between two lines of progress."""
@@ -80,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     source = _Source(options.file, options.format)
+    _check_out(options)
     fields = dict(_field(text) for text in options.input)
     client_options = {} if options.base_url is None else {"base_url": options.base_url}
 
@@ -92,6 +97,14 @@ def _run(options: argparse.Namespace) -> int:
                     f"Row {position} of {options.file} has no column {missing[0]!r}.",
                     code="INVALID_INPUT",
                 )
+            for name in (options.output, ERROR):
+                if name in row:
+                    raise ValidationError(
+                        f"Row {position} of {options.file} has a column {name!r} already, which "
+                        "the answers would replace.",
+                        code="INVALID_INPUT",
+                        hint="Pass another --output, or rename that column.",
+                    )
             id_ = position if options.id is None else row[options.id]
             yield id_, {field: row[column] for field, column in wanted.items()}
 
@@ -119,6 +132,28 @@ def _run(options: argparse.Namespace) -> int:
             return FAILED
         _write(options, source, batch.rows())
     return COMPLETE if problem is None and not failed else INCOMPLETE
+
+
+def _check_out(options: argparse.Namespace) -> None:
+    """Refuse a file that cannot be written, before there are answers that need it."""
+    kind = _format_of(options.out, options.format)
+    if options.out == "-":
+        return
+    if kind == "parquet":
+        import pyarrow as pa  # noqa: F401, PLC0415 - optional, and needed in the end
+    out = Path(options.out)
+    if options.file != "-" and out.exists() and out.samefile(options.file):
+        raise ValidationError(
+            f"--out {options.out!r} is the file with the rows, which would be lost.",
+            code="INVALID_INPUT",
+            hint="Write to another file.",
+        )
+    if out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise ValidationError(
+            f"--out {options.out!r} cannot be written.",
+            code="INVALID_INPUT",
+            hint="Name a file in a folder that exists, and that you may write to.",
+        )
 
 
 def _field(text: str) -> tuple[str, str]:
@@ -218,7 +253,7 @@ def _write(options: argparse.Namespace, source: _Source, rows: Iterator[Row]) ->
             if finished.id != id_:
                 continue
             error = None if finished.error is None else finished.error.message
-            yield {**before, options.output: finished.output, "error": error}
+            yield {**before, options.output: finished.output, ERROR: error}
             finished = next(rows, None)
 
     if kind == "parquet":

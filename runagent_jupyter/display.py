@@ -14,6 +14,7 @@ from runagent_jupyter import html
 from runagent_jupyter.notebook_output import FIRST_INTERVAL, NotebookDisplay
 from runagent_jupyter.rendering import bundle
 from runagent_jupyter.reply import Reply
+from runagent_jupyter.shell import request_id
 from runagent_jupyter.terminal import TerminalDisplay
 
 
@@ -150,9 +151,8 @@ def display_for(
 def _is_in_output_widget(shell: Any) -> bool:
     """Whether an `ipywidgets.Output` captures the running cell's output."""
     ipywidgets = sys.modules.get("ipywidgets")
-    kernel = getattr(shell, "kernel", None)
-    if ipywidgets is None or kernel is None:
+    cell = request_id(shell)
+    if ipywidgets is None or not cell:
         return False
-    cell = (kernel.get_parent("shell") or {}).get("header", {}).get("msg_id")
     widgets = list(ipywidgets.widgets.widget._instances.values())  # noqa: SLF001 - there is no public list
     return any(isinstance(w, ipywidgets.Output) and w.msg_id == cell for w in widgets)

@@ -94,6 +94,10 @@ def test_standard_input_and_output(
         ("x.jsonl", "[1]", [], "Line 1 is not a JSON object"),
         ("x.jsonl", '{"a": 1}', ["--id", "b"], "Row 0 of"),
         ("x.jsonl", '{"a": 1}', ["--rate", "fast"], "rate='fast' is not a rate"),
+        ("x.jsonl", '{"error": 1}', [], "has a column 'error' already"),
+        ("x.jsonl", '{"a": 1}', ["--output", "a"], "has a column 'a' already"),
+        ("x.jsonl", '{"a": 1}', ["--out", "x.txt"], "no ending that names its format"),
+        ("x.jsonl", '{"a": 1}', ["--out", "none/x.csv"], "'none/x.csv' cannot be written"),
     ],
 )
 def test_a_command_that_cannot_run_says_why(
@@ -111,6 +115,20 @@ def test_a_command_that_cannot_run_says_why(
     server = serve(answer())
     assert run(server, path, *options) == FAILED
     assert message in capsys.readouterr().err
+    assert not server.exchanges
+
+
+def test_the_file_of_rows_is_not_written_over(
+    serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, link = tmp_path / "x.jsonl", tmp_path / "y.jsonl"
+    path.write_text('{"a": 1}')
+    link.symlink_to(path)
+    server = serve(answer())
+    for out in (path, link):
+        assert run(server, path, "--out", out) == FAILED
+        assert "is the file with the rows" in capsys.readouterr().err
+    assert path.read_text() == '{"a": 1}'
     assert not server.exchanges
 
 
