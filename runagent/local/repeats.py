@@ -10,6 +10,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from runagent.errors import RateLimitError
+from runagent.local.execution import AgentError
+
 SECONDS = 600.0
 """Seconds for which the outcome of a call is remembered."""
 
@@ -75,11 +78,11 @@ class Repeats:
         return call.task, leave
 
     def _ended(self, ident: tuple[object, str, bytes], call: _Call) -> None:
-        if call.task.cancelled():
+        problem = None if call.task.cancelled() else call.task.exception()
+        if call.task.cancelled() or _asks_for_another_attempt(problem):
             if self._calls.get(ident) is call:
                 del self._calls[ident]
             return
-        problem = call.task.exception()
         call.size = 1000 if problem is not None else len(call.task.result())
         self._bytes += call.size
         self._forget_old()
@@ -93,3 +96,8 @@ class Repeats:
             if call.task.done():
                 del self._calls[ident]
                 self._bytes -= call.size
+
+
+def _asks_for_another_attempt(problem: BaseException | None) -> bool:
+    """Whether an agent refused a call for now: the next attempt has the same key."""
+    return isinstance(problem, AgentError) and isinstance(problem.cause, RateLimitError)

@@ -13,6 +13,7 @@ import pytest
 from support.callers import Caller
 from support.clock import PATIENCE, SOON, TICK, until
 
+from runagent import RateLimitError
 from runagent.local import repeats
 from runagent.local.repeats import Repeats
 
@@ -49,6 +50,21 @@ def test_a_failed_call_fails_again_without_another_run(start: Start) -> None:
     answers = [ask(caller, "k", {"x": 1}) for _ in range(2)]
     assert [answer.json()["error"]["message"] for answer in answers] == ["ValueError: no"] * 2
     assert len(calls) == 1
+
+
+def test_a_refusal_for_now_is_not_remembered(start: Start) -> None:
+    calls: list[int] = []
+
+    def agent(x: int) -> str:
+        calls.append(x)
+        if len(calls) < 3:
+            raise RateLimitError("slow down", retry_after=TICK)
+        return "done"
+
+    caller = start(agent)
+    answers = [ask(caller, "k", {"x": 1}) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [429, 429, 200, 200]
+    assert len(calls) == 3
 
 
 def test_a_call_in_progress_is_joined(start: Start) -> None:
