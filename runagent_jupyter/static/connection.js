@@ -4,31 +4,34 @@ import { Transcript } from "./transcript.js";
 const SILENCE = 2_000; // ms without news of an answer, after which the page asks for them
 const LONGEST = 60_000; // ms between two questions that the kernel leaves open
 
-const LATE = 5_000; // ms after which a message that is not read counts as lost
-
 /** Milliseconds that the kernel usually needs at most to take a message. */
 export const PATIENCE = 1_000;
 
 /**
  * Read JSON that the kernel has deflated.
  * @param {DataView} buffer
- * @returns {Promise<any>} It fails after `LATE` ms: a busy browser may leave a stream unread for
- *   good, and the messages behind this one must not wait for it.
+ * @returns {Promise<any>}
  */
-async function inflate(buffer) {
-  const stream = new DecompressionStream("deflate");
-  const writer = stream.writable.getWriter();
-  const written = writer.write(buffer).then(() => writer.close());
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(reject, LATE, new Error("A message was not read."));
-  });
-  const read = Promise.all([new Response(stream.readable).json(), written]);
-  try {
-    return (await Promise.race([read, late]))[0];
-  } finally {
-    clearTimeout(timer);
-  }
+function inflate(buffer) {
+  const stream = new Blob([buffer]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).json();
+}
+
+/**
+ * Have a model's messages come through. anywidget holds them back until the widget has loaded, and
+ * if that takes more than two seconds, as in a busy page, it drops all of them for good.
+ * @param {any} model
+ */
+function hear(model) {
+  let whole; // anywidget hands a part of the model on, but an event has the whole
+  const take = (changed) => (whole = changed);
+  model.on("change:_heard", take);
+  model.set("_heard", Date.now());
+  model.off("change:_heard", take);
+  model.set("_heard", undefined);
+  if (!whole?.comm?.on_msg) return; // a front end without ipywidgets
+  const { _handle_comm_msg: handle } = Object.getPrototypeOf(Object.getPrototypeOf(whole));
+  whole.comm.on_msg((message) => handle.call(whole, message));
 }
 
 /** The state that all views of a chat share. */
@@ -75,23 +78,17 @@ export class Connection {
   async open(model) {
     const listen = ({ type, seq }, buffers) => {
       const content = inflate(buffers[0]);
-      content.catch(() => {}); // it may fail before its turn, and is reported then
       const take = async () => this.take(model, type, seq, await content);
-      this.order = this.order.then(take).catch((error) => {
-        console.error(error);
-        this.wait ||= SILENCE; // it is lost, and so asked for
-      });
+      this.order = this.order.then(take).catch(console.error);
     };
-    // Should every message of an answer be lost, this is the only word of it.
-    const doubt = () => (this.wait ||= SILENCE);
     // A server drops messages of a kernel that sends too many; the last one may be among them.
     const watch = setInterval(() => {
       const wait = this.wait || (this.transcript.busy && SILENCE);
       if (!this.isLive || !wait || Date.now() - this.heard <= wait) return;
+      if (this.wait) hear(model);
       this.sync(model, Math.min(2 * wait, LONGEST));
     }, SILENCE / 4);
     model.on("msg:custom", listen);
-    model.on("change:busy", doubt);
     // A kernel deflates the snapshot. One that a page has set is plain; a notebook that is saved
     // with the state of its widgets contains it.
     const saved = model.get("_snapshot");
@@ -103,7 +100,6 @@ export class Connection {
     return () => {
       clearInterval(watch);
       model.off("msg:custom", listen);
-      model.off("change:busy", doubt);
     };
   }
 

@@ -417,3 +417,23 @@ while not os.path.exists({str(lost)!r}):
     numbers = counted(chat)
     assert numbers == list(range(len(numbers)))
     assert len(numbers) > 50
+
+
+def test_a_chat_that_loads_slowly_hears_of_its_answers(lab: Lab) -> None:
+    # anywidget gives a widget two seconds to load, and then drops its messages; here it gives none.
+    notebook = lab.open([CHAT, "w.ask('hello') and None"], color_scheme="light")
+    notebook.page.evaluate(
+        """() => {
+          AbortSignal.timeout = () => {
+            const controller = new AbortController();
+            setTimeout(() => controller.abort());
+            return controller.signal;
+          };
+        }"""
+    )
+    notebook.run(0).run(1)
+    chat = chat_in(notebook)
+    finished(chat)
+    expect(answer(chat)).to_contain_text("hello")
+    ask(chat, "again")
+    finished(chat, 4)

@@ -75,6 +75,16 @@ def seen(cell: Execution, unknown: set[str]) -> list[dict[str, Any]]:
     return [o for o in shown.outputs if o.get("text") or any(o.get("data", {}).values())]
 
 
+@pytest.mark.skipif(IPYKERNEL_VERSION < (7,), reason="ipykernel 6 answers only after the cell")
+def test_what_a_front_end_asks_meanwhile_is_no_output(kernel: Kernel) -> None:
+    cell = kernel.submit("%%runagent words\n20")
+    cell.wait_for_output("word 3")
+    for _ in range(3):
+        kernel.create_subshell()
+    (answer,) = cell.wait().outputs
+    assert answer["data"]["text/plain"] == WORDS
+
+
 def texts(outputs: list[dict[str, Any]]) -> list[str]:
     """Return the outputs as a console prints them."""
     plain = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs]

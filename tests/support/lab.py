@@ -260,7 +260,8 @@ class LabNotebook:
 
     def cell(self, index: int) -> Locator:
         """Return the element of a cell, counted from 0 with Markdown cells."""
-        return self.page.locator(".jp-Notebook .jp-Cell").nth(index)
+        # The page may have another notebook, in a tab behind this one.
+        return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell").nth(index)
 
     def output(self, index: int) -> Locator:
         """Return the element that holds the outputs of a cell."""
