@@ -342,8 +342,17 @@ def test_a_selection_outlives_the_paragraph_it_is_in(lab: Lab) -> None:
     chat = chat_in(notebook, 1)
     ask(chat, "go on")
     expect(answer(chat)).to_contain_text("line 1")
+    # Between two paragraphs, there is none that is unfinished.
     answer(chat).evaluate(
-        "node => getSelection().selectAllChildren(node.querySelector('.runagent-tail > p'))"
+        """node => new Promise((done) => {
+          const look = () => {
+            const unfinished = node.querySelector(".runagent-tail > p");
+            if (!unfinished) return requestAnimationFrame(look);
+            getSelection().selectAllChildren(unfinished);
+            done();
+          };
+          look();
+        })"""
     )
     chosen = notebook.page.evaluate("getSelection().toString()")
     assert chosen.startswith("line")
