@@ -275,6 +275,7 @@ class Pace:
             shut = low - met
             high = low + 0.3 * (high - low)
         self._met = None
+        self._next = max(self._next, now)
         if self.is_stated and self._refusals and now - self._refusals[-1] > LASTING:
             self._refusals.clear()
         if self.is_stated and len(self._refusals) < len(STATED) - 1:

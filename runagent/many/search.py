@@ -14,7 +14,7 @@ FIRST_PACE = 20.0
 FIRST_REQUESTS = 8
 """Requests that may be under way before the first answer."""
 
-HEADROOM = 0.97
+HEADROOM = 0.98
 """The part of a measured pace that is used, because the times of arrival vary."""
 
 HOLD = 15.0
@@ -23,7 +23,7 @@ HOLD = 15.0
 LONGEST_HOLD = 240.0
 """Seconds after a refusal before a faster pace is tried, at most."""
 
-WORTH = 40
+WORTH = 90
 """Seconds before a faster pace is tried, for each second that the last refusal has cost."""
 
 STEP = 0.02
@@ -43,6 +43,9 @@ SOON = 2.0
 
 CAUTION = 0.8
 """The factor of the pace after such a refusal."""
+
+COSTLY = 0.5
+"""Seconds in which nothing is sent: from there on, a refusal is worse than a slow approach."""
 
 FEW = 8
 """Accepted requests from which a pace cannot be measured."""
@@ -95,8 +98,9 @@ class Search:
         self._hold_until = now + HOLD
         self._steps = 0
         self._met = -math.inf
-        self._opened = now
-        self._cycle = 0.0
+        self._opened = self._resumed = now
+        self._cycle = self._cost = 0.0
+        self._again = False
 
     def stop(self) -> None:
         """End the search, as the server states its limit."""
@@ -145,19 +149,21 @@ class Search:
             self._rounds.append(now)
         elif self.pace < self._allowed:
             step = max(1.5 * STEP * self.pace, APPROACH * (self._allowed - self.pace))
+            if self._cost >= COSTLY:
+                step = min(step, 0.1 * self.pace)
             self.pace = min(self._allowed, self.pace + step)
             if self.pace == self._allowed:
-                self._hold_until = now + HOLD
+                self._hold_until = max(self._hold_until, now + HOLD)
         elif now >= self._hold_until:
             self._allowed = 0.0
-            self.pace *= 1 + STEP * 1.5 ** max(0, self._steps - STEPS)
+            self.pace *= 1 + STEP
             self._steps += 1
 
     def refused(self) -> None:
         """Take note that the limit was met."""
         self.refusals += 1
         if self.ramping:
-            self.pace /= self._growth()[0]
+            self.pace *= FIRST_CAUTION / self._growth()[0]
 
     def settle(
         self, met: float, low: float, high: float, now: float, shut: float, cost: float
@@ -172,7 +178,9 @@ class Search:
             shut: Seconds that the limit was probably met.
             cost: Seconds in which nothing was sent because of it.
         """
-        found = self._measure(low, high, shut)
+        if low <= self._resumed and not self.ramping:
+            return  # those requests had been sent before the pace was lowered
+        found = self._measure(met, low, high, shut)
         opened = (low + high) / 2
         if shut > 1:
             self._cycle = opened - self._opened  # windows that are long
@@ -188,8 +196,14 @@ class Search:
             pace *= FIRST_CAUTION
         else:
             highest = min(highest, self.pace)
-            if met - self._met < SOON:
+            if cost >= COSTLY and met - self._resumed < SOON:
+                pace, highest = CAUTION * self.pace, 0.95 * self.pace
+            elif low - self._resumed < 1 and cost < COSTLY:
+                pace = 0.9 * self.pace
+                highest = self.pace if self._again else self._allowed
+            elif met - self._met < SOON:
                 pace = min(pace, max(CAUTION * self.pace, 0.85 * pace))
+        self._again = not self.ramping and low - self._resumed < 1
         self._met = met
         self.pace = max(SLOWEST, min(self.pace, pace))
         self._allowed = max(self.pace, min(HEADROOM * highest, 2.5 * self.pace))
@@ -200,22 +214,25 @@ class Search:
             self._measured_since = max(opened, now - self._latency) if cost >= 1 else opened
             self._tally.forget(self._measured_since)
             span = 0.0
-        hold = max(HOLD, span, 2 * self._cycle, WORTH * cost)
+        hold = max(HOLD, span, 2 * self._cycle, 0.0 if self.ramping else WORTH * cost)
         self._hold_until = now + min(hold, LONGEST_HOLD)
         self.ramping = False
         self._round, self._sent = now, 0
+        self._resumed, self._cost = now, cost
         self._steps = 0
 
-    def _measure(self, low: float, high: float, shut: float) -> _Measurement:
+    def _measure(self, met: float, low: float, high: float, shut: float) -> _Measurement:
         """Measure the pace that was sustained, in the best of several spans up to the opening."""
         if self.ramping:  # most of the time it was slower than the server allows
             begins = [r for r in self._rounds if high - r >= max(2 * shut, 0.5)]
             begins = begins or [self._rounds[0]]
         else:
             begins = [self._measured_since]
-            recent = high - max(20 * shut, 2.0, 5 * self._latency)
-            if recent > self._measured_since:
-                begins.append(recent)
+            recent = max(self._resumed, met - max(2.0, 4 * self._latency))
+            if met - recent >= 0.5 and shut <= 0.5 + self._latency:
+                number = self._tally.between(recent, met)
+                pace = number / (met - recent)
+                return max(self._since(begins[0], low, high), _Measurement(pace, pace, number))
         return max(self._since(begin, low, high) for begin in begins)
 
     def _since(self, begin: float, low: float, high: float) -> _Measurement:
