@@ -20,7 +20,7 @@ HEADROOM = 0.98
 HOLD = 15.0
 """Seconds after a refusal before a faster pace is tried, at least."""
 
-LONGEST_HOLD = 240.0
+LONGEST_HOLD = 120.0
 """Seconds after a refusal before a faster pace is tried, at most."""
 
 WORTH = 90
@@ -29,7 +29,7 @@ WORTH = 90
 STEP = 0.02
 """The growth of the pace in one step, when a faster one is tried."""
 
-STEPS = 6
+STEPS = 8
 """Steps of the same size. Each one after them is half as large again as the one before."""
 
 APPROACH = 0.3
@@ -156,7 +156,7 @@ class Search:
                 self._hold_until = max(self._hold_until, now + HOLD)
         elif now >= self._hold_until:
             self._allowed = 0.0
-            self.pace *= 1 + STEP
+            self.pace *= 1 + STEP * min(1.2 ** max(0, self._steps - STEPS), 5)
             self._steps += 1
 
     def refused(self) -> None:
@@ -182,6 +182,7 @@ class Search:
             return  # those requests had been sent before the pace was lowered
         found = self._measure(met, low, high, shut)
         opened = (low + high) / 2
+        cost = min(cost, now - opened)
         if shut > 1:
             self._cycle = opened - self._opened  # windows that are long
         self._opened = opened
@@ -198,9 +199,8 @@ class Search:
             highest = min(highest, self.pace)
             if cost >= COSTLY and met - self._resumed < SOON:
                 pace, highest = CAUTION * self.pace, 0.95 * self.pace
-            elif low - self._resumed < 1 and cost < COSTLY:
-                pace = 0.9 * self.pace
-                highest = self.pace if self._again else self._allowed
+            elif low - self._resumed < 1 and cost < COSTLY and not self._again:
+                pace, highest = 0.9 * self.pace, self._allowed
             elif met - self._met < SOON:
                 pace = min(pace, max(CAUTION * self.pace, 0.85 * pace))
         self._again = not self.ramping and low - self._resumed < 1
