@@ -34,6 +34,7 @@ class AsyncBatch(BatchBase):
         self._news: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
+        self._woken = False
         self._tasks: set[asyncio.Task[None]] = set()
         super().__init__(plan)
 
@@ -41,9 +42,13 @@ class AsyncBatch(BatchBase):
         self._events.append(event)
         if threading.get_ident() == self._thread and self._news is not None:
             self._news.set()
-        elif self._loop is not None and self._news is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
+        elif self._loop is not None and self._news is not None and not self._woken:
+            # Once for all events until the loop looks at them, as it costs a system call.
+            self._woken = True
+            try:
                 self._loop.call_soon_threadsafe(self._news.set)
+            except RuntimeError:  # the loop is closed
+                self._woken = False
 
     def __aiter__(self) -> Self:
         if isinstance(self._engine.reason, (KeyboardInterrupt, asyncio.CancelledError)):
@@ -70,6 +75,7 @@ class AsyncBatch(BatchBase):
         if self._loop is not loop:
             self._loop, self._news = loop, asyncio.Event()
             self._thread = threading.get_ident()
+            self._woken = False
         cancelled = 0
         outcome: Any = None
         while True:
@@ -106,6 +112,7 @@ class AsyncBatch(BatchBase):
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._news.wait(), step.seconds)
         self._news.clear()
+        self._woken = False
         events = []
         while self._events:
             events.append(self._events.popleft())
