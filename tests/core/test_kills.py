@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,10 @@ def runs_of(url: str, path: Path) -> Iterator[subprocess.Popen[str]]:
         process.stdin.close()
 
 
+def is_reached(executed: Callable[[], Counter[int]], target: int) -> bool:
+    return executed().total() >= target
+
+
 def kill_ten_times(
     url: str, path: Path, executed: Callable[[], Counter[int]], seed: int
 ) -> dict[int, int]:
@@ -87,7 +92,7 @@ def kill_ten_times(
             process.stdin.flush()
             child = int(process.stdout.readline())
             target = executed().total() + chance.randint(1, 10)
-            until(lambda target=target: executed().total() >= target)
+            until(partial(is_reached, executed, target))
             time.sleep(chance.random() * TICK)
             os.kill(child, signal.SIGKILL)
             seen = map(int, process.stdout.readline().split())
