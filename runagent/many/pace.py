@@ -25,6 +25,9 @@ STATED = (0.98, 0.96, 0.94)
 LASTING = 300
 """Accepted requests after which a refusal in spite of a stated limit no longer counts."""
 
+BOLDNESS = 5
+"""The factor of the pace at the start where headers state what is left of a limit."""
+
 FIRST_BURST = 4
 """Requests that are sent at once at the start."""
 
@@ -140,7 +143,8 @@ class Pace:
         part = STATED[min(len(self._refusals), len(STATED) - 1)]
         stated = part * min(self._rate, self._windows.pace(now))
         if self._search.ramping and stated < math.inf:
-            return stated  # nothing has to be found out
+            # Carefully, as there may be a limit that the server does not state.
+            return min(stated, BOLDNESS * self._search.pace)
         return min(stated, self._search.pace)
 
     @property
