@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
+from runagent import views
 from runagent.errors import RunAgentError, StreamError
 from runagent.results import StreamEvent, cost_in, number
 from runagent.slips import AsyncStreamSlips, BlockingStreamSlips
@@ -107,6 +108,10 @@ class _Facts:
     def __repr__(self) -> str:
         state = "done" if self.done else f"open, to be read with `{self._loop} chunk in stream`"
         return f"<{type(self).__name__}: {len(self.text)} characters so far, {state}>"
+
+    def _display_(self) -> object:
+        """Return what a notebook shows that asks for this, as marimo does."""
+        return views.shown(self)
 
 
 class Stream(_Facts, BlockingStreamSlips, Generator[T, None, None], Generic[T]):
