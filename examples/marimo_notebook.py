@@ -1,9 +1,11 @@
-# A notebook of marimo that asks an agent: in its chat, in a cell, in Markdown, and in the chat widget.
+# A notebook of marimo that asks an agent: in its chat, in a cell, in Markdown, and in the widget.
 #
 #     pip install "runagent[jupyter,local]" marimo
 #     marimo edit marimo_notebook.py
 
 import marimo
+
+__generated_with = "0.25.2"
 
 app = marimo.App()
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
-from support.apps import EXAMPLES, running
-from support.clock import MOMENT, PATIENCE
+from support.apps import EXAMPLES, agent_at, running
+from support.clock import MOMENT
 from support.faults import SSE_HEAD, STALL, FaultServer, Repeat, chunk, frame
 
 COMMANDS = {
@@ -53,8 +53,7 @@ def test_the_stop_button_ends_the_call(
     silent = framework != "streamlit"
     last = [STALL] if silent else [Repeat(frame(chunk(" and")), pause=MOMENT)]
     server = serve([SSE_HEAD, frame(chunk("Hello there")), *last])
-    agent = {"AGENT": "a", "RUNAGENT_API_URL": server.url, "RUNAGENT_TIMEOUT": str(PATIENCE)}
-    with running(tmp_path, *COMMANDS[framework], **VARIABLES, **agent) as url:
+    with running(tmp_path, *COMMANDS[framework], **VARIABLES, **agent_at(server)) as url:
         page = browser.new_page()
         page.goto(url)
         box = page.get_by_role("textbox").last

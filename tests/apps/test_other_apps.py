@@ -12,7 +12,7 @@ import httpx2
 import pytest
 import streamlit
 from streamlit.testing.v1 import AppTest
-from support.apps import EXAMPLES, running
+from support.apps import EXAMPLES, agent_at, running
 from support.clock import PATIENCE, TICK
 from support.faults import RESET, SSE_HEAD, STALL, FaultServer, chunk, frame
 from textual.widgets import Input, Markdown
@@ -23,11 +23,6 @@ FASTAPI = ["uvicorn", "fastapi_app:app", "--port={port}", f"--app-dir={EXAMPLES}
 @pytest.fixture(autouse=True)
 def _no_client_of_another_test() -> None:
     streamlit.cache_resource.clear()
-
-
-def agent_at(server: FaultServer) -> dict[str, str]:
-    """Return the environment in which the examples call this server."""
-    return {"AGENT": "a", "RUNAGENT_API_URL": server.url, "RUNAGENT_TIMEOUT": str(PATIENCE)}
 
 
 def test_fastapi_streams_an_answer(tmp_path: Path) -> None:

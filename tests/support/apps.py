@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from support.clock import PATIENCE, TICK
+from support.faults import FaultServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -50,6 +51,11 @@ def running(directory: Path, *arguments: str, **variables: str) -> Iterator[str]
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def agent_at(server: FaultServer) -> dict[str, str]:
+    """Return the environment in which the examples call this server."""
+    return {"AGENT": "a", "RUNAGENT_API_URL": server.url, "RUNAGENT_TIMEOUT": str(PATIENCE)}
 
 
 def _quiet(directory: Path) -> Mapping[str, str]:
