@@ -1,8 +1,10 @@
 """A FastAPI app that streams an agent's answer.
 
-pip install "runagent[local]" fastapi uvicorn
-uvicorn fastapi_app:app
-curl -N "http://127.0.0.1:8000/answer?query=Hello"
+To try it:
+
+    pip install "runagent[local]" fastapi uvicorn
+    uvicorn fastapi_app:app
+    curl -N "http://127.0.0.1:8000/answer?query=Hello"
 """
 
 import os

@@ -1,7 +1,9 @@
 """A chat with an agent in Gradio.
 
-pip install "runagent[local]" gradio
-python gradio_app.py
+To try it:
+
+    pip install "runagent[local]" gradio
+    python gradio_app.py
 """
 
 import os

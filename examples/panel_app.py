@@ -1,7 +1,9 @@
 """A chat with an agent in Panel.
 
-pip install "runagent[local]" panel
-panel serve panel_app.py
+To try it:
+
+    pip install "runagent[local]" panel
+    panel serve panel_app.py
 """
 
 import os

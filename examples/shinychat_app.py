@@ -1,7 +1,9 @@
 """A chat with an agent in Shiny for Python.
 
-pip install "runagent[local]" shinychat
-shiny run shinychat_app.py
+To try it:
+
+    pip install "runagent[local]" shinychat
+    shiny run shinychat_app.py
 """
 
 import os

@@ -1,7 +1,9 @@
 """A chat with an agent in Streamlit.
 
-pip install "runagent[local]" streamlit
-streamlit run streamlit_app.py
+To try it:
+
+    pip install "runagent[local]" streamlit
+    streamlit run streamlit_app.py
 """
 
 import os

@@ -1,7 +1,9 @@
 """A chat with an agent in the terminal, with Textual.
 
-pip install "runagent[local]" textual
-python textual_app.py
+To try it:
+
+    pip install "runagent[local]" textual
+    python textual_app.py
 """
 
 import os

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 import uuid
 from collections import OrderedDict
@@ -114,7 +115,7 @@ class _Model:
         self._session_id = session_id
         self._optional = optional  # fields that are sent until the agent refuses them
         self._key = uuid.uuid4()
-        self._texts: OrderedDict[str, str] = OrderedDict()  # of answers, by their HTML
+        self._texts: OrderedDict[bytes, str] = OrderedDict()  # of answers, by digests of their HTML
 
     async def answer(self, messages: list[Any]) -> AsyncGenerator[str, None]:
         """Ask the question in the last message; yield the HTML of the answer in parts.
@@ -130,25 +131,30 @@ class _Model:
         reply = Reply(self._client.agent_id, {self._field: question})
         asked = time.monotonic()
         error: RunAgentError | None = None
-        while True:
-            stream = self.stream(question, turns, messages[0])
-            try:
-                async with stream:
-                    async for event in stream:
-                        reply.take(event)
-                        if part := parts.take(event):
-                            yield part
-            except RunAgentError as exc:
-                refused = {name for name in self._optional if name in exc.message}
-                if refused and not reply.events:
-                    self._optional -= refused
-                    continue
-                error = exc
-            break
-        reply.take_facts(stream)
-        reply.end(elapsed=time.monotonic() - asked, error=error, stopped=False)
-        yield parts.end(reply)
-        self._remember(parts.html, reply.text + plain_note(reply))
+        stopped = True
+        try:
+            while True:
+                stream = self.stream(question, turns, messages[0])
+                try:
+                    async with stream:
+                        async for event in stream:
+                            reply.take(event)
+                            if part := parts.take(event):
+                                yield part
+                except RunAgentError as exc:
+                    refused = {name for name in self._optional if name in exc.message}
+                    if refused and not reply.events:
+                        self._optional -= refused
+                        continue
+                    error = exc
+                break
+            reply.take_facts(stream)
+            stopped = False
+        finally:
+            reply.end(elapsed=time.monotonic() - asked, error=error, stopped=stopped)
+            last = "" if stopped else parts.end(reply)
+            self._remember(parts.html, reply)
+        yield last
         # marimo adds the message of this answer as soon as the generator has ended.
         asyncio.get_running_loop().call_soon(self._write_texts, messages)
 
@@ -170,22 +176,27 @@ class _Model:
             data["session_id"] = self._session_id
         elif "session_id" in self._optional:
             data["session_id"] = uuid.uuid5(self._key, str(getattr(first, "id", None))).hex
-        data |= {**self._context, self._field: question}
         if "history" in self._optional:
             data["history"] = turns
+        data |= {**self._context, self._field: question}
         return self._client.stream_events(data, entrypoint=self._entrypoint)
 
-    def _remember(self, shown: str, text: str) -> None:
-        self._texts[shown] = text
+    def _remember(self, shown: str, reply: Reply) -> None:
+        is_whole = reply.error is None and not reply.stopped
+        self._texts[_digest(shown)] = reply.text + ("" if is_whole else plain_note(reply))
         if len(self._texts) > _KEPT:
             self._texts.popitem(last=False)
 
     def _write_texts(self, messages: Sequence[Any]) -> None:
         """Put the text of each answer in the place of its HTML, which is in its parts."""
         for message in messages:
-            text = self._texts.get("".join(_texts_of_parts(message)))
+            text = self._texts.get(_digest("".join(_texts_of_parts(message))))
             if text is not None and _role(message) == "agent":
                 message.content = text
+
+
+def _digest(shown: str) -> bytes:
+    return hashlib.sha256(shown.encode("utf-8", "replace")).digest()
 
 
 def _role(message: Any) -> str:

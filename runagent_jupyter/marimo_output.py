@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import time
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -71,7 +72,7 @@ def _read(stream: Stream[Any] | AsyncStream[Any]) -> Reply:
     return reply
 
 
-def _read_beside(stream: AsyncStream[Any], take: Any) -> None:
+def _read_beside(stream: AsyncStream[Any], take: Callable[[object], None]) -> None:
     """Read an asynchronous stream on another event loop, as the cell's own one is busy with this.
 
     Raises:
