@@ -63,8 +63,8 @@ def _(AGENT, AgentWidget, mo):
 
 
 @app.cell
-def _(widget):
-    widget.value
+def _(mo, widget):
+    mo.plain_text(f"{len(widget.value['turns'])} turns")
     return
 
 

@@ -70,6 +70,7 @@ def test_the_notebook_in_marimo(page: Page) -> None:
     box.press("Enter")
     widget = page.locator("marimo-anywidget")
     expect(widget.get_by_role("link", name="the Markdown it may answer with")).to_be_visible()
+    expect(page.get_by_text("2 turns")).to_be_visible()  # its cell has run again
     expect(heading).to_have_count(4)
     texts = ("emphasis", "inline code", "streamed", "the Markdown it may answer with", "notebooks")
     ratios = [ratio for ratio, text in contrasts(page) if text in texts]
