@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from importlib.metadata import entry_points
 from typing import Any
 
 View = Callable[[Any], object]
@@ -28,6 +27,8 @@ def shown(stream: object) -> object:
 
 @lru_cache(maxsize=1)
 def _installed() -> View | None:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow to import, seldom needed
+
     for found in entry_points(group=_GROUP):
         try:
             view: View = found.load()

@@ -27,7 +27,7 @@ def _forget() -> Iterator[None]:
 
 def install(monkeypatch: pytest.MonkeyPatch, *targets: str) -> None:
     found = [EntryPoint("a view", target, "runagent.views") for target in targets]
-    monkeypatch.setattr(views, "entry_points", lambda *, group: found)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: found)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
