@@ -16,7 +16,7 @@ from runagent.many.journal import Then
 GATHER = 0.01
 """Seconds from the end of one transaction to the beginning of the next, at least.
 
-A transaction costs as much CPU as ten changes, so a busy batch has many changes in each.
+A transaction costs as much CPU as several changes, so a busy batch has many changes in each.
 """
 
 _Change = tuple[str, tuple[Any, ...], Then]

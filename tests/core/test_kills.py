@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from runagent.local import serve as serve_agents
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 
-ROWS = 120
+ROWS = 250
 KILLS = 10
 AT_ONCE = 4
 
@@ -91,10 +91,12 @@ def kill_ten_times(
             process.stdin.write("\n")
             process.stdin.flush()
             child = int(process.stdout.readline())
-            target = executed().total() + chance.randint(1, 10)
+            # A machine that is slow to kill it may find the batch at its end.
+            target = min(executed().total() + chance.randint(1, 10), ROWS)
             until(partial(is_reached, executed, target))
             time.sleep(chance.random() * TICK)
-            os.kill(child, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
             seen = map(int, process.stdout.readline().split())
             counts = executed()
             delivered.update({i: counts[i] for i in seen if i not in delivered})
