@@ -370,7 +370,9 @@ class _BaseClient:
         pump, settings = self._pump, self._settings
         belongs = {
             "agent": settings.agent_id,
-            "server": settings.base_url,
+            "server": "this process"
+            if settings.base_url_source == config.EMBEDDED
+            else settings.base_url,
             "entrypoint": entrypoint,
             "user_id": sent.user_id,
             "persistent_memory": sent.persistent_memory,

@@ -25,6 +25,7 @@ class Progress:
         usage: All numbers that they have reported, summed up by name.
         last_error: The message of the row that failed last. An agent may have written it, so it is
             not to be trusted.
+        errors: The two most frequent errors in one line each, with how often they came.
         waits_for: Why nothing is sent now: `"the rate limit"`, `"the server"`, or `None`.
         state: `"running"`, `"done"`, `"stopped"` (by the user) or `"failed"` (it ended early).
     """
@@ -39,6 +40,7 @@ class Progress:
     cost: float | None = None
     usage: dict[str, float] | None = None
     last_error: str | None = None
+    errors: tuple[tuple[str, int], ...] = ()
     waits_for: str | None = None
     state: State = "running"
 

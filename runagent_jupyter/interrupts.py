@@ -17,10 +17,15 @@ class Interrupts:
     """A note of interrupts.
 
     Attributes:
-        came: Whether an interrupt came.
+        count: How many have come.
     """
 
-    came: bool = False
+    count: int = 0
+
+    @property
+    def came(self) -> bool:
+        """Whether an interrupt came."""
+        return self.count > 0
 
 
 @contextlib.contextmanager
@@ -38,7 +43,7 @@ def noted() -> Iterator[Interrupts]:
 
     # It may come within itself and while any lock is held, so it sets a plain attribute only.
     def take_note(*_: object) -> None:
-        note.came = True
+        note.count += 1
 
     if threading.current_thread() is not threading.main_thread():
         yield note

@@ -199,13 +199,19 @@ class BatchBase:
         """Return the rows that are finished so far, in the order of the inputs."""
         return map(self._read, self._journal.rows())
 
-    def stop(self) -> None:
+    def stop(self, *, now: bool = False) -> None:
         """Have the batch end soon, from any thread.
 
         No more rows are sent; those under way have a moment to finish. The loop over the batch
         then ends as if it were complete, and everything is kept.
+
+        Args:
+            now: Whether not to wait for the rows under way.
         """
-        self._engine.stop()
+        if now:
+            self._engine.stop(grace=0.0)
+        elif not self._engine.is_stopped:
+            self._engine.stop()
 
     def to_frame(self, *, partial: bool = False) -> Any:
         """Return the rows as a DataFrame of pandas, in the order of the inputs.

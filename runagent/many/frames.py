@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Inputs = str | Mapping[str, str] | Callable[[dict[str, Any]], Any]
 Outputs = str | Sequence[str] | Mapping[str, str]
 
+HEAD = 10
+"""Rows that are kept for a display."""
+
 STATUS = "status"
 ERROR = "error"
 
@@ -33,8 +36,13 @@ class Table:
     columns: list[str]
 
     def __len__(self) -> int:
-        """Return the number of its rows."""
+        """Return the number of its rows, as far as they are known."""
         raise NotImplementedError
+
+    @property
+    def total(self) -> int | None:
+        """The number of all its rows, `None` if it is not known yet."""
+        return len(self)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield its rows as dictionaries, each made when it is asked for."""
@@ -50,7 +58,12 @@ class Table:
 
 
 class Frame:
-    """A table, with the columns that it will get."""
+    """A table, with the columns that it will get.
+
+    Attributes:
+        table: The table.
+        head: The first rows of it that were read, by their ids.
+    """
 
     def __init__(self, frame: Any, input_: Inputs, id_: str | None, output: Outputs) -> None:
         """Check the columns.
@@ -66,17 +79,18 @@ class Frame:
             ValidationError: Something else than such a table, a column that is not there, a new
                 column with the name of one that is, or a row without an id of its own.
         """
-        self._table = _table_of(frame)
+        self.table = _table_of(frame)
         self._fields = _fields_of(output)
         self._input = input_
         self._id = id_
+        self.head: dict[Any, dict[str, Any]] = {}
         wanted = [input_] if isinstance(input_, str) else []
         if isinstance(input_, Mapping):
             wanted = list(input_.values())
         for name in [*wanted, *([] if id_ is None else [id_])]:
             self._check_there(name)
         for name in [*self._fields, STATUS, ERROR]:
-            if name in self._table.columns:
+            if name in self.table.columns:
                 raise ValidationError(
                     f"The frame has a column {name!r} already, which the answers would replace.",
                     code="INVALID_INPUT",
@@ -86,16 +100,16 @@ class Frame:
             self._check_ids(id_)
 
     def _check_there(self, name: str) -> None:
-        if name not in self._table.columns:
+        if name not in self.table.columns:
             raise ValidationError(
-                f"The frame has no column {name!r}; it has {', '.join(self._table.columns)}.",
+                f"The frame has no column {name!r}; it has {', '.join(self.table.columns)}.",
                 code="INVALID_INPUT",
             )
 
     def _check_ids(self, name: str) -> None:
         """Check that each row has an id of its own, before anything is sent."""
         seen: dict[Any, int] = {}
-        for position, id_ in enumerate(self._table.values(name)):
+        for position, id_ in enumerate(self.table.values(name)):
             problem = "no value" if is_missing(id_) else ""
             try:
                 first = seen.setdefault(id_, position)
@@ -115,15 +129,18 @@ class Frame:
     @property
     def inputs(self) -> Iterable[Any]:
         """The pairs of an id and an input, each made when it is asked for."""
-        return _Inputs(self._table, self._pairs)
+        return _Inputs(self.table, self._pairs)
 
     def _pairs(self) -> Iterator[Any]:
-        for position, row in enumerate(self._table.rows()):
+        for position, row in enumerate(self.table.rows()):
+            id_ = position if self._id is None else row.get(self._id)
+            if len(self.head) < HEAD and isinstance(id_, Hashable):
+                self.head[id_] = row
             try:
                 input_ = self._input_of(row)
             except ValidationError as exc:
                 input_ = exc
-            yield position if self._id is None else row[self._id], input_
+            yield id_, input_
 
     def _input_of(self, row: dict[str, Any]) -> Any:
         if isinstance(self._input, str):
@@ -171,20 +188,25 @@ class Frame:
         """
         by_id = {row.id: row for row in rows if isinstance(row.id, Hashable)}
         columns: dict[str, list[Any]] = {name: [] for name in [*self._fields, STATUS, ERROR]}
-        ids: Iterable[Any] = range(len(self._table))
+        ids: Iterable[Any] = range(len(self.table))
         if self._id is not None:
-            ids = self._table.values(self._id)
+            ids = self.table.values(self._id)
         for id_ in ids:
             row = by_id.get(id_)
             if row is None and self._id is not None:
                 row = by_id.get(json.loads(to_json(id_)))  # as a file has it
-            for name, field in self._fields.items():
-                columns[name].append(None if row is None else _part(row.output, field))
-            error = None if row is None else row.error
-            status = "ok" if error is None else "failed"
-            columns[STATUS].append("pending" if row is None else status)
-            columns[ERROR].append(None if error is None else error.message)
-        return self._table.with_columns(columns)
+            for name, value in self.values_of(row).items():
+                columns[name].append(value)
+        return self.table.with_columns(columns)
+
+    def values_of(self, row: Row | None) -> dict[str, Any]:
+        """Return the values of the new columns in a row, `None` for one that is not finished."""
+        if row is None:
+            return {**dict.fromkeys(self._fields), STATUS: "pending", ERROR: None}
+        values = {name: _part(row.output, field) for name, field in self._fields.items()}
+        if row.error is None:
+            return {**values, STATUS: "ok", ERROR: None}
+        return {**values, STATUS: "failed", ERROR: row.error.message}
 
 
 class _Inputs:
@@ -195,7 +217,9 @@ class _Inputs:
         self._make = make
 
     def __len__(self) -> int:
-        return len(self._table)
+        if self._table.total is None:
+            raise TypeError("The number of these inputs is not known.")
+        return self._table.total
 
     def __iter__(self) -> Iterator[Any]:
         return self._make()

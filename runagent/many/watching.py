@@ -111,12 +111,12 @@ class _Watcher:
     def end(self) -> None:
         """Have the final state shown, unless nothing has happened."""
         engine, now = self._engine, self._clock()
-        if self._display is None or not (self._is_shown or engine.finished):
-            return
         state: State = "done" if engine.is_complete and engine.reason is None else "stopped"
         stops = (type(None), KeyboardInterrupt, asyncio.CancelledError)
         if not isinstance(engine.reason, stops):
             state = "failed"
+        if self._display is None or not (self._is_shown or engine.finished or state == "done"):
+            return
         elapsed = now - self._began
         rate = (engine.finished - engine.resumed) / elapsed if elapsed > 0 else 0.0
         self._tell(self._display.end, self._progress(now, rate, state))
@@ -136,6 +136,7 @@ class _Watcher:
             cost=engine.sums.usage.get("cost"),
             usage=dict(engine.sums.usage),
             last_error=engine.sums.last_error,
+            errors=tuple(engine.sums.errors()[:2]),
             waits_for=reasons.get(closed, "the rate limit"),
             state=state,
         )
