@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from runagent import RunAgentClient, ValidationError
 from runagent.many import Batch, Frame
@@ -23,6 +23,8 @@ from runagent_jupyter.reply import Reply
 from runagent_jupyter.row_inputs import RowInputs
 from runagent_jupyter.shell import has_kernel
 from runagent_jupyter.template import value_of
+
+N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,8 @@ class EachRun:
         self._each = each
         self._display = self._display_in(shell, shows_rows=shows_rows)
         self._interrupts = Interrupts()
+        self._stopped = False
+        self._before: Progress | None = None  # before failed rows were asked again
         try:
             self._batch = each.start(client, self)
         except BaseException:
@@ -158,8 +162,11 @@ class EachRun:
         """
         with noted() as self._interrupts:
             try:
-                for row in self._batch:
-                    self._each.first.take(row)
+                self._take_rows()
+                if self._each.options.retry_failed and self._batch.failures and not self._stopped:
+                    self._before = self.progress
+                    self._batch.retry_failed()
+                    self._take_rows()
             except Exception as exc:  # noqa: BLE001 - it is raised where the answers are handed over
                 self.error = exc
             finally:
@@ -174,14 +181,20 @@ class EachRun:
                 at_end(self)
         return self._interrupts.came
 
+    def _take_rows(self) -> None:
+        for row in self._batch:
+            self._each.first.take(row)
+
     def stop(self) -> None:
         """Stop the batch, from any thread; its answers are kept."""
+        self._stopped = True
         self._batch.stop()
 
     def show(self, progress: Progress) -> None:
         """Show the progress, and see whether the kernel was interrupted."""
-        self.progress = progress
-        if self._interrupts.came:
+        progress = self.progress = _added(self._before, progress)
+        if self._interrupts.came or self._stopped:
+            self._stopped = True
             self._batch.stop(now=self._interrupts.count > 1)
         if self._display is None:
             return
@@ -192,7 +205,32 @@ class EachRun:
 
     def end(self, progress: Progress) -> None:
         """Note the final state, which is shown when all rows have been taken."""
-        self.progress = progress
+        self.progress = _added(self._before, progress)
+
+
+def _added(before: Progress | None, retried: Progress) -> Progress:
+    """Return the progress of a batch whose failed rows are asked again."""
+    if before is None:
+        return retried
+    count = retried.total or 0
+    usage = {**(before.usage or {})}
+    for name, value in (retried.usage or {}).items():
+        usage[name] = usage.get(name, 0) + value
+    return replace(
+        retried,
+        done=before.done - count + retried.done,
+        failed=before.failed - count + retried.failed,
+        resumed=max(0, before.resumed - count),
+        total=before.total,
+        elapsed=before.elapsed + retried.elapsed,
+        usage=usage,
+        tokens=_sum(before.tokens, retried.tokens),
+        cost=_sum(before.cost, retried.cost),
+    )
+
+
+def _sum(one: N | None, other: N | None) -> N | None:
+    return other if one is None else one if other is None else one + other
 
 
 class EachJob:

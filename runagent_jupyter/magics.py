@@ -127,8 +127,7 @@ class RunAgentMagics(Magics):
             %%runagent agent-123 --session trip --set city=Rome --bg --proc job
 
         The reply is in ``_`` too: ``_.text``, ``_.value``, ``_.usage``, ``_.to_frame()``.
-        For each row of a table, with its fields filled in; a new table has the answers. It goes
-        on after an interrupt where a journal is kept::
+        For each row of a table, into a new table; with a journal, it goes on after an interrupt::
 
             %%runagent agent-123 --each df --id review_id --out answers --journal reviews.journal
             Is this review positive? {{text}}

@@ -164,6 +164,7 @@ class AskOptions(_Options):
         "--max-concurrency", metavar="N", type=int, help="Rows under way at the same time, at most."
     )
     fresh: bool = _flag("--fresh", "Ask all rows again, those of the journal too.")
+    retry_failed: bool = _flag("--retry-failed", "Ask those rows again that failed before.")
     bg: bool = _flag("--bg", "Return at once; the answer comes while other cells run.")
     proc: str | None = _option(
         "--proc",
@@ -265,7 +266,7 @@ class AskOptions(_Options):
     def _check_each(self, *, is_cell: bool) -> None:
         """Check the options of `--each`, which others do not go with."""
         if self.each is None:
-            given = self._given("id journal output rate max_concurrency fresh")
+            given = self._given("id journal output rate max_concurrency fresh retry_failed")
             if given:
                 verb = "is" if len(given) == 1 else "are"
                 raise ValidationError(

@@ -129,7 +129,10 @@ class BatchBase:
             self._let_go_of(plan.journal)
             self._journal = FileJournal(plan.journal, plan.belongs, fresh=plan.fresh)
             _open[str(plan.journal.resolve())] = self
-        self._begin(entries(plan))
+        total = None
+        with suppress(Exception):  # of the user's own class, or it has no length
+            total = len(plan.inputs)  # type: ignore[arg-type]
+        self._begin(entries(plan), total)
 
     def _let_go_of(self, path: Path) -> None:
         """End an earlier batch of this process that was left with the same journal."""
@@ -137,8 +140,9 @@ class BatchBase:
         if other is not None and not other._busy:  # noqa: SLF001 - its own class
             other._abandon()  # noqa: SLF001
 
-    def _begin(self, rows: Iterator[Entry]) -> None:
+    def _begin(self, rows: Iterator[Entry], total: int | None) -> None:
         plan = self._plan
+        self._total = total
         journal: Journal = self._journal
         self._engine = Engine(
             rows,
@@ -161,11 +165,8 @@ class BatchBase:
 
     def _start(self) -> None:
         display = self._plan.display
-        total = None
-        with suppress(Exception):  # of the user's own class, or it has no length
-            total = len(self._plan.inputs)  # type: ignore[arg-type]
         steps = self._engine.steps()
-        self._steps = steps if display is None else watched(self._engine, display, total)
+        self._steps = steps if display is None else watched(self._engine, display, self._total)
         self._ended = self._raised = False
 
     def _read(self, row: Row) -> Row:
@@ -244,7 +245,7 @@ class BatchBase:
         failed = self._journal.retried()
         if isinstance(self._journal, FileJournal):
             self._journal.reopen()
-        self._begin(iter(failed))
+        self._begin(iter(failed), len(failed))
 
     def _go_on(self) -> None:
         """Go on after an interrupt."""
