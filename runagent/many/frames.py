@@ -108,8 +108,11 @@ class Frame:
 
     def _check_ids(self, name: str) -> None:
         """Check that each row has an id of its own, before anything is sent."""
+        ids = list(self.table.values(name))
+        if {*map(type, ids)} <= {str, int} and len({*ids}) == len(ids):
+            return
         seen: dict[Any, int] = {}
-        for position, id_ in enumerate(self.table.values(name)):
+        for position, id_ in enumerate(ids):
             problem = "no value" if is_missing(id_) else ""
             try:
                 first = seen.setdefault(id_, position)
@@ -186,23 +189,31 @@ class Frame:
         Args:
             rows: The rows that are finished; those that are missing get the status `"pending"`.
         """
-        by_id = {row.id: row for row in rows if isinstance(row.id, Hashable)}
-        columns: dict[str, list[Any]] = {name: [] for name in [*self._fields, STATUS, ERROR]}
-        ids: Iterable[Any] = range(len(self.table))
-        if self._id is not None:
-            ids = self.table.values(self._id)
-        for id_ in ids:
-            row = by_id.get(id_)
-            if row is None and self._id is not None:
-                row = by_id.get(json.loads(to_json(id_)))  # as a file has it
-            for name, value in self.values_of(row).items():
-                columns[name].append(value)
-        return self.table.with_columns(columns)
+        count = len(self.table)
+        columns: dict[str, list[Any]] = {name: [None] * count for name in [*self._fields, ERROR]}
+        columns[STATUS] = ["pending"] * count
+        positions = self._positions()
+        for row in rows:
+            position = positions.get(row.id) if isinstance(row.id, Hashable) else None
+            if position is not None:
+                for name, value in self.values_of(row).items():
+                    columns[name][position] = value
+        names = [*self._fields, STATUS, ERROR]
+        return self.table.with_columns({name: columns[name] for name in names})
 
-    def values_of(self, row: Row | None) -> dict[str, Any]:
-        """Return the values of the new columns in a row, `None` for one that is not finished."""
-        if row is None:
-            return {**dict.fromkeys(self._fields), STATUS: "pending", ERROR: None}
+    def _positions(self) -> dict[Any, int]:
+        """Return the position of each row by its id, as it is and as a journal's file has it."""
+        if self._id is None:
+            return {position: position for position in range(len(self.table))}
+        ids = list(self.table.values(self._id))
+        if {*map(type, ids)} <= {str, int}:  # which a file has as they are
+            return dict(zip(ids, range(len(ids)), strict=True))
+        known = {id_: i for i, id_ in enumerate(ids) if isinstance(id_, Hashable)}
+        others = {id_: i for id_, i in known.items() if not isinstance(id_, (str, int))}
+        return known | {json.loads(to_json(id_)): i for id_, i in others.items()}
+
+    def values_of(self, row: Row) -> dict[str, Any]:
+        """Return the values of the new columns in a row that is finished."""
         values = {name: _part(row.output, field) for name, field in self._fields.items()}
         if row.error is None:
             return {**values, STATUS: "ok", ERROR: None}
@@ -259,7 +270,7 @@ class _Pandas(Table):
         return len(self._frame)
 
     def values(self, column: str) -> Iterable[Any]:
-        values: Iterable[Any] = self._frame.iloc[:, self.columns.index(column)]
+        values: list[Any] = self._frame.iloc[:, self.columns.index(column)].tolist()
         return values
 
     def rows(self) -> Iterator[dict[str, Any]]:

@@ -38,7 +38,9 @@ class Sums:
         if row.error is not None:
             self.last_error = row.error.message
             kind = str(row.error.code or type(row.error).__name__)
-            text = f"{kind}: {one_line(row.error.message, 200)}"
+            # Answers that do not fit are shown in their errors, and differ where the fault is one.
+            message = row.error.message.partition(" The answer: ")[0]
+            text = f"{kind}: {one_line(message, 200)}"
             if text in self._errors or len(self._errors) < KINDS:
                 self._errors[text] = self._errors.get(text, 0) + 1
         # The rows of one request share its usage, which counts once.

@@ -151,3 +151,15 @@ def test_something_that_is_no_type_is_refused_at_once(serve: Serve) -> None:
     with pytest.raises(ValidationError, match="response_model is of type str"):
         run(server.url, "sync", INPUTS, response_model="Mood")
     assert not server.exchanges
+
+
+def test_answers_with_the_same_fault_are_counted_together(serve: Serve) -> None:
+    server = serve(answer({"result": "one"}), answer({"result": "two"}), answer(GOOD))
+
+    def use(client: Any) -> Any:
+        batch = client.map(INPUTS, response_model=Mood, max_concurrency=1)
+        batch.results()
+        return batch._summary()
+
+    summary = with_client(server.url, "sync", use)
+    assert "2 x UNEXPECTED_ANSWER: The answer is no Mood: answer: " in summary

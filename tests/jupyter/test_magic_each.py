@@ -8,6 +8,7 @@ import pytest
 from safe_html import problems
 from support.kernel import Kernel
 from support.notebooks import executed
+from support.terminal import TerminalIPython
 
 SETUP = """
 %reload_ext runagent_jupyter
@@ -275,6 +276,26 @@ print("after")
     assert cell.stdout == "before\nwithin\nafter\n"
     (html,) = [text for text in cell.data("text/html") if text]
     assert "10 rows · 0 failed" in html
+
+
+def test_rows_that_failed_are_asked_again_when_that_is_wanted(kernel: Kernel) -> None:
+    line = f"{ASK} --id key --journal x.journal"
+    kernel.execute("df['text'] = ['fine', 'boom', 'nice']").ok()
+    kernel.execute(f"{line}\n{{{{text}}}}").ok()
+    kernel.execute("@agent('mood')\ndef mood(query): return 'mended'").ok()
+    again = kernel.execute(f"{line}\n{{{{text}}}}").ok()
+    assert "3 of 3 rows · 1 failed · 3 from the journal" in again.data("text/html")[0]
+    retried = kernel.execute(f"{line} --retry-failed\n{{{{text}}}}").ok()
+    assert "3 of 3 rows · 0 failed · 2 from the journal" in retried.data("text/html")[0]
+    assert kernel.value("answers.output[8]") == "mended"
+
+
+def test_in_a_terminal(terminal: TerminalIPython) -> None:
+    terminal.run("%load_ext runagent_jupyter")
+    terminal.run("texts = ['one', 'two']")
+    screen = terminal.run("%%runagent demo --each texts --out answers\nSay {{item}}")
+    assert "2/2" in screen or "2 of 2 rows" in screen
+    assert "[2, 'ok']" in terminal.run("[len(answers), answers[0]['status']]")
 
 
 def test_a_notebook_is_executed_with_its_final_states() -> None:
