@@ -61,7 +61,8 @@ class Progress:
         left = self.seconds_left
         if not beside_bar:
             of = "" if self.total is None else f" of {self.total:,}"
-            facts.append(f"{self.done:,}{of} rows")
+            noun = "row" if (self.done if self.total is None else self.total) == 1 else "rows"
+            facts.append(f"{self.done:,}{of} {noun}")
         facts.append(f"{self.failed:,} failed")
         if self.resumed:
             facts.append(f"{self.resumed:,} from the journal")

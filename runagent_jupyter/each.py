@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from runagent import RunAgentClient, ValidationError
@@ -48,7 +49,7 @@ class Each:
         options = self.options
         return client.map(
             self.frame.inputs,
-            journal=options.journal,
+            journal=None if options.journal is None else Path(options.journal).expanduser(),
             fresh=options.fresh,
             rate=options.rate,
             max_concurrency=options.max_concurrency,
@@ -160,13 +161,15 @@ class EachRun:
         Returns:
             Whether the kernel was interrupted meanwhile.
         """
-        with noted() as self._interrupts:
+        with noted(at_most=2) as self._interrupts:
             try:
                 self._take_rows()
                 if self._each.options.retry_failed and self._batch.failures and not self._stopped:
                     self._before = self.progress
                     self._batch.retry_failed()
                     self._take_rows()
+            except KeyboardInterrupt:  # while code of the user waited, such as a generator of rows
+                self._stopped = True
             except Exception as exc:  # noqa: BLE001 - it is raised where the answers are handed over
                 self.error = exc
             finally:

@@ -89,6 +89,12 @@ class Frame:
             wanted = list(input_.values())
         for name in [*wanted, *([] if id_ is None else [id_])]:
             self._check_there(name)
+        for name in {STATUS, ERROR} & self._fields.keys():
+            raise ValidationError(
+                f"The column {name!r} is for the {name} of each row, and not for an answer.",
+                code="INVALID_INPUT",
+                hint="Pass another output=; a field of that name may have another column.",
+            )
         for name in [*self._fields, STATUS, ERROR]:
             if name in self.table.columns:
                 raise ValidationError(

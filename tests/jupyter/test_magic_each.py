@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from safe_html import problems
+from support.clock import MOMENT
 from support.kernel import Kernel
 from support.notebooks import executed
 from support.terminal import TerminalIPython
@@ -174,6 +176,21 @@ def test_an_interrupt_keeps_the_rows_and_a_rerun_goes_on(kernel: Kernel) -> None
     assert "2 from the journal" in again.outputs[0]["data"]["text/html"]
     assert kernel.value("list(answers.output)") == ["FINE", "NICE", "WAIT"]
     assert kernel.value("[asked.count('fine'), asked.count('nice')]") == [1, 1]
+
+
+def test_a_generator_that_waits_for_ever_is_interrupted_by_the_third(kernel: Kernel) -> None:
+    kernel.execute(
+        "def endless():\n    yield {'text': 'x'}\n    yield {'text': 'y'}\n    print('waits', flush=True)\n"
+        "    while True: time.sleep(0.01)\nrows = endless()"
+    ).ok()
+    cell = kernel.submit(f"{ASK.replace('df', 'rows')}\n{{{{text}}}}")
+    cell.wait_for_output("waits")
+    for _ in range(3):
+        kernel.interrupt()
+        time.sleep(4 * MOMENT)  # two that come at once are one
+    told = "\n".join((cell.wait().error or {})["traceback"])
+    assert "rows are finished, and in answers" in told
+    assert kernel.value("[row['text'] for row in answers]") == ["x", "y"]
 
 
 def test_without_a_journal_the_message_says_so(kernel: Kernel) -> None:
