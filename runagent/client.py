@@ -730,7 +730,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
                 has connections, which it never exceeds.
             per_call: Rows in one request; from 2 on, a list `inputs`, answered by one of outputs.
             response_model: The type that answers are read into, as for `run`. A row whose answer
-                does not fit has failed, and keeps it.
+                does not fit fails, and keeps the answer as it came.
             progress: Whether to show the progress; `None` for yes in a notebook or a terminal. Or
                 a display of your own, with the methods `show` and `end`.
             timeout: Seconds each attempt may take; `None` for the client's.
@@ -1255,7 +1255,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
                 has connections, which it never exceeds.
             per_call: Rows in one request; from 2 on, a list `inputs`, answered by one of outputs.
             response_model: The type that answers are read into, as for `run`. A row whose answer
-                does not fit has failed, and keeps it.
+                does not fit fails, and keeps the answer as it came.
             progress: Whether to show the progress; `None` for yes in a notebook or a terminal. Or
                 a display of your own, with the methods `show` and `end`.
             timeout: Seconds each attempt may take; `None` for the client's.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, TextIO
 
@@ -81,6 +80,7 @@ class OneLine:
     def end(self, progress: Progress) -> None:
         """Write the final line."""
         self._write(_written(progress), "\n")
+        self._width = 0
 
     def _write(self, text: str, end: str) -> None:
         from shutil import get_terminal_size  # noqa: PLC0415 - only for this display
@@ -120,6 +120,7 @@ class TqdmBar:
         """Leave the bar as it is now."""
         self.show(progress)
         self._bar.close()
+        self._bar = None  # failed rows that are asked again have another one
 
 
 class RichBar:
@@ -127,7 +128,6 @@ class RichBar:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._update: Callable[..., object] | None = None
         self._bar: Any = None
 
     def _begin(self) -> None:
@@ -160,3 +160,4 @@ class RichBar:
         """Leave the bar as it is now."""
         self.show(progress)
         self._bar.stop()
+        self._bar = None  # failed rows that are asked again have another one

@@ -82,7 +82,9 @@ class BatchOutput:
             self._publish({"text/html": content}, update=True)
             return
         self._name = uuid.uuid4().hex
-        self._cell = request_id(self._shell)
+        cell = request_id(self._shell)
+        if cell != self._cell:
+            self._cell, self._messages = cell, 0
         # Consoles print the text of a first display, and never see an update of it.
         data = {"text/html": content}
         if self._background:
@@ -100,6 +102,7 @@ class BatchOutput:
             return
         if self._name and not self._is_alone():
             self._publish(data, update=True)
+            self._name = ""  # failed rows that are asked again have another output
             return
         if self._name:
             # Where nothing can be cleared, the output is empty all the same.

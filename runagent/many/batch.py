@@ -77,7 +77,7 @@ def entries(plan: Plan) -> Iterator[Entry]:
         if isinstance(item, tuple) and len(item) == 2:  # noqa: PLR2004 - an id and an input
             id_, value = item
         name = f"{plan.name}[{position}]"
-        entry = Entry(position, id_, f'"{name}"', value)
+        entry = Entry(position, id_, "", value)
         try:
             entry.name = _name_of(id_, name)
             if isinstance(value, ValidationError):  # of the code that was to make the input
@@ -86,6 +86,8 @@ def entries(plan: Plan) -> Iterator[Entry]:
             entry.encoded = plan.encode(value, name)
         except ValidationError as exc:
             entry.error = exc
+            # Not its id, under which a journal may have a good answer of an earlier run.
+            entry.name = f'"{name}"'
         yield entry
 
 

@@ -33,6 +33,17 @@ def test_a_row_that_cannot_be_sent_has_its_place(
     assert len(server.exchanges) == 2
 
 
+def test_a_row_that_cannot_be_sent_takes_no_answer_from_the_journal(
+    serve: Serve, tmp_path: Path
+) -> None:
+    server = serve(answer({"result": "x"}))
+    for query, error_count in ((1, 0), (object(), 1), (1, 0)):
+        rows = run(server.url, "sync", [("a", {"q": query})], journal=tmp_path / "x")
+        assert [row.id for row in rows] == ["a"]
+        assert sum(row.error is not None for row in rows) == error_count
+    assert len(server.exchanges) == 1
+
+
 @by_place
 def test_rows_that_cannot_be_sent_are_not_asked_again(
     in_file: bool, serve: Serve, tmp_path: Path

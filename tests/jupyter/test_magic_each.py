@@ -279,6 +279,18 @@ with RunAgentClient("mood") as client:
     assert quiet.outputs == []
 
 
+def test_failed_rows_that_are_asked_again_have_an_output_of_their_own(kernel: Kernel) -> None:
+    kernel.execute("from runagent import RunAgentClient\nclient = RunAgentClient('mood')").ok()
+    first = kernel.execute(
+        "batch = client.map([{'query': 'boom'}] + [{'query': 'x'}] * 9, rate=20)\nprint('first')\n"
+        "rows = batch.results()"
+    ).ok()
+    second = kernel.execute("rows = batch.retry_failed().results()").ok()
+    assert "10 of 10 rows · 1 failed" in "".join(first.data("text/html"))
+    assert "1 of 1 row · 1 failed" in "".join(second.data("text/html"))
+    kernel.execute("client.close()").ok()
+
+
 def test_other_outputs_of_the_cell_stay(kernel: Kernel) -> None:
     code = """
 print("before")
