@@ -118,7 +118,7 @@ class EachRun:
         self._end: tuple[Any] | None = None  # the final answers
         self._client = client
         self._each = each
-        self._display = self._display_in(shell, shows_rows=shows_rows)
+        self._display: ProgressDisplay | None = None
         self._interrupts = Interrupts()
         self._stopped = False
         self._before: Progress | None = None  # before failed rows were asked again
@@ -127,6 +127,7 @@ class EachRun:
         except BaseException:
             client.close()
             raise
+        self._display = self._display_in(shell, shows_rows=shows_rows)
 
     def _display_in(self, shell: Any, *, shows_rows: bool) -> ProgressDisplay | None:
         options = self._each.options

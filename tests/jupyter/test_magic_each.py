@@ -139,6 +139,7 @@ def test_texts_and_lines(kernel: Kernel) -> None:
         ("--each df --out x --cache", "{{text}}", "--cache cannot be used with --each"),
         ("--each df --out x --rate fast", "{{text}}", "--rate 'fast' is not a rate"),
         ("--each df --out x --max-concurrency 0", "{{text}}", "--max-concurrency 0 is not"),
+        ("--each df --out x --journal /no/j --bg", "{{text}}", "'/no/j' cannot be opened"),
         ("--journal j", "x", "--journal is only for --each TABLE"),
     ],
 )
@@ -148,6 +149,7 @@ def test_slips_are_told_before_anything_is_sent(
     cell = kernel.execute(f"%%runagent mood {line}\n{body}")
     assert cell.error is not None
     assert message in "\n".join(cell.error["traceback"])
+    assert len(cell.outputs) == 1
     assert kernel.value("asked") == []
 
 
