@@ -36,6 +36,7 @@ RATE = 500
 
 PROGRAM = """
 import os, sys
+import runagent.connections, runagent.many.blocking, runagent.many.journal_file  # once, not in each fork
 from runagent import RunAgentClient
 
 for _ in sys.stdin:
