@@ -13,7 +13,7 @@ from typing import Any
 from runagent.errors import RunAgentError
 from runagent.many.journal import Then
 
-GATHER = 0.01
+GATHER = 0.005
 """Seconds from the end of one transaction to the beginning of the next, at least.
 
 A transaction costs as much CPU as several changes, so a busy batch has many changes in each.

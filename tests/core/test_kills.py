@@ -34,6 +34,9 @@ SEEDS = range(int(os.environ.get("RUNAGENT_TEST_KILLS", "1")))
 RATE = 500
 """Requests per second, so that no run has to find its pace."""
 
+UNWRITTEN = 10
+"""Rows whose answers had come but were not on the disk yet: those of a few hundredths of a second."""
+
 PROGRAM = """
 import os, sys
 import runagent.connections, runagent.many.blocking, runagent.many.journal_file  # once, not in each fork
@@ -139,6 +142,6 @@ def test_another_server_runs_only_rows_again_that_were_under_way(tmp_path: Path,
                 keys.setdefault(exchange.json["i"], set()).add(exchange.headers["idempotency-key"])
     assert delivered
     assert set(total) == set(range(ROWS))
-    assert total.total() - ROWS <= KILLS * AT_ONCE
+    assert total.total() - ROWS <= KILLS * (AT_ONCE + UNWRITTEN)
     assert all(total[i] == times for i, times in delivered.items()), "a delivered row ran again"
     assert all(len(found) == 1 for found in keys.values())
