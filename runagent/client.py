@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     import httpx2
 
-    from runagent import many, pumps, response_models
+    from runagent import many, pumps, response_models, worker
 else:  # tools that look at the annotations evaluate them
     httpx2, many, pumps, ssl = map(LazyModule, ("httpx2", "runagent.many", "runagent.pumps", "ssl"))
-    response_models = LazyModule("runagent.response_models")
+    response_models, worker = map(LazyModule, ("runagent.response_models", "runagent.worker"))
 
 C = TypeVar("C", bound="_BaseClient")
 T = TypeVar("T")
@@ -323,10 +323,14 @@ class _BaseClient:
         entrypoint: str | None,
         timeout: float | None,
         headers: Mapping[str, str] | None,
-        user: _User,
+        user_id: str | None,
+        persistent_memory: bool | None,
+        executor: many.Source | None,
+        credentials: Literal["ship"] | None,
     ) -> many.Plan:
-        """Check the arguments of `map`; return the plan of its batch."""
+        """Check the arguments of `map`, which these are; return the plan of its batch."""
         connections = self._arguments["connection_pool_size"]
+        ships = many.check_credentials(credentials, executor)
         if max_concurrency is None:
             max_concurrency = connections
         checks.check_count(max_concurrency, "max_concurrency=")
@@ -336,14 +340,18 @@ class _BaseClient:
             inputs,
             timeout,
             headers,
-            user,
-            max_concurrency=min(max_concurrency, connections),
+            (user_id, persistent_memory),
+            max_concurrency=(
+                min(max_concurrency, connections) if executor is None else max_concurrency
+            ),
             entrypoint=checks.check_entrypoint(entrypoint, streams=False),
             rate=many.check_rate(rate),
             per_call=per_call,
             journal=None if journal is None else Path(journal),
             fresh=fresh,
             encode=lambda value, name: self._prepare(value, None, None, name)[0].content,
+            executor=None if executor is None else many.check_executor(executor),
+            ships=ships,
         )
 
     def _plan(
@@ -354,6 +362,8 @@ class _BaseClient:
         user: _User,
         *,
         entrypoint: str | None = None,
+        executor: many.Source | None = None,
+        ships: bool = False,
         **options: Any,
     ) -> many.Plan:
         sent, seconds, checked = self._prepare({}, timeout, headers, user=user)
@@ -371,12 +381,18 @@ class _BaseClient:
             input_ = dataclasses.replace(sent, content=data, entrypoint=entrypoint)
             return pump.attempt(input_, seconds, checked, key, *group)
 
+        remote = None
+        if executor is not None:
+            data = dataclasses.replace(sent, entrypoint=entrypoint)
+            tasks = worker.Tasks(settings, self._arguments, data, seconds, checked, ships=ships)
+            remote = many.Remote(executor, worker.attempt, tasks, ships=ships)
         return many.Plan(
             inputs,
             attempt=attempt,
             closed=pump.flow.closed_error,
             policy=pump.flow.policy,
             belongs=belongs,
+            remote=remote,
             **options,
         )
 
@@ -696,6 +712,8 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         headers: Mapping[str, str] | None = None,
         user_id: str | None = None,
         persistent_memory: bool | None = None,
+        executor: many.Source | None = None,
+        credentials: Literal["ship"] | None = None,
     ) -> many.Batch:
         """Run the agent on many inputs, at the pace that its server sustains.
 
@@ -719,6 +737,12 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             headers: Sent with each request, over the client's.
             user_id: The user on whose behalf the agent runs; `None` for the client's.
             persistent_memory: Whether the agent may remember the calls; `None` for the client's.
+            executor: Sends the requests, if it is given: any `concurrent.futures.Executor`, such
+                as a process pool or `dask_client.get_executor(pure=False, retries=0)`; or a
+                function that makes one, which belongs to the batch and is replaced when it breaks.
+                Journal and pace stay in this process.
+            credentials: `"ship"` to send the API key and other secrets to the workers of the
+                executor; `None` for workers that have `RUNAGENT_API_KEY` where they run.
 
         Returns:
             The batch. Nothing is sent before it is iterated over.
@@ -729,19 +753,9 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         """
         check_not_awaited(self, "map")
         headers = conceal(headers)
-        plan = self._plan_map(
-            inputs,
-            journal=journal,
-            fresh=fresh,
-            rate=rate,
-            max_concurrency=max_concurrency,
-            per_call=per_call,
-            entrypoint=entrypoint,
-            timeout=timeout,
-            headers=headers,
-            user=(user_id, persistent_memory),
-        )
-        return many.Batch(plan)
+        arguments = dict(locals())
+        del arguments["self"]
+        return many.Batch(self._plan_map(**arguments))
 
     def map_frame(
         self,
@@ -1221,6 +1235,8 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         headers: Mapping[str, str] | None = None,
         user_id: str | None = None,
         persistent_memory: bool | None = None,
+        executor: many.Source | None = None,
+        credentials: Literal["ship"] | None = None,
     ) -> many.AsyncBatch:
         """Run the agent on many inputs, at the pace that its server sustains.
 
@@ -1244,6 +1260,12 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             headers: Sent with each request, over the client's.
             user_id: The user on whose behalf the agent runs; `None` for the client's.
             persistent_memory: Whether the agent may remember the calls; `None` for the client's.
+            executor: Sends the requests, if it is given: any `concurrent.futures.Executor`, such
+                as a process pool or `dask_client.get_executor(pure=False, retries=0)`; or a
+                function that makes one, which belongs to the batch and is replaced when it breaks.
+                Journal and pace stay in this process.
+            credentials: `"ship"` to send the API key and other secrets to the workers of the
+                executor; `None` for workers that have `RUNAGENT_API_KEY` where they run.
 
         Returns:
             The batch. Nothing is sent before it is iterated over.
@@ -1253,19 +1275,9 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             RunAgentError: A journal that cannot be opened; a client that was closed.
         """
         headers = conceal(headers)
-        plan = self._plan_map(
-            inputs,
-            journal=journal,
-            fresh=fresh,
-            rate=rate,
-            max_concurrency=max_concurrency,
-            per_call=per_call,
-            entrypoint=entrypoint,
-            timeout=timeout,
-            headers=headers,
-            user=(user_id, persistent_memory),
-        )
-        return many.AsyncBatch(plan)
+        arguments = dict(locals())
+        del arguments["self"]
+        return many.AsyncBatch(self._plan_map(**arguments))
 
     async def map_frame(
         self,

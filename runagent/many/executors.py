@@ -1,0 +1,205 @@
+"""Requests of a batch that the workers of an executor send, with `submit` and futures alone."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import pickle
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, cast
+
+from runagent.call import Attempt
+from runagent.errors import RunAgentError, ValidationError
+from runagent.many import failures
+from runagent.many.batch import Remote, Source, content
+from runagent.many.engine import Answered, Send
+from runagent.warn import warn_user
+
+Future = concurrent.futures.Future[Any]
+
+MOST_BREAKS = 3
+"""Executors that break one after the other, without an answer in between, before a batch ends."""
+
+MOST_NAMES = 20
+"""Workers that are named in a message, at most."""
+
+_UNUSABLE = (ImportError, AttributeError, TypeError, RuntimeError, pickle.PickleError)
+"""Errors of a worker, or of an engine, that every other row would have too."""
+
+
+class Workers:
+    """Has an executor make attempts, and posts their outcomes, in any thread."""
+
+    def __init__(self, remote: Remote, post: Callable[[Answered], object]) -> None:
+        """Use the executor; one that has to be made is made for the first request."""
+        self._remote = remote
+        self._post = post
+        self._is_own = not isinstance(remote.source, Executor)
+        self._executor: Executor | None = None
+        self._under_way: dict[Future, Send] = {}
+        self._names: dict[str, None] = {}
+        self._breaks = 0
+        if not self._is_own:
+            self._use(cast("Executor", remote.source))
+
+    def _use(self, executor: Executor) -> None:
+        if self._remote.ships and self._executor is None:
+            warn_unless_encrypted(executor)
+        self._executor = executor
+
+    def send(self, step: Send) -> None:
+        """Submit the attempt of a step."""
+        task = step.task
+        arguments = self._remote.tasks.arguments(content(task), task.key)
+        try:
+            future = self._submit(arguments)
+        except Exception as exc:  # noqa: BLE001 - of the executor; raised at the end of the batch
+            error = failures.executor_broken(self._kind, exc, list(self._names), own=self._is_own)
+            self._post(Answered(task, step.ticket, Attempt(), error))
+            return
+        self._under_way[future] = step
+        future.add_done_callback(self._done)
+
+    def _submit(self, arguments: tuple[Any, ...]) -> Future:
+        submit = partial(self._submit_to, arguments)
+        if not self._is_own:
+            return submit()
+        while True:
+            if self._executor is None:
+                self._use(cast("Callable[[], Executor]", self._remote.source)())
+            try:
+                return submit()
+            except RuntimeError:  # it broke, or was shut down
+                self._breaks += 1
+                if self._breaks >= MOST_BREAKS:
+                    raise
+                self._shut_down()
+                self._executor = None
+
+    def _submit_to(self, arguments: tuple[Any, ...]) -> Future:
+        assert self._executor is not None
+        return self._executor.submit(self._remote.function, *arguments)
+
+    @property
+    def _kind(self) -> str:
+        return type(self._executor).__name__
+
+    def _done(self, future: Future) -> None:
+        step = self._under_way.pop(future, None)
+        if step is None:
+            return  # it was given up
+        attempt, failure = self._outcome(step, future)
+        self._post(Answered(step.task, step.ticket, attempt, failure))
+
+    def _outcome(self, step: Send, future: Future) -> tuple[Attempt, BaseException | None]:
+        exc: BaseException | None
+        try:
+            exc = future.exception()
+        except (concurrent.futures.CancelledError, asyncio.CancelledError) as cancelled:
+            exc = cancelled
+        if isinstance(exc, _UNUSABLE) and not isinstance(exc, concurrent.futures.BrokenExecutor):
+            return Attempt(), failures.worker_unusable(self._kind, exc)
+        if exc is not None:  # engines have exceptions of their own for a worker that is lost
+            lost = failures.worker_lost(self._kind, exc, list(self._names))
+            return Attempt(error=lost, again=True), None
+        name, seconds, attempt, problem = future.result()
+        self._breaks = 0
+        if len(self._names) < MOST_NAMES:
+            self._names[name] = None
+        if attempt is None:
+            return Attempt(), problem
+        # Until then it waited for a worker, which says nothing about the server.
+        step.ticket.sent = max(step.ticket.sent, time.monotonic() - seconds)
+        return attempt, None
+
+    def answered(self) -> None:
+        """Do nothing: a future that is done is forgotten by itself."""
+
+    def give_up(self) -> None:
+        """Give up the attempts under way, and post that each of them was."""
+        for step in self._forget():
+            given_up = Attempt(error=RunAgentError("The request was given up."))
+            self._post(Answered(step.task, step.ticket, given_up))
+
+    def _forget(self) -> list[Send]:
+        steps = []
+        for future in list(self._under_way):
+            step = self._under_way.pop(future, None)
+            if step is not None:
+                steps.append(step)
+                future.cancel()
+        self._remote.tasks.give_up()
+        return steps
+
+    def dismiss(self) -> None:
+        """Give up the attempts under way, without waiting for them."""
+        self._forget()
+        self._shut_down()
+
+    end = dismiss
+
+    def _shut_down(self) -> None:
+        if self._is_own and self._executor is not None:
+            self._executor.shutdown(wait=False)
+
+
+def check_executor(executor: Any) -> Source:
+    """Return the executor, or the function that makes one.
+
+    Raises:
+        ValidationError: Something else.
+    """
+    is_maker = callable(executor) and not hasattr(executor, "submit")
+    if isinstance(executor, Executor) or is_maker:
+        return cast("Source", executor)
+    hint = "Pass a concurrent.futures.Executor, or a function that makes one."
+    if hasattr(executor, "get_executor"):
+        hint = "Pass client.get_executor(pure=False, retries=0), Dask's executor."
+    kind = type(executor)
+    raise ValidationError(
+        f"executor= is of type {kind.__module__}.{kind.__name__}, which is no executor.",
+        code="INVALID_INPUT",
+        hint=hint,
+    )
+
+
+def check_credentials(credentials: Any, executor: Any) -> bool:
+    """Return whether secrets are to be sent to the workers.
+
+    Raises:
+        ValidationError: Anything but `None` and `"ship"`; `"ship"` without an executor.
+    """
+    if credentials is None:
+        return False
+    if credentials != "ship":
+        raise ValidationError(
+            'credentials= is neither None nor "ship".',
+            code="INVALID_INPUT",
+            hint='Pass credentials="ship" to send the API key to the workers of the executor.',
+        )
+    if executor is None:
+        raise ValidationError(
+            "credentials= is about the workers of an executor, and there is none.",
+            code="INVALID_INPUT",
+            hint="Pass executor= too, or leave out credentials=.",
+        )
+    return True
+
+
+def warn_unless_encrypted(executor: Executor) -> None:
+    """Warn if secrets may leave this machine unencrypted on their way to the workers."""
+    on_this_machine = isinstance(
+        executor,
+        (concurrent.futures.ThreadPoolExecutor, concurrent.futures.ProcessPoolExecutor),
+    ) or "loky" in type(executor).__module__.split(".")
+    dask = getattr(getattr(executor, "_client", None), "scheduler", None)
+    if on_this_machine or str(getattr(dask, "address", "")).startswith(("tls://", "inproc://")):
+        return
+    warn_user(
+        f'credentials="ship" sends the API key to the workers of {type(executor).__name__}, and '
+        "that connection is not known to be encrypted. Set RUNAGENT_API_KEY where the workers "
+        "run instead, or have the executor use TLS."
+    )
