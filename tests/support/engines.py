@@ -1,0 +1,75 @@
+"""Executors of several kinds, and what travels to their workers."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+
+KEY = "a-key-that-stays-at-home-7f3a"
+
+
+def loky_pool(workers: int = 2) -> Executor:
+    from loky import ProcessPoolExecutor as LokyPool
+
+    pool: Executor = LokyPool(workers)
+    return pool
+
+
+POOLS: dict[str, Callable[[], Executor]] = {
+    "threads": lambda: ThreadPoolExecutor(2),
+    "spawn": lambda: ProcessPoolExecutor(2, multiprocessing.get_context("spawn")),
+    "fork": lambda: ProcessPoolExecutor(2, multiprocessing.get_context("fork")),
+    "loky": loky_pool,
+}
+
+
+class Recorder(Executor):
+    """Passes tasks on to another executor, and keeps what was submitted and what came back.
+
+    Attributes:
+        tasks: The tasks, pickled.
+        replies: The results, pickled.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self.tasks: list[bytes] = []
+        self.replies: list[bytes] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.tasks.append(pickle.dumps((fn, args, kwargs)))
+        future = self._executor.submit(fn, *args, **kwargs)
+        future.add_done_callback(self._took)
+        return future
+
+    def _took(self, future: Future[Any]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self.replies.append(pickle.dumps(future.result()))
+
+
+class Canceller(Executor):
+    """Cancels the first tasks that it is given, as somebody else may; has others done by threads."""
+
+    def __init__(self, count: int, threads: ThreadPoolExecutor) -> None:
+        self.count = count
+        self.keys: list[str] = []
+        self._threads = threads
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.keys.append(args[-1])
+        self.count -= 1
+        if self.count < 0:
+            return self._threads.submit(fn, *args, **kwargs)
+        future: Future[Any] = Future()
+        future.cancel()
+        return future
+
+
+def pretend_other_version() -> None:
+    """Make a worker believe that it has another version of the package."""
+    from runagent import worker
+
+    worker.__version__ = "0.0.1"
