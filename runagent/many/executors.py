@@ -8,7 +8,6 @@ import pickle
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from functools import partial
 from typing import Any, cast
 
 from runagent.call import Attempt
@@ -26,8 +25,29 @@ MOST_BREAKS = 3
 MOST_NAMES = 20
 """Workers that are named in a message, at most."""
 
+_NAMING = """(
+    __import__("pickle").loads(call)
+    if all(map(__import__("importlib.util").util.find_spec, ("runagent", "runagent.worker")))
+    else (__import__("socket").gethostname(), 0.0, None, __import__("os").getpid())
+)"""
+"""Makes a call in a worker that may have no runagent; then only its name comes back."""
+
 _UNUSABLE = (ImportError, AttributeError, TypeError, RuntimeError, pickle.PickleError)
 """Errors of a worker, or of an engine, that every other row would have too."""
+
+
+class _Call:
+    """A function and its arguments; unpickling it makes the call.
+
+    Engines unpickle their messages where an error ends a worker that does not have the package. So
+    a task is nothing but bytes, and the call is made, or fails, when the task is run.
+    """
+
+    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self._parts = function, arguments
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self._parts
 
 
 class Workers:
@@ -39,9 +59,10 @@ class Workers:
         self._post = post
         self._is_own = not isinstance(remote.source, Executor)
         self._executor: Executor | None = None
-        self._under_way: dict[Future, Send] = {}
+        self._under_way: dict[Future, tuple[Send, bool]] = {}  # and whether it names its worker
         self._names: dict[str, None] = {}
         self._breaks = 0
+        self._asks_names = False
         if not self._is_own:
             self._use(cast("Executor", remote.source))
 
@@ -54,53 +75,54 @@ class Workers:
         """Submit the attempt of a step."""
         task = step.task
         arguments = self._remote.tasks.arguments(content(task), task.key)
+        call = pickle.dumps(_Call(self._remote.function, arguments))
         try:
-            future = self._submit(arguments)
+            future = self._submit(call)
         except Exception as exc:  # noqa: BLE001 - of the executor; raised at the end of the batch
             error = failures.executor_broken(self._kind, exc, list(self._names), own=self._is_own)
             self._post(Answered(task, step.ticket, Attempt(), error))
             return
-        self._under_way[future] = step
+        self._under_way[future] = step, self._asks_names
         future.add_done_callback(self._done)
 
-    def _submit(self, arguments: tuple[Any, ...]) -> Future:
-        submit = partial(self._submit_to, arguments)
-        if not self._is_own:
-            return submit()
+    def _submit(self, call: bytes) -> Future:
         while True:
             if self._executor is None:
                 self._use(cast("Callable[[], Executor]", self._remote.source)())
+            executor = cast("Executor", self._executor)
             try:
-                return submit()
+                if self._asks_names:
+                    return executor.submit(eval, _NAMING, {"call": call})
+                return executor.submit(pickle.loads, call)
             except RuntimeError:  # it broke, or was shut down
                 self._breaks += 1
-                if self._breaks >= MOST_BREAKS:
+                if not self._is_own or self._breaks >= MOST_BREAKS:
                     raise
                 self._shut_down()
                 self._executor = None
-
-    def _submit_to(self, arguments: tuple[Any, ...]) -> Future:
-        assert self._executor is not None
-        return self._executor.submit(self._remote.function, *arguments)
 
     @property
     def _kind(self) -> str:
         return type(self._executor).__name__
 
     def _done(self, future: Future) -> None:
-        step = self._under_way.pop(future, None)
+        step, named = self._under_way.pop(future, (None, False))
         if step is None:
             return  # it was given up
-        attempt, failure = self._outcome(step, future)
+        attempt, failure = self._outcome(step, future, named=named)
         self._post(Answered(step.task, step.ticket, attempt, failure))
 
-    def _outcome(self, step: Send, future: Future) -> tuple[Attempt, BaseException | None]:
+    def _outcome(
+        self, step: Send, future: Future, *, named: bool
+    ) -> tuple[Attempt, BaseException | None]:
         exc: BaseException | None
         try:
             exc = future.exception()
         except (concurrent.futures.CancelledError, asyncio.CancelledError) as cancelled:
             exc = cancelled
-        if isinstance(exc, _UNUSABLE) and not isinstance(exc, concurrent.futures.BrokenExecutor):
+        if isinstance(exc, ImportError) and not named:
+            self._asks_names = True  # and the row is sent again
+        elif isinstance(exc, _UNUSABLE) and not isinstance(exc, concurrent.futures.BrokenExecutor):
             return Attempt(), failures.worker_unusable(self._kind, exc)
         if exc is not None:  # engines have exceptions of their own for a worker that is lost
             lost = failures.worker_lost(self._kind, exc, list(self._names))
@@ -109,6 +131,8 @@ class Workers:
         self._breaks = 0
         if len(self._names) < MOST_NAMES:
             self._names[name] = None
+        if attempt is None and not isinstance(problem, RunAgentError):
+            return Attempt(), failures.no_package(f"{name}, process {problem}")
         if attempt is None:
             return Attempt(), problem
         # Until then it waited for a worker, which says nothing about the server.
@@ -127,7 +151,7 @@ class Workers:
     def _forget(self) -> list[Send]:
         steps = []
         for future in list(self._under_way):
-            step = self._under_way.pop(future, None)
+            step, _ = self._under_way.pop(future, (None, False))
             if step is not None:
                 steps.append(step)
                 future.cancel()

@@ -76,6 +76,15 @@ def worker_unusable(executor: str, exc: BaseException) -> RunAgentError:
     return error
 
 
+def no_package(name: str) -> RunAgentError:
+    """Return the error for a worker that does not have this package, or a very old one."""
+    return RunAgentError(
+        f"Worker {name}: It has no runagent, or one that is too old.",
+        code="WORKER_UNUSABLE",
+        hint=f"Install runagent there, in the same version as here. {_RESUME}",
+    )
+
+
 def executor_broken(
     executor: str, exc: BaseException, names: list[str], *, own: bool
 ) -> RunAgentError:

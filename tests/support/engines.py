@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import re
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
@@ -55,11 +56,11 @@ class Canceller(Executor):
 
     def __init__(self, count: int, threads: ThreadPoolExecutor) -> None:
         self.count = count
-        self.keys: list[str] = []
+        self.keys: list[bytes] = []
         self._threads = threads
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.keys.append(args[-1])
+        self.keys += re.findall(rb"row-[0-9a-f]{32}", args[0])
         self.count -= 1
         if self.count < 0:
             return self._threads.submit(fn, *args, **kwargs)
