@@ -327,6 +327,7 @@ class _BaseClient:
         persistent_memory: bool | None,
         executor: many.Source | None,
         credentials: Literal["ship"] | None,
+        batch_id: str | None,
     ) -> many.Plan:
         """Check the arguments of `map`, which these are; return the plan of its batch."""
         connections = self._arguments["connection_pool_size"]
@@ -352,6 +353,7 @@ class _BaseClient:
             encode=lambda value, name: self._prepare(value, None, None, name)[0].content,
             executor=None if executor is None else many.check_executor(executor),
             ships=ships,
+            batch_id=None if batch_id is None else checks.check_text(batch_id, "batch_id="),
         )
 
     def _plan(
@@ -376,6 +378,8 @@ class _BaseClient:
             "persistent_memory": sent.persistent_memory,
             "per_call": options.get("per_call", 1),
         }
+        if options.get("batch_id") is not None:
+            belongs["batch_id"] = options["batch_id"]
 
         def attempt(data: bytes, key: str, *group: Any) -> Any:
             input_ = dataclasses.replace(sent, content=data, entrypoint=entrypoint)
@@ -714,6 +718,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         persistent_memory: bool | None = None,
         executor: many.Source | None = None,
         credentials: Literal["ship"] | None = None,
+        batch_id: str | None = None,
     ) -> many.Batch:
         """Run the agent on many inputs, at the pace that its server sustains.
 
@@ -737,12 +742,10 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             headers: Sent with each request, over the client's.
             user_id: The user on whose behalf the agent runs; `None` for the client's.
             persistent_memory: Whether the agent may remember the calls; `None` for the client's.
-            executor: Sends the requests, if it is given: any `concurrent.futures.Executor`, such
-                as a process pool or `dask_client.get_executor(pure=False, retries=0)`; or a
-                function that makes one, which belongs to the batch and is replaced when it breaks.
-                Journal and pace stay in this process.
-            credentials: `"ship"` to send the API key and other secrets to the workers of the
-                executor; `None` for workers that have `RUNAGENT_API_KEY` where they run.
+            executor: A `concurrent.futures.Executor` that sends the requests, such as a process
+                pool or Dask's; or a function that makes one. Journal and pace stay here.
+            credentials: `"ship"` to send secrets to its workers, which otherwise need their own.
+            batch_id: The part of idempotency keys that names the batch; `None` for a random one.
 
         Returns:
             The batch. Nothing is sent before it is iterated over.
@@ -1237,6 +1240,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         persistent_memory: bool | None = None,
         executor: many.Source | None = None,
         credentials: Literal["ship"] | None = None,
+        batch_id: str | None = None,
     ) -> many.AsyncBatch:
         """Run the agent on many inputs, at the pace that its server sustains.
 
@@ -1260,12 +1264,10 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             headers: Sent with each request, over the client's.
             user_id: The user on whose behalf the agent runs; `None` for the client's.
             persistent_memory: Whether the agent may remember the calls; `None` for the client's.
-            executor: Sends the requests, if it is given: any `concurrent.futures.Executor`, such
-                as a process pool or `dask_client.get_executor(pure=False, retries=0)`; or a
-                function that makes one, which belongs to the batch and is replaced when it breaks.
-                Journal and pace stay in this process.
-            credentials: `"ship"` to send the API key and other secrets to the workers of the
-                executor; `None` for workers that have `RUNAGENT_API_KEY` where they run.
+            executor: A `concurrent.futures.Executor` that sends the requests, such as a process
+                pool or Dask's; or a function that makes one. Journal and pace stay here.
+            credentials: `"ship"` to send secrets to its workers, which otherwise need their own.
+            batch_id: The part of idempotency keys that names the batch; `None` for a random one.
 
         Returns:
             The batch. Nothing is sent before it is iterated over.

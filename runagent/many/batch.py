@@ -76,6 +76,7 @@ class Plan:
         name: The name of the argument in messages.
         reports: Whether it is logged at the end how many rows failed.
         remote: Where the requests are sent, `None` for this process.
+        batch_id: The part of idempotency keys that names the batch, `None` for a random one.
     """
 
     inputs: Iterable[Any]
@@ -94,6 +95,7 @@ class Plan:
     name: str = "inputs"
     reports: bool = True
     remote: Remote | None = None
+    batch_id: str | None = None
 
 
 def entries(plan: Plan) -> Iterator[Entry]:
@@ -152,6 +154,8 @@ class BatchBase:
             self._let_go_of(plan.journal)
             self._journal = FileJournal(plan.journal, plan.belongs, fresh=plan.fresh)
             _open[str(plan.journal.resolve())] = self
+        if plan.batch_id is not None:
+            self._journal.batch = f"{plan.belongs.get('agent')} {plan.batch_id}"
         self._begin(entries(plan))
 
     def _let_go_of(self, path: Path) -> None:
