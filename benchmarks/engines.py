@@ -84,9 +84,10 @@ def tables(*, rounds: int, rows: int) -> Iterator[Table]:
     speed: dict[str, list[float]] = {}
     cost: dict[str, list[float]] = {}
     connections: dict[str, list[float]] = {}
-    os.environ["RUNAGENT_API_KEY"] = "key"
     with running("none", latency=LATENCY) as url, ExitStack() as stack:
         server = next(child.pid for child in _children())
+        stack.callback(os.environ.pop, "RUNAGENT_API_KEY", None)
+        os.environ["RUNAGENT_API_KEY"] = "key"  # which workers find there
         client = stack.enter_context(runagent.RunAgentClient("a", base_url=url))
         for name, run in _candidates(client, stack):
             made = counts(url).connections
@@ -97,7 +98,6 @@ def tables(*, rounds: int, rows: int) -> Iterator[Table]:
                 cost.setdefault(name, []).append((cpu_seconds(server) - used) / rows * 1e3)
             del speed[name][0], cost[name][0]  # workers start, and import
             connections[name] = [counts(url).connections - made]
-    del os.environ["RUNAGENT_API_KEY"]
     title = f"{rows:,} rows, answered after {LATENCY * 1000:g} ms"
     yield Table(f"{title}: speed", "rows per second", speed, "runagent")
     yield Table(f"{title}: CPU", "ms per row", cost, "runagent")

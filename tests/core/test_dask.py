@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import threading
 import time
@@ -15,6 +17,7 @@ from support.batches import MODES, with_client
 from support.clock import TICK
 from support.dask_cluster import NO_PACKAGE, Commands, commands, kill
 from support.engines import KEY
+from support.page import examples
 
 from runagent import RunAgentClient, RunAgentError
 from runagent.local import serve
@@ -164,6 +167,35 @@ def test_rows_of_a_killed_worker_are_paid_for_once(
     assert [(row.output, row.error) for row in rows] == [(2 * i, None) for i in range(60)]
     assert killed.is_set()
     assert agent.executed == Counter(range(60))
+
+
+def test_the_recipes_of_the_page(dask_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    executed: Counter[str] = Counter()
+
+    def agent(query: str) -> str:
+        executed[query] += 1
+        return query.upper()
+
+    code = examples("how-to/clusters.md", "dask")
+    code = code.replace("tcp://scheduler:8786", dask_client.scheduler.address)
+    names: dict[str, Any] = {"__name__": "__main__"}  # so that its functions travel by value
+    with serve({"agent-123": agent}, api_key=KEY) as server:
+        settings = {"RUNAGENT_API_URL": server.url, "RUNAGENT_API_KEY": KEY, "RATE_SHARE": "1000"}
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        dask_client.run(lambda: os.environ.update(settings))
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(code, names)
+        once = Counter(f"Review {i}" for i in range(100))
+        assert [row.output for row in names["rows"]] == [f"REVIEW {i}" for i in range(100)]
+        assert "100 rows; 100 with an answer" in printed.getvalue()
+        assert executed == once + once, (
+            "by an executor, and as a table: nothing is called for a schema"
+        )
+        lazy = names["table"].map_partitions(names["answer"], meta=names["meta"])
+        assert len(lazy["answer"].compute()) == len(lazy.compute()) == 100
+        assert executed == once + once, "a plan that runs again is answered by its keys"
+        names["dask_client"].close()
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ from support.engines import (
     pretend_other_version,
 )
 from support.faults import STALL, Do, FaultServer, answer, error
+from support.page import examples
 
 from runagent import (
     AuthenticationError,
@@ -225,6 +226,7 @@ def test_rows_of_a_killed_worker_are_sent_again_under_the_same_key(
         if i == 7 and not killed.is_set():
             killed.set()
             kill_one_worker(before)
+            time.sleep(MOMENT)  # with the row still under way
 
     agent.before = kill
     with RunAgentClient("a", KEY, url) as client:
@@ -244,6 +246,7 @@ def test_a_pool_that_broke_ends_the_batch_and_another_goes_on(
         if i == 25 and not agent.executed[1000]:
             agent.executed[1000] += 1
             kill_one_worker(before)
+            time.sleep(MOMENT)
 
     agent.before = kill
     journal = tmp_path / "a.journal"
@@ -366,7 +369,13 @@ if __name__ == "__main__":
 """
     )
     reached = threading.Event()
-    agent.before = lambda i: i >= 8 and not reached.is_set() and (reached.set(), time.sleep(MOMENT))
+
+    def wait_at_eight(i: int) -> None:
+        if i >= 8 and not reached.is_set():
+            reached.set()
+            time.sleep(MOMENT)
+
+    agent.before = wait_at_eight
 
     def start() -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -396,7 +405,12 @@ def test_the_batch_is_told_when_its_client_is_closed(serve: Serve) -> None:
     server = serve([Do(stalled.set), STALL])
     with ThreadPoolExecutor(1) as executor:
         client = RunAgentClient("a", "", server.url, PATIENCE)
-        threading.Thread(target=lambda: stalled.wait() and client.close()).start()
+
+        def close() -> None:
+            stalled.wait()
+            client.close()
+
+        threading.Thread(target=close).start()
         with pytest.raises(RunAgentError, match="closed"):
             client.map(inputs(1), executor=executor).results()
 
@@ -439,3 +453,36 @@ def test_the_key_is_sent_with_a_warning_where_it_may_be_read_on_its_way(url: str
             batch = client.map(inputs(1), executor=Recorder(threads), credentials="ship")
         assert caught[0].filename == __file__
         assert batch.results()[0].output == 0
+
+
+def test_the_first_recipe_of_the_page(tmp_path: Path) -> None:
+    with serve_agents({"agent-123": lambda query: query.upper()}, api_key=KEY) as server:
+        (tmp_path / "recipe.py").write_text(examples("how-to/clusters.md", ""))
+        done = subprocess.run(
+            [sys.executable, "recipe.py"],
+            cwd=tmp_path,
+            env={**os.environ, "RUNAGENT_API_URL": server.url, "RUNAGENT_API_KEY": KEY},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+        )
+    assert done.stdout == "100 rows have an answer\n"
+
+
+def test_the_same_batch_id_gives_the_same_keys_everywhere(url: str, agent: Agent) -> None:
+    rows = [("a", {"i": 1}), ("b", {"i": 2})]
+    with RunAgentClient("a", KEY, url) as client:
+        for batch_id in ("monday", "monday", "tuesday"):
+            assert len(client.map(rows, batch_id=batch_id).results()) == 2
+        assert agent.executed == Counter({1: 2, 2: 2})
+        with pytest.raises(ValidationError, match="batch_id="):
+            client.map(rows, batch_id=7)  # type: ignore[arg-type]
+
+
+def test_a_journal_knows_its_batch_id(url: str, tmp_path: Path) -> None:
+    journal = tmp_path / "a.journal"
+    with RunAgentClient("a", KEY, url) as client:
+        client.map(inputs(1), journal=journal, batch_id="monday").results()
+        with pytest.raises(ValidationError, match="batch_id is"):
+            client.map(inputs(1), journal=journal, batch_id="tuesday")

@@ -73,4 +73,4 @@ def pretend_other_version() -> None:
     """Make a worker believe that it has another version of the package."""
     from runagent import worker
 
-    worker.__version__ = "0.0.1"
+    vars(worker)["__version__"] = "0.0.1"
