@@ -79,7 +79,10 @@ class Workers:
         try:
             future = self._submit(call)
         except Exception as exc:  # noqa: BLE001 - of the executor; raised at the end of the batch
-            error = failures.executor_broken(self._kind, exc, list(self._names), own=self._is_own)
+            error: Exception = exc
+            if not isinstance(exc, ValidationError):
+                names = list(self._names)
+                error = failures.executor_broken(self._kind, exc, names, own=self._is_own)
             self._post(Answered(task, step.ticket, Attempt(), error))
             return
         self._under_way[future] = step, self._asks_names
@@ -88,7 +91,7 @@ class Workers:
     def _submit(self, call: bytes) -> Future:
         while True:
             if self._executor is None:
-                self._use(cast("Callable[[], Executor]", self._remote.source)())
+                self._use(_made(cast("Callable[[], Executor]", self._remote.source)))
             executor = cast("Executor", self._executor)
             try:
                 if self._asks_names:
@@ -99,11 +102,10 @@ class Workers:
                 if not self._is_own or self._breaks >= MOST_BREAKS:
                     raise
                 self._shut_down()
-                self._executor = None
 
     @property
     def _kind(self) -> str:
-        return type(self._executor).__name__
+        return "executor=" if self._executor is None else type(self._executor).__name__
 
     def _done(self, future: Future) -> None:
         step, named = self._under_way.pop(future, (None, False))
@@ -127,7 +129,10 @@ class Workers:
         if exc is not None:  # engines have exceptions of their own for a worker that is lost
             lost = failures.worker_lost(self._kind, exc, list(self._names))
             return Attempt(error=lost, again=True), None
-        name, seconds, attempt, problem = future.result()
+        try:
+            name, seconds, attempt, problem = future.result()
+        except (TypeError, ValueError) as strange:  # the reply of another version
+            return Attempt(), failures.worker_unusable(self._kind, strange)
         self._breaks = 0
         if len(self._names) < MOST_NAMES:
             self._names[name] = None
@@ -168,6 +173,14 @@ class Workers:
     def _shut_down(self) -> None:
         if self._is_own and self._executor is not None:
             self._executor.shutdown(wait=False)
+            self._executor = None
+
+
+def _made(make: Callable[[], Executor]) -> Executor:
+    executor = make()
+    if not isinstance(executor, Executor):
+        raise _no_executor(f"The function executor= returned an object of type {_name(executor)}")
+    return executor
 
 
 def check_executor(executor: Any) -> Source:
@@ -182,12 +195,15 @@ def check_executor(executor: Any) -> Source:
     hint = "Pass a concurrent.futures.Executor, or a function that makes one."
     if hasattr(executor, "get_executor"):
         hint = "Pass client.get_executor(pure=False, retries=0), Dask's executor."
-    kind = type(executor)
-    raise ValidationError(
-        f"executor= is of type {kind.__module__}.{kind.__name__}, which is no executor.",
-        code="INVALID_INPUT",
-        hint=hint,
-    )
+    raise _no_executor(f"executor= is of type {_name(executor)}", hint)
+
+
+def _no_executor(problem: str, hint: str | None = None) -> ValidationError:
+    return ValidationError(f"{problem}, which is no executor.", code="INVALID_INPUT", hint=hint)
+
+
+def _name(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def check_credentials(credentials: Any, executor: Any) -> bool:

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from support.batches import MODES, with_client
 from support.clock import TICK
 from support.dask_cluster import NO_PACKAGE, Commands, commands, kill
-from support.engines import KEY
+from support.engines import KEY, Agent, inputs
 from support.page import examples
 
 from runagent import RunAgentClient, RunAgentError
@@ -53,19 +53,6 @@ def dask_client() -> Iterator[Any]:
             os.environ["RUNAGENT_API_KEY"] = before
 
 
-class Agent:
-    """Counts how often each input is executed."""
-
-    def __init__(self) -> None:
-        self.executed: Counter[int] = Counter()
-        self.before: Callable[[int], object] = lambda _: None
-
-    def __call__(self, i: int) -> int:
-        self.executed[i] += 1
-        self.before(i)
-        return 2 * i
-
-
 @pytest.fixture
 def agent() -> Agent:
     return Agent()
@@ -76,10 +63,6 @@ def url(agent: Agent) -> Iterator[str]:
     """Serve the agent to whoever has the key, and honour the keys of rows."""
     with serve({"a": agent}, api_key=KEY) as server:
         yield server.url
-
-
-def inputs(count: int) -> list[dict[str, int]]:
-    return [{"i": i} for i in range(count)]
 
 
 @by_mode

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import re
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
@@ -17,6 +18,24 @@ def loky_pool(workers: int = 2) -> Executor:
 
     pool: Executor = LokyPool(workers)
     return pool
+
+
+class Agent:
+    """An agent behind a server that honours keys; it counts how often each input is executed."""
+
+    def __init__(self) -> None:
+        self.executed: Counter[int] = Counter()
+        self.before: Callable[[int], object] = lambda _: None
+
+    def __call__(self, i: int) -> int:
+        self.executed[i] += 1
+        self.before(i)
+        return 2 * i
+
+
+def inputs(count: int) -> list[dict[str, int]]:
+    """Return as many inputs of that agent."""
+    return [{"i": i} for i in range(count)]
 
 
 POOLS: dict[str, Callable[[], Executor]] = {
