@@ -68,7 +68,7 @@ def _candidates(client: Any, stack: ExitStack) -> Iterator[tuple[str, Run]]:
 
     cluster = stack.enter_context(
         LocalCluster(
-            n_workers=2, threads_per_worker=16, dashboard_address=None, silence_logs=logging.ERROR
+            n_workers=2, threads_per_worker=16, dashboard_address=":0", silence_logs=logging.ERROR
         )
     )
     dask_client = stack.enter_context(Client(cluster))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support.batches import MODES, with_client
-from support.clock import TICK
+from support.clock import MOMENT, PATIENCE, TICK
 from support.dask_cluster import NO_PACKAGE, Commands, commands, kill
 from support.engines import KEY, Agent, inputs
 from support.page import examples
@@ -42,7 +42,7 @@ def dask_client() -> Iterator[Any]:
         with (
             dask.config.set(settings),
             distributed.LocalCluster(
-                n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None
+                n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0"
             ) as cluster,
             distributed.Client(cluster) as client,
         ):
@@ -166,6 +166,7 @@ def test_the_recipes_of_the_page(dask_client: Any, monkeypatch: pytest.MonkeyPat
         settings = {"RUNAGENT_API_URL": server.url, "RUNAGENT_API_KEY": KEY, "RATE_SHARE": "1000"}
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
+        dask_client.wait_for_workers(2)  # one may be new
         dask_client.run(lambda: os.environ.update(settings))
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(code, names)
@@ -188,7 +189,7 @@ def by_commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Comm
         cluster.worker("with-key", key=KEY)
         cluster.worker("with-file", in_file=KEY)
         cluster.worker("without-package", preload=NO_PACKAGE)
-        with distributed.Client(cluster.address, timeout="2s") as client:
+        with distributed.Client(cluster.address, timeout=PATIENCE) as client:
             client.wait_for_workers(3)
             yield cluster, client
 
@@ -211,6 +212,8 @@ def test_a_scheduler_that_is_lost_ends_the_batch_and_a_rerun_pays_for_nothing_tw
     cluster, dask_client = by_commands
     journal = tmp_path / "a.journal"
     executor = dask_client.get_executor(pure=False, retries=0, workers=["with-key", "with-file"])
+
+    dask_client._timeout = MOMENT  # the time in which it hopes for the scheduler to come back
 
     def end_scheduler(i: int) -> None:
         if i == 40:

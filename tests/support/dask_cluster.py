@@ -32,7 +32,7 @@ class Commands:
         self._root = root
         self._file = root / "scheduler.json"
         self._processes: list[subprocess.Popen[bytes]] = []
-        options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+        options = ["--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0"]
         self.scheduler = self._start("scheduler", *options)
         until(self._file.exists)
         self.address: str = json.loads(self._file.read_text())["address"]
