@@ -734,7 +734,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             rate: The limit of the server if you know it, such as `"50/s"` or `"3000/min"`; `None`
                 to find the pace.
             max_concurrency: Requests at the same time, at most; `None` for as many as the client
-                has connections, which it never exceeds.
+                has connections, which it exceeds only with an executor.
             per_call: Rows in one request: from 2 on, the agent gets them as the list `inputs`, and
                 answers with a list of outputs.
             entrypoint: The entrypoint's tag, as for `run`; `None` for the usual one.
@@ -742,8 +742,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             headers: Sent with each request, over the client's.
             user_id: The user on whose behalf the agent runs; `None` for the client's.
             persistent_memory: Whether the agent may remember the calls; `None` for the client's.
-            executor: A `concurrent.futures.Executor` that sends the requests, such as a process
-                pool or Dask's; or a function that makes one. Journal and pace stay here.
+            executor: Sends the requests: a `concurrent.futures.Executor`, or a function that makes one.
             credentials: `"ship"` to send secrets to its workers, which otherwise need their own.
             batch_id: The part of idempotency keys that names the batch; `None` for a random one.
 
@@ -1256,7 +1255,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             rate: The limit of the server if you know it, such as `"50/s"` or `"3000/min"`; `None`
                 to find the pace.
             max_concurrency: Requests at the same time, at most; `None` for as many as the client
-                has connections, which it never exceeds.
+                has connections, which it exceeds only with an executor.
             per_call: Rows in one request: from 2 on, the agent gets them as the list `inputs`, and
                 answers with a list of outputs.
             entrypoint: The entrypoint's tag, as for `run`; `None` for the usual one.
@@ -1264,8 +1263,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             headers: Sent with each request, over the client's.
             user_id: The user on whose behalf the agent runs; `None` for the client's.
             persistent_memory: Whether the agent may remember the calls; `None` for the client's.
-            executor: A `concurrent.futures.Executor` that sends the requests, such as a process
-                pool or Dask's; or a function that makes one. Journal and pace stay here.
+            executor: Sends the requests: a `concurrent.futures.Executor`, or a function that makes one.
             credentials: `"ship"` to send secrets to its workers, which otherwise need their own.
             batch_id: The part of idempotency keys that names the batch; `None` for a random one.
 
