@@ -742,7 +742,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             headers: Sent with each request, over the client's.
             user_id: The user on whose behalf the agent runs; `None` for the client's.
             persistent_memory: Whether the agent may remember the calls; `None` for the client's.
-            executor: Sends the requests: a `concurrent.futures.Executor`, or a function that makes one.
+            executor: A `concurrent.futures.Executor` to send the requests, or a function for one.
             credentials: `"ship"` to send secrets to its workers, which otherwise need their own.
             batch_id: The part of idempotency keys that names the batch; `None` for a random one.
 
@@ -1263,7 +1263,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             headers: Sent with each request, over the client's.
             user_id: The user on whose behalf the agent runs; `None` for the client's.
             persistent_memory: Whether the agent may remember the calls; `None` for the client's.
-            executor: Sends the requests: a `concurrent.futures.Executor`, or a function that makes one.
+            executor: A `concurrent.futures.Executor` to send the requests, or a function for one.
             credentials: `"ship"` to send secrets to its workers, which otherwise need their own.
             batch_id: The part of idempotency keys that names the batch; `None` for a random one.
 
