@@ -13,6 +13,7 @@ from runagent import checks, config
 from runagent.encode import to_json
 from runagent.errors import ValidationError
 from runagent.lazy import LazyModule
+from runagent.progress import ProgressDisplay
 from runagent.results import Entrypoint, Health, RunResult, StreamEvent
 from runagent.secrecy import conceal
 from runagent.slips import AsyncClientSlips, BlockingClientSlips, check_not_awaited
@@ -275,7 +276,13 @@ class _BaseClient:
 
     def _answer(self, result: RunResult, usual: Any, model: Any, headers: Mapping[str, str]) -> Any:
         """Return what a call returns: the answer as an instance of the model, if there is one."""
-        return usual if model is None else self._pump.flow.as_model(result, model, headers)
+        if model is None:
+            return usual
+        try:
+            return self._pump.flow.as_model(result.value, model, headers)
+        except ValidationError as exc:
+            exc.request_id, exc.attempts = result.request_id, result.attempts
+            raise
 
     def _total(self, total_timeout: float | None) -> float:
         return checks.check_total_timeout(total_timeout, self._settings.total_timeout)
@@ -320,6 +327,8 @@ class _BaseClient:
         rate: str | float | None,
         max_concurrency: int | None,
         per_call: int,
+        response_model: Any,
+        progress: bool | ProgressDisplay | None,
         entrypoint: str | None,
         timeout: float | None,
         headers: Mapping[str, str] | None,
@@ -337,11 +346,13 @@ class _BaseClient:
         checks.check_count(max_concurrency, "max_concurrency=")
         checks.check_count(per_call, "per_call=")
         _check_inputs(inputs)
+        _check_model(response_model)
         return self._plan(
             inputs,
             timeout,
             headers,
             (user_id, persistent_memory),
+            model=response_model,
             max_concurrency=(
                 min(max_concurrency, connections) if executor is None else max_concurrency
             ),
@@ -354,6 +365,8 @@ class _BaseClient:
             executor=None if executor is None else many.check_executor(executor),
             ships=ships,
             batch_id=None if batch_id is None else checks.check_text(batch_id, "batch_id="),
+            display=many.display_for(progress),
+            reports=progress is None or isinstance(progress, bool),
         )
 
     def _plan(
@@ -366,13 +379,16 @@ class _BaseClient:
         entrypoint: str | None = None,
         executor: many.Source | None = None,
         ships: bool = False,
+        model: Any = None,
         **options: Any,
     ) -> many.Plan:
         sent, seconds, checked = self._prepare({}, timeout, headers, user=user)
         pump, settings = self._pump, self._settings
         belongs = {
             "agent": settings.agent_id,
-            "server": settings.base_url,
+            "server": "this process"
+            if settings.base_url_source == config.EMBEDDED
+            else settings.base_url,
             "entrypoint": entrypoint,
             "user_id": sent.user_id,
             "persistent_memory": sent.persistent_memory,
@@ -397,6 +413,9 @@ class _BaseClient:
             policy=pump.flow.policy,
             belongs=belongs,
             remote=remote,
+            read_answer=None
+            if model is None
+            else lambda answer: pump.flow.as_model(answer, model, checked),
             **options,
         )
 
@@ -711,6 +730,8 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         rate: str | float | None = None,
         max_concurrency: int | None = None,
         per_call: int = 1,
+        response_model: Any = None,
+        progress: bool | ProgressDisplay | None = None,
         entrypoint: str | None = None,
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
@@ -731,17 +752,19 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             journal: The file, on a disk of this machine, to write the answers to as they come;
                 `None` to keep them in memory.
             fresh: Ask all rows again, those too that are finished in the journal.
-            rate: The limit of the server if you know it, such as `"50/s"` or `"3000/min"`; `None`
-                to find the pace.
+            rate: The server's limit, such as `"50/s"` or `"3000/min"`; `None` to find the pace.
             max_concurrency: Requests at the same time, at most; `None` for as many as the client
                 has connections, which it exceeds only with an executor.
-            per_call: Rows in one request: from 2 on, the agent gets them as the list `inputs`, and
-                answers with a list of outputs.
-            entrypoint: The entrypoint's tag, as for `run`; `None` for the usual one.
+            per_call: Rows in one request; from 2 on, a list `inputs`, answered by one of outputs.
+            response_model: The type that answers are read into, as for `run`. A row whose answer
+                does not fit fails, and keeps the answer as it came.
+            progress: Whether to show the progress; `None` for yes in a notebook or a terminal. Or
+                a display of your own, with the methods `show` and `end`.
             timeout: Seconds each attempt may take; `None` for the client's.
-            headers: Sent with each request, over the client's.
-            user_id: The user on whose behalf the agent runs; `None` for the client's.
-            persistent_memory: Whether the agent may remember the calls; `None` for the client's.
+            entrypoint: As for `run`.
+            headers: As for `run`.
+            user_id: As for `run`.
+            persistent_memory: As for `run`.
             executor: A `concurrent.futures.Executor` to send the requests, or a function for one.
             credentials: `"ship"` to send secrets to its workers, which otherwise need their own.
             batch_id: The part of idempotency keys that names the batch; `None` for a random one.
@@ -777,7 +800,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             id: The column that identifies a row in the journal; `None` for its position.
             output: The column for the answers; a list of fields of the answer that become columns;
                 or a mapping of such fields to columns.
-            options: Further arguments of `map`, such as `journal` and `rate`.
+            options: Further arguments of `map`, such as `journal`, `response_model` and `rate`.
 
         Returns:
             A table of the same kind, with the same rows and columns. New are those of `output`,
@@ -785,11 +808,12 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
 
         Raises:
             ValidationError: A column that is not there, or a new one that is.
-            RunAgentError: A batch that ended early, as for `map`.
+            RunAgentError: A batch that ended early, as for `map`. Its `answers`, as those of an
+                interrupt, are the table with the answers so far.
         """
         check_not_awaited(self, "map_frame")
         table = many.Frame(frame, input, id, output)
-        return table.answered(self.map(table.inputs, **options).results())
+        return table.run(self.map(table.inputs, **options))
 
     @overload
     def run(
@@ -1232,6 +1256,8 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         rate: str | float | None = None,
         max_concurrency: int | None = None,
         per_call: int = 1,
+        response_model: Any = None,
+        progress: bool | ProgressDisplay | None = None,
         entrypoint: str | None = None,
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
@@ -1252,17 +1278,19 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             journal: The file, on a disk of this machine, to write the answers to as they come;
                 `None` to keep them in memory.
             fresh: Ask all rows again, those too that are finished in the journal.
-            rate: The limit of the server if you know it, such as `"50/s"` or `"3000/min"`; `None`
-                to find the pace.
+            rate: The server's limit, such as `"50/s"` or `"3000/min"`; `None` to find the pace.
             max_concurrency: Requests at the same time, at most; `None` for as many as the client
                 has connections, which it exceeds only with an executor.
-            per_call: Rows in one request: from 2 on, the agent gets them as the list `inputs`, and
-                answers with a list of outputs.
-            entrypoint: The entrypoint's tag, as for `run`; `None` for the usual one.
+            per_call: Rows in one request; from 2 on, a list `inputs`, answered by one of outputs.
+            response_model: The type that answers are read into, as for `run`. A row whose answer
+                does not fit fails, and keeps the answer as it came.
+            progress: Whether to show the progress; `None` for yes in a notebook or a terminal. Or
+                a display of your own, with the methods `show` and `end`.
             timeout: Seconds each attempt may take; `None` for the client's.
-            headers: Sent with each request, over the client's.
-            user_id: The user on whose behalf the agent runs; `None` for the client's.
-            persistent_memory: Whether the agent may remember the calls; `None` for the client's.
+            entrypoint: As for `run`.
+            headers: As for `run`.
+            user_id: As for `run`.
+            persistent_memory: As for `run`.
             executor: A `concurrent.futures.Executor` to send the requests, or a function for one.
             credentials: `"ship"` to send secrets to its workers, which otherwise need their own.
             batch_id: The part of idempotency keys that names the batch; `None` for a random one.
@@ -1297,7 +1325,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             id: The column that identifies a row in the journal; `None` for its position.
             output: The column for the answers; a list of fields of the answer that become columns;
                 or a mapping of such fields to columns.
-            options: Further arguments of `map`, such as `journal` and `rate`.
+            options: Further arguments of `map`, such as `journal`, `response_model` and `rate`.
 
         Returns:
             A table of the same kind, with the same rows and columns. New are those of `output`,
@@ -1305,10 +1333,11 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
 
         Raises:
             ValidationError: A column that is not there, or a new one that is.
-            RunAgentError: A batch that ended early, as for `map`.
+            RunAgentError: A batch that ended early, as for `map`. Its `answers`, as those of an
+                interrupt, are the table with the answers so far.
         """
         table = many.Frame(frame, input, id, output)
-        return table.answered(await self.map(table.inputs, **options).results())
+        return await table.run_async(self.map(table.inputs, **options))
 
     @overload
     async def run(

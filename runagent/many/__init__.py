@@ -5,10 +5,11 @@ from runagent.many.batch import Plan, Remote, Source
 from runagent.many.blocking import Batch
 from runagent.many.executors import check_credentials, check_executor
 from runagent.many.failures import not_inputs
-from runagent.many.frames import Frame, Inputs, Outputs
+from runagent.many.frames import Frame, Inputs, Outputs, Table, is_missing
 from runagent.many.listed import Listed
 from runagent.many.rates import check_rate
 from runagent.many.rows import Row
+from runagent.many.watching import display_for
 
 __all__ = [
     "AsyncBatch",
@@ -21,8 +22,11 @@ __all__ = [
     "Remote",
     "Row",
     "Source",
+    "Table",
     "check_credentials",
     "check_executor",
     "check_rate",
+    "display_for",
+    "is_missing",
     "not_inputs",
 ]

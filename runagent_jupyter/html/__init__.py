@@ -8,6 +8,7 @@ from runagent_jupyter.html.elements import (
     folded_status,
     folded_steps,
     number_table,
+    progress_bar,
     question,
     running_line,
     running_text,
@@ -16,6 +17,7 @@ from runagent_jupyter.html.elements import (
 from runagent_jupyter.html.escaping import escape, plain
 from runagent_jupyter.html.formulas import typeset
 from runagent_jupyter.html.json_tree import json_tree
+from runagent_jupyter.html.marimo_element import marimo_element
 from runagent_jupyter.html.page import css, saved_chat, style_element, wrap
 from runagent_jupyter.html.record_table import record_table
 from runagent_jupyter.html.stream import MarkdownStream, render
@@ -30,8 +32,10 @@ __all__ = [
     "folded_status",
     "folded_steps",
     "json_tree",
+    "marimo_element",
     "number_table",
     "plain",
+    "progress_bar",
     "question",
     "record_table",
     "render",
