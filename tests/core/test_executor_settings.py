@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import ssl
 from collections import Counter
@@ -198,3 +199,17 @@ def test_a_journal_knows_its_batch_id(url: str, tmp_path: Path) -> None:
         client.map(inputs(1), journal=journal, batch_id="monday").results()
         with pytest.raises(ValidationError, match="batch_id is"):
             client.map(inputs(1), journal=journal, batch_id="tuesday")
+
+
+@dataclasses.dataclass
+class Sum:
+    """An answer."""
+
+    total: int
+
+
+def test_answers_of_workers_are_read_into_models(serve: Serve) -> None:
+    server = serve(answer({"result": {"total": 3}}))
+    with POOLS["fork"]() as executor, RunAgentClient("a", "", server.url) as client:
+        [row] = client.map([{"q": "?"}], executor=executor, response_model=Sum).results()
+    assert row.output == Sum(3)
