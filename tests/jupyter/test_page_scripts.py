@@ -81,6 +81,6 @@ def test_the_page_gets_the_joined_script(kernel: Kernel) -> None:
     assert kernel.value("w._esm") == script
 
 
-@pytest.mark.parametrize("script", ["transcript", "connection"])
+@pytest.mark.parametrize("script", ["transcript", "connection", "keys"])
 def test_a_script_in_node(script: str) -> None:
     in_node("--test", str(Path(__file__).with_name(f"{script}.test.mjs")))
