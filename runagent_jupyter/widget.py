@@ -150,6 +150,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
             _markdown_css=html.css(),
             _copy=uuid.uuid4().hex,
             _esm=str(self._esm),
+            _css=html.compact(str(self._css)),
         )
         self.on_msg(self._received)
 
