@@ -191,6 +191,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         if interrupts.came:
             self.stop()
             raise KeyboardInterrupt
+        self._copies.renew_with_cell()
         return answer
 
     async def ask_async(self, question: str) -> Turn:
@@ -204,6 +205,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
         except asyncio.CancelledError:
             self.stop()
             raise
+        self._copies.renew_with_cell()
         return answer
 
     def stop(self) -> None:

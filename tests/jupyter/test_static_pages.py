@@ -89,9 +89,12 @@ def test_an_executed_notebook_has_the_answers_of_cells_and_chats() -> None:
     made = executed(
         "%load_ext runagent_jupyter\nfrom runagent_jupyter import chat",
         "%%runagent demo\nhello",
-        "w = chat('demo')\nw.ask('in a chat')\nw",
+        "w = chat('demo')\ndisplay(w)\nw.ask('in its cell') and None",
+        "w.ask('in another cell') and None",
     )
-    _, answer, talk = ("".join(str(cell.outputs)) for cell in made.cells)
+    _, answer, talk, later = (str(cell.outputs) for cell in made.cells)
     assert "Hello from the demo agent" in answer
-    assert "in a chat" in talk
     assert "Hello from the demo agent" in talk
+    assert "in its cell" in talk
+    assert "in another cell" in talk
+    assert later == "[]"
