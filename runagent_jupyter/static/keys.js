@@ -1,8 +1,8 @@
 // Tells the shortcuts of the host, such as Ctrl+S, from the keys that belong to the chat.
 
 /**
- * Whether a key leaves the chat. A key that types, moves or edits stays: with the focus in an
- * output, the host would take it for a command to its cells.
+ * Tell whether a key is for the host. Keys that type, move or edit are not: with the focus in an
+ * output, the host would take them for commands to its cells.
  * @param {KeyboardEvent} event
  */
 export function isShortcut({ key, keyCode, isComposing, altKey, ctrlKey, metaKey, shiftKey }) {
