@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from runagent import AsyncRunAgentClient, AuthenticationError, RunAgentError
+from runagent import AsyncRunAgentClient, AuthenticationError, RunAgentClient, RunAgentError
 from runagent.registry import agent_ids
 from runagent.secrecy import Secret
 from runagent_jupyter.failure import say_what_is_served
 from runagent_jupyter.options import AskOptions, seconds_of
 from runagent_jupyter.shell import ask_secretly
+
+C = TypeVar("C", RunAgentClient, AsyncRunAgentClient)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,15 @@ class Clients:
         self._keys: dict[str, Secret] = {}  # by base URL: no other server gets them
 
     def make(self, options: AskOptions, settings: Settings) -> AsyncRunAgentClient:
-        """Make the client of a call.
+        """Make the client of a call, as `_make` does."""
+        return self._make(AsyncRunAgentClient, options, settings)
+
+    def make_blocking(self, options: AskOptions, settings: Settings) -> RunAgentClient:
+        """Make the client of a batch, as `_make` does."""
+        return self._make(RunAgentClient, options, settings)
+
+    def _make(self, kind: type[C], options: AskOptions, settings: Settings) -> C:
+        """Make a client.
 
         Nobody is asked for a key here: in *Run All*, the kernel would wait for the answer with all
         other cells queued behind it.
@@ -63,8 +73,9 @@ class Clients:
         arguments: dict[str, Any] = _arguments(options, settings)
         server = _client(options.agent, "", arguments).base_url
         arguments["headers"] = options.headers()
+        arguments["connection_pool_size"] = max(0, options.max_concurrency or 0)
         try:
-            return _client(options.agent, self._keys.get(server), arguments)
+            return kind(options.agent, self._keys.get(server), **_in_seconds(arguments))
         except AuthenticationError as exc:
             if exc.code != "MISSING_API_KEY":
                 raise
@@ -134,10 +145,14 @@ def _arguments(options: AskOptions, settings: Settings) -> dict[str, str]:
 
 
 def _client(agent_id: str, key: str | None, arguments: dict[str, Any]) -> AsyncRunAgentClient:
+    return AsyncRunAgentClient(agent_id, key, **_in_seconds(arguments))
+
+
+def _in_seconds(arguments: dict[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in arguments.items() if value}
     if "timeout" in given:
         given["timeout"] = seconds_of(given["timeout"])
-    return AsyncRunAgentClient(agent_id, key, **given)
+    return given
 
 
 def _given(settings: Settings) -> dict[str, Any]:
