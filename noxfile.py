@@ -17,6 +17,9 @@ CI_PYTHONS = ["3.10", "3.13"]
 # The oldest Python has the oldest of what pyproject.toml allows, the others have the newest.
 OLDEST = {"3.10": ["--upgrade", "--resolution=lowest-direct", "ipykernel==6.31.*"]}
 
+# The tests of other sessions.
+OTHERS = ["--ignore=tests/browser", "--ignore=tests/engines"]
+
 # A change of one kind: its tests that notice most mistakes and take the least time.
 KINDS = {
     "core": [
@@ -128,7 +131,7 @@ def tests(session: nox.Session) -> None:
         options += ["-m", "not exhaustive and not upstream"]
     if session.python in OLDEST:
         options += ["--rows=3"]
-    session.run("pytest", *(session.posargs or [*options, "tests", "--ignore=tests/browser"]))
+    session.run("pytest", *(session.posargs or [*options, "tests", *OTHERS]))
 
 
 @nox.session
@@ -149,6 +152,14 @@ def browser(session: nox.Session) -> None:
     """Test in a real JupyterLab in chromium."""
     install(session)
     session.run("pytest", *(session.posargs or [*parallel_with(CORES), "tests/browser"]))
+
+
+@nox.session
+def engines(session: nox.Session) -> None:
+    """Test the recipes for Ray and Spark, which needs Java; CI does not run this."""
+    install(session)
+    session.install("ray[data]>=2.40", "pyspark>=4", "setuptools")
+    session.run("pytest", *(session.posargs or ["tests/engines"]))
 
 
 @nox.session
