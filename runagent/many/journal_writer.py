@@ -5,19 +5,12 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-import time
 from collections import deque
 from pathlib import Path
 from typing import Any
 
 from runagent.errors import RunAgentError
 from runagent.many.journal import Then
-
-GATHER = 0.005
-"""Seconds from the end of one transaction to the beginning of the next, at least.
-
-A transaction costs as much CPU as several changes, so a busy batch has many changes in each.
-"""
 
 _Change = tuple[str, tuple[Any, ...], Then]
 
@@ -59,21 +52,16 @@ class JournalWriter:
         db = sqlite3.connect(self._path, isolation_level=None)
         try:
             db.execute("PRAGMA synchronous = FULL")
-            earliest = time.monotonic()
             while True:
                 with self._news:
                     while not self._changes and not self._ended:
                         self._news.wait()
-                if not self._ended:
-                    time.sleep(max(0.0, earliest - time.monotonic()))
-                with self._news:
                     if not self._changes:
                         return
                     changes = list(self._changes)
                     self._changes.clear()
                     self._busy = True
                 self._write(db, changes)
-                earliest = time.monotonic() + GATHER
                 with self._news:
                     self._busy = False
                     self._news.notify_all()
