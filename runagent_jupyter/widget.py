@@ -106,6 +106,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     )
     _markdown_css = traitlets.Unicode().tag(sync=True)
     _copy = traitlets.Unicode().tag(sync=True)
+    description = ""  # `interactive` of ipywidgets 7 wants every widget to have one
     _current: Request | None = None  # `close` needs it, also if the constructor failed
 
     def __init__(
@@ -443,6 +444,10 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
     def _ipython_display_(self) -> Callable[[], None] | None:
         """How IPython displays the chat; `None` where it wants the forms of a single output."""
         return self._display if purpose() in {"value", "display"} else None
+
+    @_ipython_display_.setter
+    def _ipython_display_(self, display: None) -> None:
+        """Ignore that ipywidgets 7 takes it away from a closed chat, which still shows its turns."""
 
     def _display(self) -> None:
         """Display the live view and a copy that grows with the chat, which the live view hides.
