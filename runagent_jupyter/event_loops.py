@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _asyncio
 import asyncio
 import contextlib
 import functools
@@ -43,16 +44,14 @@ def make_reentrant() -> bool:
         return True
     import nest_asyncio2  # noqa: PLC0415 - patches nothing before it is needed
 
-    patched: list[Any] = [asyncio, asyncio.tasks, asyncio.futures, asyncio.events]
-    patched += [asyncio.get_event_loop_policy().__class__, type(loop)]
+    patched: list[Any] = [asyncio, asyncio.tasks, asyncio.futures, asyncio.events, type(loop)]
+    if sys.version_info < (3, 14):  # later, the policy is not patched, and its use is deprecated
+        patched.append(asyncio.get_event_loop_policy().__class__)
     if "tornado.concurrent" in sys.modules:
         patched.append(sys.modules["tornado.concurrent"])
     before = [dict(vars(holder)) for holder in patched]
     if hasattr(asyncio, "_nest_patched") and not hasattr(asyncio, "_nest_asyncio2"):
-        # With these marks, the maintained fork would take everything for patched and do nothing.
-        for holder in (asyncio, type(loop)):
-            if hasattr(holder, "_nest_patched"):
-                delattr(holder, "_nest_patched")
+        _make_way(type(loop))
     nest_asyncio2.apply(loop)
     for holder, names in zip(patched, before, strict=True):
         for name, new in vars(holder).items():
@@ -60,6 +59,27 @@ def make_reentrant() -> bool:
             if new is not old:
                 _changes.append((holder, name, old, new))
     return True
+
+
+def _make_way(loop_class: type) -> None:
+    """Undo what the older `nest_asyncio` did as far as it hinders the maintained fork."""
+    # With these marks, the fork would take everything for patched and do nothing.
+    for holder in (asyncio, loop_class):
+        if hasattr(holder, "_nest_patched"):
+            delattr(holder, "_nest_patched")
+    if sys.version_info >= (3, 14):
+        # Both put Python's own tasks in the place of those in C, the fork up to Python 3.13 only:
+        # since then, the two kinds keep separate accounts of the current task.
+        originals = {
+            "Task": _asyncio.Task,
+            "_CTask": _asyncio.Task,
+            "Future": _asyncio.Future,
+            "_CFuture": _asyncio.Future,
+            "get_event_loop": _asyncio.get_event_loop,
+        }
+        for holder in (asyncio, asyncio.tasks, asyncio.futures, asyncio.events):
+            for name in originals.keys() & vars(holder).keys():
+                setattr(holder, name, originals[name])
 
 
 def restore() -> None:

@@ -447,7 +447,7 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
 
     @_ipython_display_.setter
     def _ipython_display_(self, display: None) -> None:
-        """Ignore that ipywidgets 7 takes it away from a closed chat, which still shows its turns."""
+        """Ignore that ipywidgets 7 takes it away from a closed chat, which shows its turns."""
 
     def _display(self) -> None:
         """Display the live view and a copy that grows with the chat, which the live view hides.
