@@ -12,10 +12,31 @@ from pathlib import Path
 
 import nox
 
-PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 CI_PYTHONS = ["3.10", "3.13"]
-# The oldest Python has the oldest of what pyproject.toml allows, the others have the newest.
-OLDEST = {"3.10": ["--upgrade", "--resolution=lowest-direct", "ipykernel==6.31.*"]}
+# The oldest Python has the oldest of what pyproject.toml allows, the others have the newest. What
+# is older than this IPython and these widgets is for Colab, and tested in its session.
+OLDEST = {
+    "3.10": [
+        *("--upgrade", "--resolution=lowest-direct"),
+        *("ipykernel==6.31.*", "ipython==8.18.*", "ipywidgets==8.1.*"),
+    ]
+}
+# Colab's Python, or else one that its versions of the packages run on, too.
+COLAB_PYTHONS = ["3.12", "3.11", "3.10"]
+COLAB_PINS = ".ci/colab.txt"
+COLAB_TOOLS = [
+    *("hypothesis", "jupyter-client>=8", "matplotlib", "nbclient", "nest-asyncio", "pexpect"),
+    *("pillow", "pydantic", "pyte", "pytest>=8.3", "pytest-xdist", "uvloop"),
+]
+COLAB_TESTS = [
+    "tests/jupyter/test_colab.py",
+    "tests/jupyter/test_loops.py",
+    "tests/jupyter/test_magic.py",
+    "tests/jupyter/test_magic_background.py",
+    "tests/jupyter/test_magic_settings.py",
+    "tests/jupyter/test_widget.py",
+]
 
 # A change of one kind: its tests that notice most mistakes and take the least time.
 KINDS = {
@@ -50,6 +71,7 @@ if shutil.which("pyenv"):
     known = [name for name in installed if name.rpartition(".")[0] in PYTHONS]
     os.environ["PYENV_VERSION"] = ":".join(sorted(known, key=lambda name: name != current))
 
+colab_python = next((p for p in COLAB_PYTHONS if shutil.which(f"python{p}")), COLAB_PYTHONS[-1])
 present = [python for python in CI_PYTHONS if shutil.which(f"python{python}")]
 here = f"{sys.version_info[0]}.{sys.version_info[1]}"
 tested = CI_PYTHONS if present or here not in PYTHONS else [*CI_PYTHONS, here]
@@ -60,6 +82,7 @@ nox.options.sessions = ["checks"]
 CHECKS = [
     "browser",
     *(f"tests-{python}" for python in reversed(tested)),
+    "colab",
     "types",
     "package",
     "lint",
@@ -129,6 +152,27 @@ def tests(session: nox.Session) -> None:
     if session.python in OLDEST:
         options += ["--rows=3"]
     session.run("pytest", *(session.posargs or [*options, "tests", "--ignore=tests/browser"]))
+
+
+@nox.session(python=colab_python)
+def colab(session: nox.Session) -> None:
+    """Install beside what Google Colab pins, which must stay as it is, and test with it."""
+    session.install("--requirement", COLAB_PINS, "uv")
+    # uv names each package that an installation would replace in a line with a minus.
+    planned = session.run(
+        *("uv", "pip", "install", "--dry-run", "--color=never"),
+        *("--python", session.virtualenv.location, ".[jupyter]"),
+        silent=True,
+    )
+    replaced = [line for line in str(planned).splitlines() if line.lstrip().startswith("- ")]
+    if replaced:
+        session.error(f"runagent[jupyter] would replace in Colab: {', '.join(replaced)}")
+    # The tests talk to kernels through a newer jupyter-client than Colab's notebook allows.
+    pins = Path(COLAB_PINS).read_text().splitlines()
+    kept = [pin for pin in pins if not pin.startswith(("#", "notebook"))]
+    session.install("--editable", ".[jupyter,local]", *kept, *COLAB_TOOLS)
+    options = [*parallel_with(2 * CORES), "--rows=2"]
+    session.run("pytest", *(session.posargs or [*options, *COLAB_TESTS]))
 
 
 @nox.session

@@ -8,6 +8,7 @@ from typing import Any
 from runagent import AsyncRunAgentClient, AuthenticationError, RunAgentError
 from runagent.registry import agent_ids
 from runagent.secrecy import Secret
+from runagent_jupyter.colab import client_with_secret, forget_secret
 from runagent_jupyter.failure import say_what_is_served
 from runagent_jupyter.options import AskOptions, seconds_of
 from runagent_jupyter.shell import ask_secretly
@@ -64,7 +65,7 @@ class Clients:
         server = _client(options.agent, "", arguments).base_url
         arguments["headers"] = options.headers()
         try:
-            return _client(options.agent, self._keys.get(server), arguments)
+            return _client_with_key(options.agent, self._keys.get(server), arguments)
         except AuthenticationError as exc:
             if exc.code != "MISSING_API_KEY":
                 raise
@@ -94,7 +95,7 @@ class Clients:
         if server in self._keys:
             return "entered in this notebook"
         try:
-            source = _client("-", None, _given(settings)).api_key_source
+            source = _client_with_key("-", None, _given(settings)).api_key_source
         except RunAgentError as exc:
             if exc.code == "MISSING_API_KEY":
                 return "none; enter one with %runagent_config --key, or set RUNAGENT_API_KEY"
@@ -108,6 +109,7 @@ class Clients:
     def forget_keys(self) -> None:
         """Forget all keys."""
         self._keys.clear()
+        forget_secret()
 
 
 def server_of(options: AskOptions, settings: Settings) -> str | None:
@@ -138,6 +140,15 @@ def _client(agent_id: str, key: str | None, arguments: dict[str, Any]) -> AsyncR
     if "timeout" in given:
         given["timeout"] = seconds_of(given["timeout"])
     return AsyncRunAgentClient(agent_id, key, **given)
+
+
+def _client_with_key(
+    agent_id: str, key: str | None, arguments: dict[str, Any]
+) -> AsyncRunAgentClient:
+    """Make a client with the key that was entered, or else with one that is set."""
+    if key is not None:
+        return _client(agent_id, key, arguments)
+    return client_with_secret(lambda secret: _client(agent_id, secret, arguments))
 
 
 def _given(settings: Settings) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
+import IPython
 import pytest
 from support.kernel import Kernel
 
@@ -186,6 +187,9 @@ def test_options_and_agents_complete(kernel: Kernel) -> None:
     assert "markdown" in completed("%%runagent demo --format ma")
 
 
+@pytest.mark.skipif(
+    IPython.version_info < (8, 6), reason="IPython before 8.6 has no explanations of completions"
+)
 @pytest.mark.parametrize(
     ("line", "text", "about"),
     [

@@ -60,6 +60,8 @@ class LabServer:
         options = {
             "ServerApp.ip": "127.0.0.1",
             "ServerApp.port": 0,
+            # As on a JupyterHub: nothing may take the root of the host for the server's.
+            "ServerApp.base_url": "/user/me/",
             "ServerApp.root_dir": self.directory,
             "ServerApp.terminals_enabled": False,
             "ServerApp.allow_root": True,
