@@ -158,11 +158,13 @@ class Watch:
 
     Attributes:
         console: Errors in the console, and uncaught exceptions.
-        foreign: URLs of requests to anything but the Lab server. Beyond loopback they lead nowhere.
+        foreign: URLs of requests to anything but the Lab server, or outside of its base path.
+            Beyond loopback they lead nowhere.
         dialogs: Messages of alert, confirm and prompt boxes, which are dismissed.
     """
 
     origin: str
+    base: str
     console: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
@@ -202,4 +204,6 @@ class Watch:
 
     def _is_foreign(self, url: str) -> bool:
         parts = urlsplit(url)
-        return parts.scheme not in {"data", "blob", "about"} and parts.netloc != self.origin
+        if parts.scheme in {"data", "blob", "about"}:
+            return False
+        return parts.netloc != self.origin or not parts.path.startswith(self.base)
