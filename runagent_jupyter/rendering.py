@@ -149,7 +149,9 @@ def _notes(answer: FinishedAnswer) -> str:
     if answer.stopped:
         return html.status_line(f"⏹ stopped after {answer.elapsed:.1f} s")
     if answer.error is not None:
-        said = " ".join(facts_of(answer.error))
+        # The places in the user's code that a note names are on lines of their own.
+        between = "\n" if getattr(answer.error, "__notes__", ()) else " "
+        said = between.join(facts_of(answer.error))
         return html.status_line(f"⚠ {_trouble(answer.error)}: {said}")
     if answer.cached is not None:
         return html.status_line(f"↺ {_kept(answer.cached)}")

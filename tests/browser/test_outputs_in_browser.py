@@ -78,12 +78,9 @@ def test_a_page_reloaded_while_an_answer_streams_says_that_it_is_cut_off(lab: La
     expect(notebook.output(1).locator(".runagent-running")).to_have_count(1)
     assert cut_off_seen(notebook, 1) == (True, False)
     notebook.screenshot("outputs-streaming")
-    # `save` would wait for the cell.
-    notebook.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-    saved = notebook.file().cells[1].outputs
+    saved = notebook.save().cells[1].outputs
     assert "_ has the whole answer" in saved[-1].data["text/html"]
-    notebook.page.on("dialog", lambda dialog: dialog.accept())  # not everything is saved
-    notebook.page.reload()
+    notebook.reload(busy=True)
     notebook.wait_for_text(1, "and then")
     # As if the time had passed in which every painting begins the animations anew.
     notebook.page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")

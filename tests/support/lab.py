@@ -34,19 +34,23 @@ SCREENSHOTS = ROOT / ".cache" / "screenshots"
 # Finds the notebook at `path` in the page's JupyterLab, and its kernel.
 _JS = """
 window.runagentTest = {
+  done: [],  // of each command that was started
   panel(path) {
     const widgets = [...window.jupyterapp.shell.widgets("main")];
     return widgets.find((w) => w.context?.path === path && w.content?.widgets);
   },
   kernel(path) { return this.panel(path)?.sessionContext?.session?.kernel; },
-  ready(path) {
+  shown(path) {
     const panel = this.panel(path);
-    return !!panel && panel.context.isReady && panel.isVisible
-      && panel.sessionContext.isReady && this.kernel(path)?.status === "idle";
+    return !!panel && panel.context.isReady && panel.isVisible;
+  },
+  ready(path) {
+    return this.shown(path) && this.panel(path).sessionContext.isReady
+      && this.kernel(path)?.status === "idle";
   },
   settled(path) {
     const kernel = this.kernel(path);
-    if (kernel?.status !== "idle" || this.running) return false;
+    if (kernel?.status !== "idle" || !this.done.every(Boolean)) return false;
     return this.panel(path).content.widgets.every(
       (cell) => cell.model.type !== "code" || cell.model.executionState !== "running");
   },
@@ -59,10 +63,11 @@ window.runagentTest = {
     return !document.querySelector(".jp-Dialog");
   },
   start(command, args) {
-    this.running = (this.running ?? 0) + 1;
+    const index = this.done.push(false) - 1;
     window.jupyterapp.commands.execute(command, args ?? {})
       .catch((error) => console.error(`${command}: ${error}`))
-      .finally(() => { this.running -= 1; });
+      .finally(() => { this.done[index] = true; });
+    return index;
   },
 };
 """
@@ -170,41 +175,56 @@ class LabNotebook:
         self.page = page
         self.path = path
 
-    def load(self) -> Self:
-        """Open the page, or open it again, and wait until its kernel is idle."""
+    def load(self, *, busy: bool = False) -> Self:
+        """Open the page, or open it again, and wait until its kernel is idle.
+
+        Args:
+            busy: Whether the kernel is at work: the notebook is waited for alone, as a kernel
+                says nothing to a new page before it is idle.
+        """
         server = self.lab.server
         # The notebook alone, without what an earlier page left in the workspace.
         self.page.goto(f"{server.url}lab/tree/{self.path}?reset&token={server.token}")
-        return self._wait_until_ready()
+        return self._wait_until("shown" if busy else "ready")
 
     def show(self) -> Self:
         """Open the notebook in a page that has JupyterLab, and wait until its kernel is idle."""
         self.page.evaluate("(path) => window.runagentTest.open(path)", self.path)
-        return self._wait_until_ready()
+        return self._wait_until("ready")
 
-    def _wait_until_ready(self) -> Self:
+    def _wait_until(self, state: str) -> Self:
         self.page.wait_for_function(
-            "(path) => window.jupyterapp && window.runagentTest.ready(path)",
-            arg=self.path,
+            "([state, path]) => window.jupyterapp && window.runagentTest[state](path)",
+            arg=[state, self.path],
             timeout=milliseconds(PATIENCE),
         )
         return self
 
-    def reload(self) -> Self:
-        """Reload the page, as F5 does; the kernel goes on. Save first what must stay."""
-        return self.load()
+    def reload(self, *, busy: bool = False) -> Self:
+        """Reload the page, as F5 does; the kernel goes on. Save first what must stay.
 
-    def start(self, command: str, **arguments: Any) -> None:
-        """Execute a command of JupyterLab, such as `notebook:run-all-cells`, and return at once."""
-        self.page.evaluate(
+        Args:
+            busy: Whether the kernel is at work, as for `load`.
+        """
+        return self.load(busy=busy)
+
+    def start(self, command: str, **arguments: Any) -> int:
+        """Execute a command of JupyterLab, such as `notebook:run-all-cells`.
+
+        Returns:
+            Its index in `runagentTest.done` in the page, at once.
+        """
+        index: int = self.page.evaluate(
             "([command, args]) => window.runagentTest.start(command, args)", [command, arguments]
         )
+        return index
 
     def command(self, command: str, *, timeout: float = PATIENCE, **arguments: Any) -> None:
         """Execute a command of JupyterLab and wait until it is done."""
-        self.start(command, **arguments)
         self.page.wait_for_function(
-            "() => !window.runagentTest.running", timeout=milliseconds(timeout)
+            "(index) => window.runagentTest.done[index]",
+            arg=self.start(command, **arguments),
+            timeout=milliseconds(timeout),
         )
 
     def start_cell(self, index: int) -> None:

@@ -160,7 +160,8 @@ class Watch:
         console: Errors in the console, and uncaught exceptions.
         foreign: URLs of requests to anything but the Lab server, or outside of its base path.
             Beyond loopback they lead nowhere.
-        dialogs: Messages of alert, confirm and prompt boxes, which are dismissed.
+        dialogs: Messages of alert, confirm and prompt boxes, which are dismissed. A page may always be
+            left, saved or not.
     """
 
     origin: str
@@ -195,6 +196,9 @@ class Watch:
             self.console.append(f"{text} ({location.get('url', '')})")
 
     def _dialog(self, dialog: Dialog) -> None:
+        if dialog.type == "beforeunload":
+            dialog.accept()
+            return
         self.dialogs.append(dialog.message)
         dialog.dismiss()
 
