@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nox
 
-PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 CI_PYTHONS = ["3.10", "3.13"]
 # The oldest Python has the oldest of what pyproject.toml allows, the others have the newest. What
 # is older than this IPython and these widgets is for Colab, and tested in its session.
@@ -76,6 +76,10 @@ present = [python for python in CI_PYTHONS if shutil.which(f"python{python}")]
 here = f"{sys.version_info[0]}.{sys.version_info[1]}"
 tested = CI_PYTHONS if present or here not in PYTHONS else [*CI_PYTHONS, here]
 
+if shutil.which("python3.14"):  # no distribution's stable release has it yet
+    PYTHONS.append("3.14")
+    tested.insert(1, "3.14")
+
 nox.options.sessions = ["checks"]
 
 # The sessions that CI runs, the longest first, so that none of them runs alone at the end.
@@ -83,6 +87,7 @@ CHECKS = [
     "browser",
     *(f"tests-{python}" for python in reversed(tested)),
     "colab",
+    *(["pyodide"] if shutil.which("node") and shutil.which("npm") else []),
     "types",
     "package",
     "lint",
@@ -173,6 +178,21 @@ def colab(session: nox.Session) -> None:
     session.install("--editable", ".[jupyter,local]", *kept, *COLAB_TOOLS)
     options = [*parallel_with(2 * CORES), "--rows=2"]
     session.run("pytest", *(session.posargs or [*options, *COLAB_TESTS]))
+
+
+@nox.session(python=CI_PYTHONS[-1])
+def pyodide(session: nox.Session) -> None:
+    """Test the asynchronous client in Pyodide, the Python of browsers; it needs node and npm."""
+    folder = Path(session.create_tmp()).resolve()
+    # httpx2 imports httpx2-jsfetch there.
+    session.install("--editable", ".[local]", "httpx2-jsfetch", "pytest>=8.3", "psutil")
+    session.run(
+        *("npm", "install", "--silent", "--no-fund", "--no-audit", f"--prefix={folder}"),
+        "pyodide@314",
+        external=True,
+    )
+    found = {"RUNAGENT_TEST_PYODIDE": str(folder / "node_modules" / "pyodide")}
+    session.run("pytest", *(session.posargs or ["tests/core/test_browser.py"]), env=found)
 
 
 @nox.session

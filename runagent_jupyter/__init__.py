@@ -41,6 +41,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     Settings, keys and sessions of an earlier loading are kept.
 
     Raises:
+        RunAgentError: Python runs in a browser, where there are no threads.
         UsageError: A cell that also asks a question that ends in a question mark.
     """
     from runagent_jupyter import (  # noqa: PLC0415 - only when asked to
@@ -49,8 +50,9 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
         magics,
         question_marks,
     )
-    from runagent_jupyter.event_loops import make_reentrant  # noqa: PLC0415
+    from runagent_jupyter.event_loops import check_threads, make_reentrant  # noqa: PLC0415
 
+    check_threads()
     question_marks.check_running_cell()
     _forget_late(shell)
     if not make_reentrant() and hasattr(shell, "kernel"):

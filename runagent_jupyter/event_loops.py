@@ -12,6 +12,8 @@ import threading
 import warnings
 from typing import Any, Literal
 
+from runagent import RunAgentError
+
 _MISSING = object()
 
 _changes: list[tuple[Any, str, object, object]] = []
@@ -99,13 +101,32 @@ def restore() -> None:
             state.pop("_num_runs_pending", None)
 
 
+def check_threads() -> None:
+    """Refuse to work where there are no threads.
+
+    Raises:
+        RunAgentError: Python runs in a browser.
+    """
+    if sys.platform == "emscripten":
+        raise RunAgentError(
+            "The magics and the chat cannot work here: they wait for agents in threads, and Python "
+            "in a browser (Pyodide, JupyterLite) has none.",
+            code="NOT_IN_BROWSER",
+            hint="Use runagent.AsyncRunAgentClient, and await its methods.",
+        )
+
+
 @functools.cache
 def background(purpose: Literal["cells", "chats"]) -> asyncio.AbstractEventLoop:
     """Return an event loop that runs in a daemon thread, beside the kernel's own loop.
 
     Cells have another loop than chats: code of the user that observes a chat runs on the chats'
     loop and may call the magic, which waits for the cells' loop.
+
+    Raises:
+        RunAgentError: There are no threads, in a browser.
     """
+    check_threads()
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name=f"runagent-{purpose}", daemon=True).start()
     return loop
