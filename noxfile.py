@@ -216,6 +216,13 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session
+def apps(session: nox.Session) -> None:
+    """Test the examples in the real app frameworks, some in chromium; CI does not run it."""
+    session.install("--editable", ".[apps]")
+    session.run("pytest", *(session.posargs or [*parallel_with(CORES), "tests/apps"]))
+
+
+@nox.session
 def screenshots(session: nox.Session) -> None:
     """Take a picture of each state of the magic and the chat, and the README's pictures."""
     install(session)

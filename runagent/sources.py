@@ -27,7 +27,7 @@ from runagent.interrupt import AsyncIO, BlockingIO, IOGroup, shut_down
 from runagent.lasting import Lasting
 from runagent.receive import AsyncOpenStream, OpenStream
 from runagent.results import StreamEvent
-from runagent.stream import Place, StreamState, again, broken_off
+from runagent.stream import GENERATORS, Place, StreamState, again, broken_off
 
 T = TypeVar("T")
 
@@ -322,19 +322,19 @@ class AsyncSource:
     async def _let_go(self) -> None:
         """Close the connection, or give it back, whatever is cancelled meanwhile."""
         # A stream that ended as announced waits for nothing, and a scope would take its time.
-        is_quick = self._state.done or self._io is None
+        is_quick = self._state.done or self._io is None or self._is_forsaken()
         shield = nullcontext() if is_quick else anyio.CancelScope(shield=True)
         with shield:
             try:
                 io = self._io
                 is_own = io is not None and not io.is_inherited
-                if self._advance is not None and is_own:
+                if self._advance is not None and is_own and not self._is_forsaken():
                     await self._advance.cancel()
                 self._steps.close()
                 if io is None or not is_own:
                     return
                 self._under_way.discard(io)
-                if io.loop is running_loop():
+                if not self._is_forsaken() and io.loop is running_loop():
                     await _end_async(self._stream, io)
                 else:
                     shut_down(io.stream)
@@ -343,6 +343,10 @@ class AsyncSource:
                     self._has_ended.set_result(None)
 
     # Closing
+
+    def _is_forsaken(self) -> bool:
+        """Whether the event loop is closed: a framework may have had one for this stream alone."""
+        return self._io is not None and self._io.loop.is_closed()
 
     def abandon(self) -> None:
         """Shut the connection at once, as the step that was cancelled is not to be continued."""
@@ -359,6 +363,9 @@ class AsyncSource:
             return
         self._closed = True
         self.parked = False
+        if self._is_forsaken():
+            await place.items.aclose()  # which waits for nothing
+            return
         running = asyncio.get_running_loop()
         loop = running if self._io is None else self._io.loop
         ended = self._has_ended = self._has_ended or Future()
@@ -398,6 +405,8 @@ def _failure(exc: Exception, io: AsyncCallIO) -> Failure:
 def _position() -> tuple[CodeType, int]:
     """Return the place in the code that takes the step of the generator which calls this."""
     frame = sys._getframe(2)  # noqa: SLF001 - as `inspect` does
+    if frame.f_code in GENERATORS and frame.f_back is not None:
+        frame = frame.f_back  # whoever gives up the step, leaves or keeps the stream
     return frame.f_code, frame.f_lasti  # the frame itself would keep all its variables alive
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
+from runagent import views
 from runagent.errors import RunAgentError, StreamError
 from runagent.results import StreamEvent, cost_in, number
 from runagent.slips import AsyncStreamSlips, BlockingStreamSlips
@@ -108,6 +109,10 @@ class _Facts:
         state = "done" if self.done else f"open, to be read with `{self._loop} chunk in stream`"
         return f"<{type(self).__name__}: {len(self.text)} characters so far, {state}>"
 
+    def _display_(self) -> object:
+        """Return what a notebook shows that asks for this, as marimo does."""
+        return views.shown(self)
+
 
 class Stream(_Facts, BlockingStreamSlips, Generator[T, None, None], Generic[T]):
     """An agent's answer as it comes. Iterate over it once; nothing is sent before.
@@ -187,7 +192,10 @@ class Stream(_Facts, BlockingStreamSlips, Generator[T, None, None], Generic[T]):
             yield from self
 
     def accumulated(self) -> Generator[str, None, None]:
-        """Return a generator over the text so far, which is yielded whenever it has grown."""
+        """Return a generator over the text so far, which is yielded whenever it has grown.
+
+        It ends as the generator of `chunks` does.
+        """
         length = 0
         with self:
             for _ in self:
@@ -284,7 +292,8 @@ class AsyncStream(_Facts, AsyncStreamSlips, AsyncGenerator[T, None], Generic[T])
 
     A single step may be given up: after `asyncio.wait_for(anext(stream), 1)` has timed out, the
     next `anext(stream)` goes on where it was. Close the stream if you do not go on: it stays open
-    as long as anything holds it.
+    as long as anything holds it. A generator that `chunks()` returned has ended then, as Python's
+    generators have; the stream behind it goes on, by another `chunks()` too.
     """
 
     _loop = "async for"
@@ -322,19 +331,28 @@ class AsyncStream(_Facts, AsyncStreamSlips, AsyncGenerator[T, None], Generic[T])
         Closing it closes the stream. After an exception it has ended, as Python's generators have;
         the stream itself goes on raising.
         """
-        async with self:
+        try:
             async for item in self:
                 yield item
+        finally:
+            if not self._source.parked:
+                await self.aclose()
 
     async def accumulated(self) -> AsyncGenerator[str, None]:
-        """Return a generator over the text so far, which is yielded whenever it has grown."""
+        """Return a generator over the text so far, which is yielded whenever it has grown.
+
+        It ends as the generator of `chunks` does.
+        """
         length = 0
-        async with self:
+        try:
             async for _ in self:
                 text = self.text
                 if len(text) > length:
                     length = len(text)
                     yield text
+        finally:
+            if not self._source.parked:
+                await self.aclose()
 
     async def __aenter__(self) -> AsyncStream[T]:
         return self
@@ -346,3 +364,7 @@ class AsyncStream(_Facts, AsyncStreamSlips, AsyncGenerator[T, None], Generic[T])
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+GENERATORS = frozenset({AsyncStream.chunks.__code__, AsyncStream.accumulated.__code__})
+"""The code of the generators that take steps of a stream for somebody else."""

@@ -1,4 +1,4 @@
-"""The client of a chat, from the arguments of `AgentWidget`."""
+"""The client of a chat, from the arguments of `AgentWidget` or of a model for marimo."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from runagent_jupyter.colab import client_with_secret
 from runagent_jupyter.failure import say_what_is_served
 
 
-def chat_client(agent: Any, options: dict[str, Any], others: Iterable[str]) -> AsyncRunAgentClient:
+def chat_client(
+    agent: Any, options: dict[str, Any], others: Iterable[str], name: str = "AgentWidget"
+) -> AsyncRunAgentClient:
     """Make the client of a chat.
 
     Args:
         agent: An agent's id, or a client.
         options: Options of the client.
         others: The names of the other arguments of a chat, one of which may have been meant.
+        name: The function or class that was called, for messages.
 
     Returns:
         A client for the chat alone, or the asynchronous one that was given.
@@ -28,10 +31,10 @@ def chat_client(agent: Any, options: dict[str, Any], others: Iterable[str]) -> A
         RunAgentError: The client refuses its settings.
     """
     known = inspect.signature(AsyncRunAgentClient).parameters.keys() - {"agent_id"}
-    for name in options.keys() - known:
-        near = difflib.get_close_matches(name, [*known, *others], 1)
+    for option in options.keys() - known:
+        near = difflib.get_close_matches(option, [*known, *others], 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise TypeError(f"AgentWidget has no option {name!r}{hint}")
+        raise TypeError(f"{name} has no option {option!r}{hint}")
     if isinstance(agent, str):
         try:
             if options.get("api_key") is not None:

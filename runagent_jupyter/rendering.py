@@ -78,10 +78,10 @@ def bundle(answer: FinishedAnswer, body: str | None = None) -> dict[str, str]:
     Returns:
         The answer by MIME type: as safe HTML and as plain text.
     """
-    content = html.with_copy_buttons(_body(answer) if body is None else body)
+    content = html.with_copy_buttons(body_of(answer) if body is None else body)
     found = steps.steps_of(answer.events)
     return {
-        "text/html": html.wrap(steps.folded(found) + content + _notes(answer)),
+        "text/html": html.wrap(steps.folded(found) + content + notes(answer)),
         "text/plain": steps.lines(found) + plain_text(answer) + plain_note(answer),
     }
 
@@ -127,7 +127,15 @@ def _text(answer: FinishedAnswer) -> str:
     return json_of(without_pictures(value)) if records is None else excerpt(records)
 
 
-def _body(answer: FinishedAnswer) -> str:
+def body_of(answer: FinishedAnswer) -> str:
+    """Render the text or the data of an answer.
+
+    Args:
+        answer: The answer.
+
+    Returns:
+        Safe HTML to be put into `html.wrap`.
+    """
     value = as_data(answer.value)
     text = as_markdown(value)
     if answer.format == "json" or text is None:
@@ -145,7 +153,15 @@ def _is_empty(answer: FinishedAnswer) -> bool:
     return not (_text(answer).strip() or steps.steps_of(answer.events))
 
 
-def _notes(answer: FinishedAnswer) -> str:
+def notes(answer: FinishedAnswer) -> str:
+    """Render how an answer ended and what it cost.
+
+    Args:
+        answer: The answer.
+
+    Returns:
+        Safe HTML to be put into `html.wrap`; empty if there is nothing to say.
+    """
     if answer.stopped:
         return html.status_line(f"⏹ stopped after {answer.elapsed:.1f} s")
     if answer.error is not None:
@@ -177,7 +193,8 @@ def _folded_usage(answer: FinishedAnswer) -> str:
     shown = [f"{count} {name}" for name, count in counts.items()]
     tokens = [f"{total} tokens"] if total else [shown.pop(0)] if shown else []
     head = " · ".join([*tokens, *cost])
-    rest = [*shown, answer.agent_id, f"{answer.elapsed:.1f} s", f"{len(answer.text):,} characters"]
+    agent = [answer.agent_id] if answer.agent_id else []
+    rest = [*shown, *agent, f"{answer.elapsed:.1f} s", f"{len(answer.text):,} characters"]
     return html.folded_status(head, " · ".join(rest))
 
 

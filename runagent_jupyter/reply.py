@@ -11,6 +11,7 @@ from runagent.response_models import as_model
 from runagent_jupyter import steps
 from runagent_jupyter.answer import FACTS, Answer
 from runagent_jupyter.frames import frame_of
+from runagent_jupyter.marimo_html import marimo_html
 from runagent_jupyter.rendering import bundle
 from runagent_jupyter.values import as_data, as_markdown, json_of
 
@@ -143,6 +144,10 @@ class Reply(Answer):
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return bundle(self)
+
+    def _display_(self) -> Any:
+        """Return what marimo shows."""
+        return marimo_html(bundle(self)["text/html"])
 
     def is_shown_in(self, request: str) -> bool:
         """Tell whether the cell of a request has shown this reply; the next time, it has not."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from runagent import RunAgentError, StreamEvent
 from runagent_jupyter import html, steps
-from runagent_jupyter.answer import Answer
+from runagent_jupyter.answer import FACTS, Answer
+from runagent_jupyter.marimo_html import marimo_html
+from runagent_jupyter.rendering import bundle
+from runagent_jupyter.reply import Reply
 
 
 @dataclass(repr=False)
@@ -54,3 +57,12 @@ class Turn(Answer):
         }
         ending = endings.get(self.status)
         return "\n\n".join(part for part in (html.close_code(self.text), ending) if part)
+
+    def _display_(self) -> Any:
+        """Return what marimo shows."""
+        if self.role == "user":
+            return marimo_html(html.wrap(html.question(self.text)))
+        facts = {name: getattr(self, name) for name in (*FACTS, "elapsed", "stopped", "error")}
+        return marimo_html(
+            bundle(Reply("", {}, self.text, events=self.events, **facts))["text/html"]
+        )

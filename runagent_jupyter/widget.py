@@ -38,6 +38,7 @@ from runagent_jupyter.display_call import purpose
 from runagent_jupyter.event_loops import background, is_background
 from runagent_jupyter.fields import as_fields
 from runagent_jupyter.interrupts import TICK, noted
+from runagent_jupyter.marimo_value import MarimoValue
 from runagent_jupyter.pacing import rest_after
 from runagent_jupyter.page_script import joined
 from runagent_jupyter.request import Request, read_stream
@@ -52,7 +53,7 @@ _STATIC = pathlib.Path(__file__).parent / "static"
 _logger = logging.getLogger(__name__)
 
 
-class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[misc, name-defined] # untyped
+class AgentWidget(MarimoValue, anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[misc, name-defined] # untyped
     """A chat with one agent. Answers stream beside the kernel, which stays free for cells.
 
     Args:
@@ -73,7 +74,6 @@ class AgentWidget(anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[
 
     Attributes:
         turns: The conversation, a list of `Turn`; to be read, not changed.
-        client: Calls the agent; assign another one to use a new key, for example.
         context: The fields that go along with the next questions; it may be changed.
         session_id: The session of the next questions; `None` for none.
 

@@ -16,6 +16,7 @@ from runagent_jupyter.html.elements import (
 from runagent_jupyter.html.escaping import escape, plain
 from runagent_jupyter.html.formulas import typeset
 from runagent_jupyter.html.json_tree import json_tree
+from runagent_jupyter.html.marimo_element import marimo_element
 from runagent_jupyter.html.page import css, saved_chat, style_element, wrap
 from runagent_jupyter.html.record_table import record_table
 from runagent_jupyter.html.stream import MarkdownStream, render
@@ -30,6 +31,7 @@ __all__ = [
     "folded_status",
     "folded_steps",
     "json_tree",
+    "marimo_element",
     "number_table",
     "plain",
     "question",

@@ -1,0 +1,39 @@
+"""Tests of the examples in the real app frameworks, which the session `apps` installs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+from support.chromium import chromium_arguments, chromium_path
+from support.clock import PATIENCE, milliseconds
+from support.faults import FaultServer
+from support.websockets import WebSocketServer
+
+FRAMEWORKS = ("fastapi", "gradio", "marimo", "panel", "shinychat", "streamlit", "textual")
+
+if not all(map(find_spec, FRAMEWORKS)):
+    collect_ignore_glob = ["test_*.py"]
+
+expect.set_options(timeout=milliseconds(PATIENCE))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return a running chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium_path(), args=chromium_arguments()
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., FaultServer]]:
+    """Start a server with these scripts."""
+    with ExitStack() as stack:
+        yield lambda *scripts: stack.enter_context(WebSocketServer(*scripts))

@@ -1,0 +1,126 @@
+"""The example for marimo in the real program: its chat, a stream in a cell, `mo.md`, and the widget."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from support.apps import EXAMPLES, agent_at, running
+from support.clock import PATIENCE
+from support.contrast import contrasts
+from support.faults import DONE, LAST_FRAME, RESET, SSE_HEAD, FaultServer, chunk, frame
+
+NOTEBOOK = EXAMPLES / "marimo_notebook.py"
+
+ATTACK = """<img src=x onerror="document.title='broken into'"> <script>document.title='broken into'</script>
+
+[a link](javascript:document.title='broken_into') ![a picture](http://127.0.0.1:9/told.png)
+
+    **four** spaces, `ticks`, &lt;b&gt; and https://example.org
+
+<marimo-button data-label='"pressed"'></marimo-button>
+"""
+
+
+def test_the_notebook_is_as_marimo_wants_it() -> None:
+    checked = subprocess.run(
+        [sys.executable, "-m", "marimo", "check", "--strict", str(NOTEBOOK)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "issue" not in checked.stdout + checked.stderr
+
+
+@pytest.fixture(params=["light", "dark"])
+def page(request: pytest.FixtureRequest, browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """Return the page of the example as an app of marimo, in this theme."""
+    theme = request.param
+    (tmp_path / ".marimo.toml").write_text(f'[display]\ntheme = "{theme}"\n')
+    command = ["marimo", "-q", "run", str(NOTEBOOK), "--port={port}", "--headless", "--no-token"]
+    with running(tmp_path, *command, XDG_CONFIG_HOME=str(tmp_path)) as url:
+        page = browser.new_page(viewport={"width": 1000, "height": 1800})
+        page.goto(url)
+        yield page
+        page.close()
+
+
+def test_the_notebook_in_marimo(page: Page) -> None:
+    heading = page.get_by_role("heading", name="Hello from the demo agent")
+    link = page.get_by_role("link", name="the Markdown it may answer with")
+    expect(page.get_by_role("heading", name="The same answer in Markdown")).to_be_visible()
+    expect(heading).to_have_count(2)  # the stream in its cell, and in Markdown
+    expect(link).to_have_count(2)
+
+    chat = page.locator("marimo-chatbot")
+    chat.get_by_role("textbox").click()
+    page.keyboard.type("What is new?")
+    page.keyboard.press("Enter")
+    expect(chat.get_by_role("link", name="the Markdown it may answer with")).to_be_visible()
+    expect(page.get_by_text("2 messages")).to_be_visible()
+
+    box = page.locator("marimo-anywidget").get_by_role("textbox")
+    box.fill("What is new?")
+    box.press("Enter")
+    widget = page.locator("marimo-anywidget")
+    expect(widget.get_by_role("link", name="the Markdown it may answer with")).to_be_visible()
+    expect(page.get_by_text("2 turns")).to_be_visible()  # its cell has run again
+    expect(heading).to_have_count(4)
+    texts = ("emphasis", "inline code", "streamed", "the Markdown it may answer with", "notebooks")
+    ratios = [ratio for ratio, text in contrasts(page) if text in texts]
+    assert len(ratios) == len(texts) * 4
+    assert min(ratios) >= 4.5
+    markers = page.locator("ul:has(> li > em)").evaluate_all(
+        "lists => lists.map((list) => getComputedStyle(list).listStyleType)"
+    )
+    assert markers == ["disc"] * 4
+
+
+def test_what_an_agent_writes_stays_text(
+    browser: Browser, serve: Callable[..., FaultServer], tmp_path: Path
+) -> None:
+    server = serve([SSE_HEAD, frame(chunk(ATTACK)), frame(DONE) + LAST_FRAME])
+    requests: list[str] = []
+    command = ["marimo", "-q", "run", str(NOTEBOOK), "--port={port}", "--headless", "--no-token"]
+    with running(tmp_path, *command, **agent_at(server), XDG_CONFIG_HOME=str(tmp_path)) as url:
+        page = browser.new_page()
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(url)
+        title = page.title()
+        expect(page.get_by_text("<marimo-button data-label")).to_have_count(2)
+        chat = page.locator("marimo-chatbot")
+        chat.get_by_role("textbox").click()
+        page.keyboard.type("What is new?")
+        page.keyboard.press("Enter")
+        expect(chat.get_by_text("<marimo-button data-label")).to_be_visible()
+        expect(page.get_by_text("ticks")).to_have_count(3)
+        expect(page.get_by_text("[a link](javascript:")).to_have_count(3)
+        expect(page.locator("marimo-button")).to_have_count(0)
+        assert page.title() == title
+        page.close()
+    assert not [address for address in requests if "told.png" in address]
+
+
+def test_an_answer_that_breaks_off_says_so(
+    browser: Browser, serve: Callable[..., FaultServer], tmp_path: Path
+) -> None:
+    server = serve([SSE_HEAD, frame(chunk("Half an answer")), RESET])
+    command = ["marimo", "-q", "run", str(NOTEBOOK), "--port={port}", "--headless", "--no-token"]
+    with running(tmp_path, *command, **agent_at(server), XDG_CONFIG_HOME=str(tmp_path)) as url:
+        page = browser.new_page()
+        page.goto(url)
+        expect(page.get_by_text("Half an answer")).to_have_count(2)
+        expect(page.get_by_text("⚠ broken off")).to_have_count(2)
+        chat = page.locator("marimo-chatbot")
+        chat.get_by_role("textbox").click()
+        page.keyboard.type("What is new?")
+        page.keyboard.press("Enter")
+        expect(chat.get_by_text("⚠ broken off")).to_be_visible()
+        expect(page.get_by_text("2 messages")).to_be_visible()
+        page.close()
