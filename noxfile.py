@@ -14,8 +14,8 @@ import nox
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 CI_PYTHONS = ["3.10", "3.13"]
-# The oldest Python has the oldest of what pyproject.toml allows, the others have the newest. What
-# is older than this IPython and these widgets is for Colab, and tested in its session.
+# The oldest Python has the oldest of what pyproject.toml allows, the others have the newest. Still
+# older versions of IPython and of the widgets are for Colab, and are tested in its session.
 OLDEST = {
     "3.10": [
         *("--upgrade", "--resolution=lowest-direct"),
@@ -161,7 +161,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=colab_python)
 def colab(session: nox.Session) -> None:
-    """Install beside what Google Colab pins, which must stay as it is, and test with it."""
+    """Install beside the versions that Google Colab pins, replace none, and test with them."""
     session.install("--requirement", COLAB_PINS, "uv")
     # uv names each package that an installation would replace in a line with a minus.
     planned = session.run(

@@ -8,7 +8,7 @@ from typing import Any
 from runagent import AsyncRunAgentClient, AuthenticationError, RunAgentError
 from runagent.registry import agent_ids
 from runagent.secrecy import Secret
-from runagent_jupyter.colab import client_with_secret, forget_secret
+from runagent_jupyter.colab import client_with_secret, forget_secret, how_to_set_a_key
 from runagent_jupyter.failure import say_what_is_served
 from runagent_jupyter.options import AskOptions, seconds_of
 from runagent_jupyter.shell import ask_secretly
@@ -71,8 +71,8 @@ class Clients:
                 raise
             missing = exc
         missing.hint = (
-            f"To call it on {server}, enter a key with %runagent_config --key, or set "
-            "RUNAGENT_API_KEY."
+            f"To call it on {server}, enter a key with %runagent_config --key, or "
+            f"{how_to_set_a_key()}."
         )
         if not options.base_url:
             say_what_is_served(missing, options.agent)
@@ -98,7 +98,7 @@ class Clients:
             source = _client_with_key("-", None, _given(settings)).api_key_source
         except RunAgentError as exc:
             if exc.code == "MISSING_API_KEY":
-                return "none; enter one with %runagent_config --key, or set RUNAGENT_API_KEY"
+                return f"none; enter one with %runagent_config --key, or {how_to_set_a_key()}"
             return exc.message
         return f"from {source}" if source else "none; this server needs none"
 

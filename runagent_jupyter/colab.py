@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -61,6 +62,13 @@ class _Secrets:
 
 _secrets = _Secrets()
 forget_secret = _secrets.forget
+
+
+def how_to_set_a_key() -> str:
+    """Say in words how the user sets a key that is not entered in the notebook."""
+    if "google.colab" in sys.modules:
+        return f"add {_NAME} to Colab's secrets and give this notebook access to it"
+    return f"set {_NAME}"
 
 
 def client_with_secret(make: Callable[[str | None], AsyncRunAgentClient]) -> AsyncRunAgentClient:

@@ -148,7 +148,7 @@ def test_failures_say_what_a_page_can_know(found: dict[str, Any]) -> None:
     assert attempts in (None, 1)  # the agent may have run
 
 
-def test_what_cannot_work_says_why(found: dict[str, Any]) -> None:
+def test_unsupported_calls_say_why(found: dict[str, Any]) -> None:
     code, message, hint = found["blocking"]
     assert code == "NOT_IN_BROWSER"
     assert "neither sockets nor threads" in message

@@ -79,7 +79,7 @@ def test_the_secret_is_the_key_of_cells_and_chats(kernel: Kernel) -> None:
     assert "planted-key-colab" not in json.dumps([m.content for m in kernel.messages])
 
 
-def test_what_is_nearer_counts_more_and_colab_is_not_asked(kernel: Kernel) -> None:
+def test_a_nearer_key_counts_more_and_colab_is_not_asked(kernel: Kernel) -> None:
     kernel.execute("w = AgentWidget('agent-1', api_key='given')").ok()
     assert kernel.value("w.client.api_key_source") == "the api_key argument"
     kernel.execute("w = AgentWidget('demo')\nx = %runagent demo hi\n").ok()
@@ -117,7 +117,9 @@ def test_without_a_secret_it_is_as_elsewhere_and_one_that_is_added_counts(
     kernel.execute(f"userdata.answer = {answer}").ok()
     assert key_line(kernel).startswith("api_key   none; enter one with %runagent_config --key")
     cell = kernel.execute("%%runagent agent-1\nhi")
-    assert "MISSING_API_KEY" in "".join((cell.error or {})["traceback"])
+    said = "".join((cell.error or {})["traceback"])
+    assert "MISSING_API_KEY" in said
+    assert "add RUNAGENT_API_KEY to Colab's secrets" in said
     kernel.execute("userdata.answer = 'added-later'").ok()
     assert key_line(kernel) == f"api_key   from {SOURCE}"
 
