@@ -13,6 +13,7 @@ from runagent import checks, config
 from runagent.encode import to_json
 from runagent.errors import ValidationError
 from runagent.lazy import LazyModule
+from runagent.progress import ProgressDisplay
 from runagent.results import Entrypoint, Health, RunResult, StreamEvent
 from runagent.secrecy import conceal
 from runagent.slips import AsyncClientSlips, BlockingClientSlips, check_not_awaited
@@ -275,7 +276,13 @@ class _BaseClient:
 
     def _answer(self, result: RunResult, usual: Any, model: Any, headers: Mapping[str, str]) -> Any:
         """Return what a call returns: the answer as an instance of the model, if there is one."""
-        return usual if model is None else self._pump.flow.as_model(result, model, headers)
+        if model is None:
+            return usual
+        try:
+            return self._pump.flow.as_model(result.value, model, headers)
+        except ValidationError as exc:
+            exc.request_id, exc.attempts = result.request_id, result.attempts
+            raise
 
     def _total(self, total_timeout: float | None) -> float:
         return checks.check_total_timeout(total_timeout, self._settings.total_timeout)
@@ -314,29 +321,29 @@ class _BaseClient:
     def _plan_map(
         self,
         inputs: Iterable[Any],
-        *,
-        journal: str | os.PathLike[str] | None,
-        fresh: bool,
-        rate: str | float | None,
-        max_concurrency: int | None,
-        per_call: int,
-        entrypoint: str | None,
-        timeout: float | None,
-        headers: Mapping[str, str] | None,
-        user: _User,
+        kept: tuple[str | os.PathLike[str] | None, bool],
+        pace: tuple[str | float | None, int | None, int],
+        seen: tuple[Any, bool | ProgressDisplay | None],
+        call: tuple[str | None, float | None, Mapping[str, str] | None, str | None, bool | None],
     ) -> many.Plan:
         """Check the arguments of `map`; return the plan of its batch."""
+        journal, fresh = kept
+        rate, max_concurrency, per_call = pace
+        response_model, progress = seen
+        entrypoint, timeout, headers, user_id, persistent_memory = call
         connections = self._arguments["connection_pool_size"]
         if max_concurrency is None:
             max_concurrency = connections
         checks.check_count(max_concurrency, "max_concurrency=")
         checks.check_count(per_call, "per_call=")
         _check_inputs(inputs)
+        _check_model(response_model)
         return self._plan(
             inputs,
             timeout,
             headers,
-            user,
+            (user_id, persistent_memory),
+            model=response_model,
             max_concurrency=min(max_concurrency, connections),
             entrypoint=checks.check_entrypoint(entrypoint, streams=False),
             rate=many.check_rate(rate),
@@ -344,6 +351,8 @@ class _BaseClient:
             journal=None if journal is None else Path(journal),
             fresh=fresh,
             encode=lambda value, name: self._prepare(value, None, None, name)[0].content,
+            display=many.display_for(progress),
+            reports=progress is None or isinstance(progress, bool),
         )
 
     def _plan(
@@ -354,13 +363,16 @@ class _BaseClient:
         user: _User,
         *,
         entrypoint: str | None = None,
+        model: Any = None,
         **options: Any,
     ) -> many.Plan:
         sent, seconds, checked = self._prepare({}, timeout, headers, user=user)
         pump, settings = self._pump, self._settings
         belongs = {
             "agent": settings.agent_id,
-            "server": settings.base_url,
+            "server": "this process"
+            if settings.base_url_source == config.EMBEDDED
+            else settings.base_url,
             "entrypoint": entrypoint,
             "user_id": sent.user_id,
             "persistent_memory": sent.persistent_memory,
@@ -377,6 +389,9 @@ class _BaseClient:
             closed=pump.flow.closed_error,
             policy=pump.flow.policy,
             belongs=belongs,
+            read_answer=None
+            if model is None
+            else lambda answer: pump.flow.as_model(answer, model, checked),
             **options,
         )
 
@@ -691,6 +706,8 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         rate: str | float | None = None,
         max_concurrency: int | None = None,
         per_call: int = 1,
+        response_model: Any = None,
+        progress: bool | ProgressDisplay | None = None,
         entrypoint: str | None = None,
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
@@ -708,17 +725,19 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             journal: The file, on a disk of this machine, to write the answers to as they come;
                 `None` to keep them in memory.
             fresh: Ask all rows again, those too that are finished in the journal.
-            rate: The limit of the server if you know it, such as `"50/s"` or `"3000/min"`; `None`
-                to find the pace.
+            rate: The server's limit, such as `"50/s"` or `"3000/min"`; `None` to find the pace.
             max_concurrency: Requests at the same time, at most; `None` for as many as the client
                 has connections, which it never exceeds.
-            per_call: Rows in one request: from 2 on, the agent gets them as the list `inputs`, and
-                answers with a list of outputs.
-            entrypoint: The entrypoint's tag, as for `run`; `None` for the usual one.
+            per_call: Rows in one request; from 2 on, a list `inputs`, answered by one of outputs.
+            response_model: The type that answers are read into, as for `run`. A row whose answer
+                does not fit fails, and keeps the answer as it came.
+            progress: Whether to show the progress; `None` for yes in a notebook or a terminal. Or
+                a display of your own, with the methods `show` and `end`.
             timeout: Seconds each attempt may take; `None` for the client's.
-            headers: Sent with each request, over the client's.
-            user_id: The user on whose behalf the agent runs; `None` for the client's.
-            persistent_memory: Whether the agent may remember the calls; `None` for the client's.
+            entrypoint: As for `run`.
+            headers: As for `run`.
+            user_id: As for `run`.
+            persistent_memory: As for `run`.
 
         Returns:
             The batch. Nothing is sent before it is iterated over.
@@ -731,15 +750,10 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         headers = conceal(headers)
         plan = self._plan_map(
             inputs,
-            journal=journal,
-            fresh=fresh,
-            rate=rate,
-            max_concurrency=max_concurrency,
-            per_call=per_call,
-            entrypoint=entrypoint,
-            timeout=timeout,
-            headers=headers,
-            user=(user_id, persistent_memory),
+            (journal, fresh),
+            (rate, max_concurrency, per_call),
+            (response_model, progress),
+            (entrypoint, timeout, headers, user_id, persistent_memory),
         )
         return many.Batch(plan)
 
@@ -761,7 +775,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             id: The column that identifies a row in the journal; `None` for its position.
             output: The column for the answers; a list of fields of the answer that become columns;
                 or a mapping of such fields to columns.
-            options: Further arguments of `map`, such as `journal` and `rate`.
+            options: Further arguments of `map`, such as `journal`, `response_model` and `rate`.
 
         Returns:
             A table of the same kind, with the same rows and columns. New are those of `output`,
@@ -769,11 +783,12 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
 
         Raises:
             ValidationError: A column that is not there, or a new one that is.
-            RunAgentError: A batch that ended early, as for `map`.
+            RunAgentError: A batch that ended early, as for `map`. Its `answers`, as those of an
+                interrupt, are the table with the answers so far.
         """
         check_not_awaited(self, "map_frame")
         table = many.Frame(frame, input, id, output)
-        return table.answered(self.map(table.inputs, **options).results())
+        return table.run(self.map(table.inputs, **options))
 
     @overload
     def run(
@@ -1216,6 +1231,8 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         rate: str | float | None = None,
         max_concurrency: int | None = None,
         per_call: int = 1,
+        response_model: Any = None,
+        progress: bool | ProgressDisplay | None = None,
         entrypoint: str | None = None,
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
@@ -1233,17 +1250,19 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             journal: The file, on a disk of this machine, to write the answers to as they come;
                 `None` to keep them in memory.
             fresh: Ask all rows again, those too that are finished in the journal.
-            rate: The limit of the server if you know it, such as `"50/s"` or `"3000/min"`; `None`
-                to find the pace.
+            rate: The server's limit, such as `"50/s"` or `"3000/min"`; `None` to find the pace.
             max_concurrency: Requests at the same time, at most; `None` for as many as the client
                 has connections, which it never exceeds.
-            per_call: Rows in one request: from 2 on, the agent gets them as the list `inputs`, and
-                answers with a list of outputs.
-            entrypoint: The entrypoint's tag, as for `run`; `None` for the usual one.
+            per_call: Rows in one request; from 2 on, a list `inputs`, answered by one of outputs.
+            response_model: The type that answers are read into, as for `run`. A row whose answer
+                does not fit fails, and keeps the answer as it came.
+            progress: Whether to show the progress; `None` for yes in a notebook or a terminal. Or
+                a display of your own, with the methods `show` and `end`.
             timeout: Seconds each attempt may take; `None` for the client's.
-            headers: Sent with each request, over the client's.
-            user_id: The user on whose behalf the agent runs; `None` for the client's.
-            persistent_memory: Whether the agent may remember the calls; `None` for the client's.
+            entrypoint: As for `run`.
+            headers: As for `run`.
+            user_id: As for `run`.
+            persistent_memory: As for `run`.
 
         Returns:
             The batch. Nothing is sent before it is iterated over.
@@ -1255,15 +1274,10 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         headers = conceal(headers)
         plan = self._plan_map(
             inputs,
-            journal=journal,
-            fresh=fresh,
-            rate=rate,
-            max_concurrency=max_concurrency,
-            per_call=per_call,
-            entrypoint=entrypoint,
-            timeout=timeout,
-            headers=headers,
-            user=(user_id, persistent_memory),
+            (journal, fresh),
+            (rate, max_concurrency, per_call),
+            (response_model, progress),
+            (entrypoint, timeout, headers, user_id, persistent_memory),
         )
         return many.AsyncBatch(plan)
 
@@ -1285,7 +1299,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             id: The column that identifies a row in the journal; `None` for its position.
             output: The column for the answers; a list of fields of the answer that become columns;
                 or a mapping of such fields to columns.
-            options: Further arguments of `map`, such as `journal` and `rate`.
+            options: Further arguments of `map`, such as `journal`, `response_model` and `rate`.
 
         Returns:
             A table of the same kind, with the same rows and columns. New are those of `output`,
@@ -1293,10 +1307,11 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
 
         Raises:
             ValidationError: A column that is not there, or a new one that is.
-            RunAgentError: A batch that ended early, as for `map`.
+            RunAgentError: A batch that ended early, as for `map`. Its `answers`, as those of an
+                interrupt, are the table with the answers so far.
         """
         table = many.Frame(frame, input, id, output)
-        return table.answered(await self.map(table.inputs, **options).results())
+        return await table.run_async(self.map(table.inputs, **options))
 
     @overload
     async def run(

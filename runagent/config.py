@@ -199,13 +199,17 @@ class _Server:
     key_source: str
 
 
+EMBEDDED = "the agents served by this process"
+"""The source of a base URL whose port is another one in each process."""
+
+
 def _find_server(
     find: _Finder, agent_id: str, api_key: str | None, base_url: str | None
 ) -> _Server:
     explicit_url = base_url is not None and not isinstance(base_url, _Default)
     embedded = None if explicit_url else registry.lookup(agent_id)
     if embedded is not None:
-        url_source = key_source = "the agents served by this process"
+        url_source = key_source = EMBEDDED
         url, key = embedded.base_url, conceal(embedded.api_key)
     else:
         url, url_source = find(

@@ -285,8 +285,8 @@ class Flow:
             return failures.presentable(failures.unexpected(exc), self._redactor)
         return failures.bare(exc)
 
-    def as_model(self, result: RunResult, model: Any, headers: Mapping[str, str]) -> Any:
-        """Return the answer of a call as an instance of the user's model.
+    def as_model(self, answer: Any, model: Any, headers: Mapping[str, str]) -> Any:
+        """Return an answer as an instance of the user's model.
 
         Raises:
             ValidationError: An answer that does not fit.
@@ -294,10 +294,9 @@ class Flow:
         from runagent.response_models import as_model  # noqa: PLC0415 - few need it
 
         try:
-            return as_model(result.value, model)
+            return as_model(answer, model)
         except RunAgentError as exc:
             error = exc
-        error.request_id, error.attempts = result.request_id, result.attempts
         raise failures.presentable(error, self._redactor.with_headers(headers))
 
     # Attempts

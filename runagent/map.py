@@ -7,8 +7,8 @@ import csv
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -24,8 +24,8 @@ COMPLETE, FAILED, INCOMPLETE = 0, 1, 3
 ERROR = "error"
 """The column for the errors."""
 
-EVERY = 1.0
-"""Seconds between two lines of progress."""
+COUNTED = 100_000_000
+"""Bytes of a file whose rows are counted before the first one is sent, at most."""
 
 _FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
@@ -109,8 +109,10 @@ def _run(options: argparse.Namespace) -> int:
             yield id_, {field: row[column] for field, column in wanted.items()}
 
     with RunAgentClient(options.agent, **client_options) as client:
+        count = source.count()
         batch = client.map(
-            inputs(),
+            inputs() if count is None else _Counted(inputs, count),
+            progress=not options.quiet,
             journal=options.journal,
             fresh=options.fresh,
             rate=options.rate,
@@ -120,9 +122,9 @@ def _run(options: argparse.Namespace) -> int:
         )
         problem: BaseException | None = None
         try:
-            _follow(batch, quiet=options.quiet)
+            deque(batch, maxlen=0)
             if options.retry_failed and batch.failures:
-                _follow(batch.retry_failed(), quiet=options.quiet)
+                deque(batch.retry_failed(), maxlen=0)
         except (RunAgentError, KeyboardInterrupt) as exc:
             problem = exc
             _say(f"{type(exc).__name__}: {exc}")
@@ -161,20 +163,18 @@ def _field(text: str) -> tuple[str, str]:
     return field, column or field
 
 
-def _follow(batch: Iterable[Row], *, quiet: bool) -> None:
-    """Run a batch, and say once a second how far it is."""
-    began = last = time.monotonic()
-    done = failed = 0
-    for row in batch:
-        done += 1
-        failed += row.error is not None
-        now = time.monotonic()
-        if not quiet and now - last >= EVERY:
-            last = now
-            _say(f"{done:,} rows, {failed:,} failed, {done / (now - began):.1f} a second")
-    if not quiet:
-        seconds = time.monotonic() - began
-        _say(f"{done:,} rows, {failed:,} failed, in {seconds:.1f} s")
+class _Counted:
+    """Inputs whose number is known, for the time that is left."""
+
+    def __init__(self, make: Callable[[], Iterator[Any]], count: int) -> None:
+        self._make = make
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._make()
 
 
 class _Source:
@@ -192,6 +192,13 @@ class _Source:
         for row in _parsed(sys.stdin, self._format):
             self._kept.append(row)
             yield row
+
+    def count(self) -> int | None:
+        """Return the number of rows, `None` if it would take long to count them."""
+        path = Path(self._name)
+        if self._name == "-" or not path.is_file() or path.stat().st_size > COUNTED:
+            return None
+        return sum(1 for _ in self.rows())
 
     def again(self) -> Iterator[dict[str, Any]]:
         return iter(self._kept) if self._name == "-" else self.rows()

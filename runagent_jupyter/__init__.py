@@ -6,6 +6,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from runagent.progress import ProgressDisplay, offer_display
+
 # Most are imported when they are first needed; it is better to learn now that one is missing.
 for _name in (
     "IPython",
@@ -33,6 +35,15 @@ __all__ = ["AgentWidget", "Reply", "chat", "load_ipython_extension", "unload_ipy
 
 _LATE = {"AgentWidget": "widget", "Reply": "reply", "chat": "widget"}
 """Names that load much, by the module that they are in."""
+
+
+def _display_of_batch() -> ProgressDisplay | None:
+    from runagent_jupyter.batch_output import offered  # noqa: PLC0415 - for the first batch
+
+    return offered()
+
+
+offer_display(_display_of_batch)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

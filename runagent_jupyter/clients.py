@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from runagent import AsyncRunAgentClient, AuthenticationError, RunAgentError
+from runagent import AsyncRunAgentClient, AuthenticationError, RunAgentClient, RunAgentError
 from runagent.registry import agent_ids
 from runagent.secrecy import Secret
 from runagent_jupyter.colab import client_with_secret, forget_secret, how_to_set_a_key
 from runagent_jupyter.failure import say_what_is_served
 from runagent_jupyter.options import AskOptions, seconds_of
 from runagent_jupyter.shell import ask_secretly
+
+C = TypeVar("C", RunAgentClient, AsyncRunAgentClient)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,15 @@ class Clients:
         self._keys: dict[str, Secret] = {}  # by base URL: no other server gets them
 
     def make(self, options: AskOptions, settings: Settings) -> AsyncRunAgentClient:
-        """Make the client of a call.
+        """Make the client of a call, as `_make` does."""
+        return self._make(AsyncRunAgentClient, options, settings)
+
+    def make_blocking(self, options: AskOptions, settings: Settings) -> RunAgentClient:
+        """Make the client of a batch, as `_make` does."""
+        return self._make(RunAgentClient, options, settings)
+
+    def _make(self, kind: type[C], options: AskOptions, settings: Settings) -> C:
+        """Make a client.
 
         Nobody is asked for a key here: in *Run All*, the kernel would wait for the answer with all
         other cells queued behind it.
@@ -64,8 +74,9 @@ class Clients:
         arguments: dict[str, Any] = _arguments(options, settings)
         server = _client(options.agent, "", arguments).base_url
         arguments["headers"] = options.headers()
+        arguments["connection_pool_size"] = max(0, options.max_concurrency or 0)
         try:
-            return _client_with_key(options.agent, self._keys.get(server), arguments)
+            return _client_with_key(kind, options.agent, self._keys.get(server), arguments)
         except AuthenticationError as exc:
             if exc.code != "MISSING_API_KEY":
                 raise
@@ -95,7 +106,8 @@ class Clients:
         if server in self._keys:
             return "entered in this notebook"
         try:
-            source = _client_with_key("-", None, _given(settings)).api_key_source
+            client = _client_with_key(AsyncRunAgentClient, "-", None, _given(settings))
+            source = client.api_key_source
         except RunAgentError as exc:
             if exc.code == "MISSING_API_KEY":
                 return f"none; enter one with %runagent_config --key, or {how_to_set_a_key()}"
@@ -136,19 +148,22 @@ def _arguments(options: AskOptions, settings: Settings) -> dict[str, str]:
 
 
 def _client(agent_id: str, key: str | None, arguments: dict[str, Any]) -> AsyncRunAgentClient:
+    return AsyncRunAgentClient(agent_id, key, **_in_seconds(arguments))
+
+
+def _in_seconds(arguments: dict[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in arguments.items() if value}
     if "timeout" in given:
         given["timeout"] = seconds_of(given["timeout"])
-    return AsyncRunAgentClient(agent_id, key, **given)
+    return given
 
 
-def _client_with_key(
-    agent_id: str, key: str | None, arguments: dict[str, Any]
-) -> AsyncRunAgentClient:
+def _client_with_key(kind: type[C], agent_id: str, key: str | None, arguments: dict[str, Any]) -> C:
     """Make a client with the key that was entered, or else with one that is set."""
+    given = _in_seconds(arguments)
     if key is not None:
-        return _client(agent_id, key, arguments)
-    return client_with_secret(lambda secret: _client(agent_id, secret, arguments))
+        return kind(agent_id, key, **given)
+    return client_with_secret(lambda secret: kind(agent_id, secret, **given))
 
 
 def _given(settings: Settings) -> dict[str, Any]:

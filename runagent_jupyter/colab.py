@@ -6,10 +6,12 @@ import contextvars
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from runagent import AsyncRunAgentClient, AuthenticationError
+from runagent import AsyncRunAgentClient, AuthenticationError, RunAgentClient
 from runagent.secrecy import SourcedSecret
+
+C = TypeVar("C", RunAgentClient, AsyncRunAgentClient)
 
 _NAME = "RUNAGENT_API_KEY"
 
@@ -71,7 +73,7 @@ def how_to_set_a_key() -> str:
     return f"set {_NAME}"
 
 
-def client_with_secret(make: Callable[[str | None], AsyncRunAgentClient]) -> AsyncRunAgentClient:
+def client_with_secret(make: Callable[[str | None], C]) -> C:
     """Make a client, with Colab's key if no key is set elsewhere but in the configuration file.
 
     Args:

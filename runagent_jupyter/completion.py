@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from IPython.core import completer
@@ -86,8 +88,10 @@ def _candidates(magic: str, before: list[str], word: str) -> list[tuple[str, str
     options: dict[str, argparse.Action] = parser_of(magic)._option_string_actions  # noqa: SLF001
     last = options.get(before[-1]) if before else None
     if last is not None and last.nargs is None:  # it takes a value
-        if last.dest in ("input", "out", "proc"):
+        if last.dest in ("each", "input", "out", "proc"):
             return _variables()
+        if last.dest == "id":
+            return _columns(before)
         if last.dest == "agent":
             return _agents()
         return [(choice, f"value of {before[-1]}") for choice in last.choices or ()]
@@ -119,6 +123,17 @@ def _variables() -> list[tuple[str, str]]:
         for name, value in sorted(variables.items())
         if not name.startswith("_") and name not in hidden
     ]
+
+
+def _columns(before: list[str]) -> list[tuple[str, str]]:
+    """Return the names of the columns of the table that `--each` names on the line."""
+    named = dict(itertools.pairwise(before)).get("--each", "")
+    table = getattr(get_ipython(), "user_ns", {}).get(named)
+    first = table[0] if isinstance(table, list) and table else None
+    names = getattr(table, "column_names", None) or getattr(table, "columns", first)
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        return []
+    return [(name, f"column of {named}") for name in names if isinstance(name, str)]
 
 
 def _explanation(action: argparse.Action) -> str:

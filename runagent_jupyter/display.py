@@ -136,7 +136,7 @@ def display_for(
         return NoDisplay() if background else TerminalDisplay(rendered=rendered)
     if isinstance(shell.display_pub, CapturingDisplayPublisher):
         return CapturedDisplay(shell.display_pub)
-    if _is_in_output_widget(shell):
+    if is_in_output_widget(shell):
         return OutputWidgetDisplay(rendered=rendered)
     return NotebookDisplay(
         shell,
@@ -148,7 +148,7 @@ def display_for(
     )
 
 
-def _is_in_output_widget(shell: Any) -> bool:
+def is_in_output_widget(shell: Any) -> bool:
     """Whether an `ipywidgets.Output` captures the running cell's output."""
     ipywidgets = sys.modules.get("ipywidgets")
     cell = request_id(shell)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,19 +18,28 @@ class Interrupts:
     """A note of interrupts.
 
     Attributes:
-        came: Whether an interrupt came.
+        count: How many have come.
     """
 
-    came: bool = False
+    count: int = 0
+
+    @property
+    def came(self) -> bool:
+        """Whether an interrupt came."""
+        return self.count > 0
 
 
 @contextlib.contextmanager
-def noted() -> Iterator[Interrupts]:
+def noted(at_most: float = math.inf) -> Iterator[Interrupts]:
     """Take note of interrupts in the block, in the place of a `KeyboardInterrupt`.
 
     A `KeyboardInterrupt` may come between any two bytecodes, so it can leave a lock locked that
     another thread needs, or a request half begun. In other threads than the main thread, this does
     nothing, because no interrupts come there.
+
+    Args:
+        at_most: How many are noted. Each further one is a `KeyboardInterrupt` after all, for blocks
+            in which code of the user may wait for ever.
 
     Returns:
         The note, for code in the block and after it.
@@ -38,7 +48,9 @@ def noted() -> Iterator[Interrupts]:
 
     # It may come within itself and while any lock is held, so it sets a plain attribute only.
     def take_note(*_: object) -> None:
-        note.came = True
+        note.count += 1
+        if note.count > at_most:
+            raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield note

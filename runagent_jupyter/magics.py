@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.magic import (
     Magics,
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from runagent_jupyter.display import Display
     from runagent_jupyter.usage import NotebookUsage
 
+
+J = TypeVar("J")
 
 _KEPT_AS = "_runagent_magics"
 """The attribute of a shell that keeps our magics while the extension is loaded again."""
@@ -125,6 +127,11 @@ class RunAgentMagics(Magics):
             %%runagent agent-123 --session trip --set city=Rome --bg --proc job
 
         The reply is in ``_`` too: ``_.text``, ``_.value``, ``_.usage``, ``_.to_frame()``.
+        For each row of a table, into a new table; with a journal, it goes on after an interrupt::
+
+            %%runagent agent-123 --each df --id review_id --out answers --journal reviews.journal
+            Is this review positive? {{text}}
+
         Interrupt the kernel to stop an answer; the part that came stays.
         """
         options, question = AskOptions.parse(line, is_cell=cell is not None)
@@ -136,7 +143,9 @@ class RunAgentMagics(Magics):
         variables = ChainMap(dict(local_ns or {}), self._shell.user_ns)
         try:
             if not options.no_template:
-                options = options.filled(variables)
+                # The fields of a row are filled in when its turn comes.
+                later = () if options.each is None else ("each", "input", "set")
+                options = options.filled(variables, but=later)
             if not options.agent:
                 raise ValidationError(
                     "No agent is named.",
@@ -246,12 +255,18 @@ class RunAgentMagics(Magics):
         return "".join(f"{name:<9} {value}\n" for name, value in facts.items())
 
     def _ask(
-        self, options: AskOptions, question: str, cell: str | None, variables: Mapping[str, Any]
+        self,
+        options: AskOptions,
+        question: str,
+        cell: str | None,
+        variables: ChainMap[str, Any],
     ) -> Any:
         is_cell = cell is not None
         prices.Price.parse(self.price)
         options.check(question, is_cell=is_cell)
         body = (question if cell is None else cell).rstrip("\n")
+        if options.each is not None:
+            return self._ask_each(options, body, variables, is_cell=is_cell)
         session = self._session_id(options)
         model = model_of(options.model, variables) if options.model else None
         reply = Reply(options.agent, input_of(options, body, variables, session))
@@ -297,6 +312,34 @@ class RunAgentMagics(Magics):
             raise shortly(KeyboardInterrupt(), told)
         return self._hand_over(options, reply, is_cell=is_cell)
 
+    def _ask_each(
+        self, options: AskOptions, body: str, variables: ChainMap[str, Any], *, is_cell: bool
+    ) -> Any:
+        """Ask about each row of a table; return the table with the answers to a line."""
+        from runagent_jupyter.each import EachJob, EachRun, prepare  # noqa: PLC0415 - for --each
+
+        prepared = prepare(options, body, variables)
+        client = self._clients.make_blocking(options, self._settings)
+        run = EachRun(self._shell, client, prepared, shows_rows=is_cell)
+
+        def end(run: EachRun) -> None:
+            if isinstance(run.error, RunAgentError):
+                self._explain(run.error, options, client.base_url)
+            self._put(options.out, run.answers)
+
+        if options.bg:
+            return self._hand_over_job(options, EachJob(run, end), is_cell=is_cell)
+        was_interrupted = run.run(end)
+        answers = run.answers
+        self._shell.displayhook.update_user_ns(answers)
+        if was_interrupted:
+            raise shortly(KeyboardInterrupt(), run.how_to_go_on())
+        if run.error is not None:
+            if not (options.no_raise_error and isinstance(run.error, RunAgentError)):
+                raise run.error
+            sys.stderr.write(f"{summary(run.error)}\n")
+        return None if is_cell else answers
+
     def _explain(self, error: RunAgentError, options: AskOptions, base_url: str) -> None:
         """Add what the notebook knows about an error to its message."""
         if isinstance(error, AuthenticationError):
@@ -310,7 +353,7 @@ class RunAgentMagics(Magics):
         if name:
             self._shell.user_ns[name] = value
 
-    def _hand_over_job(self, options: AskOptions, job: Job, *, is_cell: bool) -> Job | None:
+    def _hand_over_job(self, options: AskOptions, job: J, *, is_cell: bool) -> J | None:
         """Return the job to the line, or leave it in `_`."""
         self._put(options.proc, job)
         if not (options.quiet or has_kernel(self._shell)):
@@ -339,7 +382,7 @@ class RunAgentMagics(Magics):
         pass_over_shown(self._shell)
         return reply
 
-    def _leave_in_underscore(self, value: Reply | Job) -> None:
+    def _leave_in_underscore(self, value: object) -> None:
         """Put the value of a line into `_` where IPython does not: in loops and assignments."""
         if not is_last_line(self._shell):
             self._shell.displayhook.update_user_ns(value)

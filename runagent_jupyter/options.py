@@ -53,17 +53,20 @@ class _Options:
         values = {n: tuple(v) if isinstance(v, list) else v for n, v in vars(found).items()}
         return cls(**values)
 
-    def filled(self, variables: Mapping[str, Any]) -> Self:
+    def filled(self, variables: Mapping[str, Any], *, but: Sequence[str] = ()) -> Self:
         """Return the options with the value of each `{{expression}}` in them.
 
         Args:
             variables: The variables that expressions may name.
+            but: The names of options that are left as they are.
 
         Raises:
             ValidationError: An expression is not valid, fails or names an unknown variable.
         """
         changed: dict[str, Any] = {}
         for name, value in vars(self).items():
+            if name in but:
+                continue
             if isinstance(value, str) and "{{" in value:
                 changed[name] = fill(value, variables)
             elif isinstance(value, tuple):
@@ -135,11 +138,38 @@ class AskOptions(_Options):
     cache: bool = _flag(
         "--cache", "Keep the reply in a local file, and take it from there the next time."
     )
-    bg: bool = _flag("--bg", "Return at once; the answer streams into the cell.")
+    each: str | None = _option(
+        "--each",
+        metavar="TABLE",
+        help="Ask about each row of this DataFrame or list; {{column}} in the body is filled in.",
+    )
+    id: str | None = _option(
+        "--id", metavar="COLUMN", help="The column that identifies a row in the journal."
+    )
+    journal: str | None = _option(
+        "--journal",
+        metavar="FILE",
+        help="Keep the answers of --each in this file, and go on there after an interrupt.",
+    )
+    output: str | None = _option(
+        "--output",
+        metavar="COLUMN",
+        help="The new column of --each; or fields of the answer as columns: FIELD,FIELD=COLUMN. "
+        "Default: output.",
+    )
+    rate: str | None = _option(
+        "--rate", metavar="RATE", help="The server's limit if you know it: 50/s or 3000/min."
+    )
+    max_concurrency: int | None = _option(
+        "--max-concurrency", metavar="N", type=int, help="Rows under way at the same time, at most."
+    )
+    fresh: bool = _flag("--fresh", "Ask all rows again, those of the journal too.")
+    retry_failed: bool = _flag("--retry-failed", "Ask those rows again that failed before.")
+    bg: bool = _flag("--bg", "Return at once; the answer comes while other cells run.")
     proc: str | None = _option(
         "--proc",
         metavar="NAME",
-        help="Put the handle of an answer of --bg here: it waits for the answer and stops it.",
+        help="Put the handle of --bg here: it waits for the answer, and stops it.",
     )
     widget: bool = _flag("--widget", "Open a chat with the agent.")
     quiet: bool = _flag("--quiet", "Show nothing; the reply is in _ and --out.")
@@ -217,6 +247,7 @@ class AskOptions(_Options):
                 code="USAGE",
                 hint="The question goes below the first line.",
             )
+        self._check_each(is_cell=is_cell)
         contradictions = {
             "--stream and --no-stream": self.stream and self.no_stream,
             "--cache and --session": self.cache and self.session,  # it depends on earlier answers
@@ -231,6 +262,47 @@ class AskOptions(_Options):
                 )
         if self.proc and not self.bg:
             raise ValidationError("--proc is only for --bg.", code="USAGE")
+
+    def _check_each(self, *, is_cell: bool) -> None:
+        """Check the options of `--each`, which others do not go with."""
+        if self.each is None:
+            given = self._given("id journal output rate max_concurrency fresh retry_failed")
+            if given:
+                verb = "is" if len(given) == 1 else "are"
+                raise ValidationError(
+                    f"{' and '.join(given)} {verb} only for --each TABLE.", code="USAGE"
+                )
+            return
+        given = self._given("widget cache session stream no_stream format")
+        if given:
+            hint = "--journal FILE keeps the answers of --each." if self.cache else None
+            raise ValidationError(
+                f"{' and '.join(given)} cannot be used with --each.", code="USAGE", hint=hint
+            )
+        if is_cell and not self.out:
+            raise ValidationError(
+                "--each needs --out NAME, a variable for the table with the answers.",
+                code="USAGE",
+                hint=f"Add --out answers to the line: %%runagent {self.agent} --each {self.each} "
+                "--out answers",
+            )
+
+    def _given(self, names: str) -> list[str]:
+        """Return those of some options that are given."""
+        return [
+            f"--{n.replace('_', '-')}"
+            for n in names.split()
+            if getattr(self, n) is not None and getattr(self, n) is not False
+        ]
+
+    @property
+    def outputs(self) -> str | dict[str, str]:
+        """The new column of `--each`, or the answer's fields with a column for each."""
+        text = self.output or "output"
+        if "," not in text and "=" not in text:
+            return text.strip()
+        parts = [part.partition("=") for part in text.split(",") if part.strip()]
+        return {field.strip(): (column or field).strip() for field, _, column in parts}
 
     def check_for_chat(self, question: str) -> None:
         """Check that a chat understands all options that are given.
@@ -247,8 +319,9 @@ class AskOptions(_Options):
                 code="USAGE",
                 hint="Ask in the chat.",
             )
-        others = "text no_template stream no_stream format cache bg proc quiet no_raise_error"
-        given = [f"--{n.replace('_', '-')}" for n in others.split() if getattr(self, n)]
+        given = self._given(
+            "text no_template stream no_stream format cache each bg proc quiet no_raise_error"
+        )
         given += ["--as"] if self.model else []
         if given:
             raise ValidationError(
@@ -317,6 +390,9 @@ def name_options(error: RunAgentError, base_url: str | None) -> None:
         "the base_url argument": "--base-url" if base_url else "%runagent_config",
         "timeout= ": "--timeout ",
         "timeout='": "--timeout '",
+        "max_concurrency=": "--max-concurrency ",
+        "rate='": "--rate '",
+        "response_model=": "--as ",
         "pass allow_http=True": "set RUNAGENT_ALLOW_HTTP=1",
     }.items():
         error.hint = error.hint and error.hint.replace(argument, option)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runagent import ValidationError
+
+if TYPE_CHECKING:
+    from runagent.progress import Progress
 
 _MILLION = 1_000_000
 _LARGEST = 1e15
@@ -77,6 +80,11 @@ def use(price: Price | None) -> None:
 def cost_of(usage: Mapping[str, Any]) -> float | None:
     """Return the cost of tokens by the price that is set; `None` if there is none."""
     return None if _current is None else _current.cost_of(usage)
+
+
+def batch_cost(progress: Progress) -> float | None:
+    """Return what a batch has cost, as servers say or by the price that is set, if it is known."""
+    return cost_of(progress.usage or {}) if progress.cost is None else progress.cost
 
 
 def tokens_in(usage: Mapping[str, Any]) -> int | None:

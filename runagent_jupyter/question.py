@@ -16,7 +16,12 @@ _BRACES = re.compile(r"\s*\{\{(.*)\}\}\s*", re.DOTALL)
 
 
 def input_of(
-    options: AskOptions, body: str, variables: Mapping[str, Any], session_id: str | None
+    options: AskOptions,
+    body: str,
+    variables: Mapping[str, Any],
+    session_id: str | None,
+    *,
+    needs_values: bool = False,
 ) -> dict[str, Any]:
     """Make the input of a call.
 
@@ -25,6 +30,7 @@ def input_of(
         body: The cell's body, or the question on the line.
         variables: The variables that the body and `--input` may name.
         session_id: The id of the session, if `--session` names one.
+        needs_values: Whether `None` in a text is an error, as of a row without a value.
 
     Returns:
         The input: the JSON in the body, or the body as text in its field, and beside it the values
@@ -37,7 +43,7 @@ def input_of(
     is_json = looks_like_json(body) and not options.text
     if "{{" in body and not options.no_template:
         # Filling in comes before reading the JSON, but depends on whether it is JSON.
-        body = fill(body, variables, is_json=is_json)
+        body = fill(body, variables, is_json=is_json, needs_values=needs_values)
     given = _inputs(options, variables)
     if not (body.strip() or options.set or options.input):
         raise ValidationError(

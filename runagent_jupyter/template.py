@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 LONGEST = 4_000
 """The characters that an expression may have."""
 
+MISSING = "MISSING_VALUE"
+"""The code of the error about a value that a row does not have."""
+
 _SHOWN = 200
 """The characters of an expression that a message about its grammar shows."""
 
@@ -30,7 +34,9 @@ _PART = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[{}]""")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*("|\Z)', re.DOTALL)
 
 
-def fill(body: str, variables: Mapping[str, Any], *, is_json: bool = False) -> str:
+def fill(
+    body: str, variables: Mapping[str, Any], *, is_json: bool = False, needs_values: bool = False
+) -> str:
     """Replace each `{{expression}}` by its value.
 
     Expressions are written in Jinja's language. They reach data and not code, because a body may
@@ -43,6 +49,7 @@ def fill(body: str, variables: Mapping[str, Any], *, is_json: bool = False) -> s
         variables: The variables that expressions may name, besides a few builtins such as `len`
             and `sorted`.
         is_json: Whether the body is a JSON object.
+        needs_values: Whether `None` in a text is an error, as of a row without a value.
 
     Returns:
         The body with the values.
@@ -62,6 +69,12 @@ def fill(body: str, variables: Mapping[str, Any], *, is_json: bool = False) -> s
         in_string = is_json and _ends_in_string(text, in_string)
         source = body[start:end]
         value = _evaluate(expression, source, variables, budget)
+        if needs_values and value is None and (in_string or not is_json):
+            raise ValidationError(
+                f"{source} has no value here.",
+                code=MISSING,
+                hint='To ask all the same, write what stands for it: {{ NAME or "unknown" }}.',
+            )
         if in_string:
             filled.append(json.dumps(_text(value, source))[1:-1])
         elif is_json:
@@ -204,6 +217,7 @@ def _expressions(body: str) -> Iterator[tuple[int, int, Expression]]:
         position = end
 
 
+@functools.lru_cache(maxsize=64)
 def _parsed(source: str) -> tuple[Expression | None, str]:
     """Return an expression, or `None` and the fault in it."""
     from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - only for templates

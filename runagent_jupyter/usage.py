@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from runagent_jupyter import html
 from runagent_jupyter.answer import Answer
 from runagent_jupyter.control_characters import strip_controls
-from runagent_jupyter.prices import money, tokens_in, tokens_out, tokens_total
+from runagent_jupyter.prices import batch_cost, money, tokens_in, tokens_out, tokens_total
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from runagent.progress import Progress
 
 
 @dataclass
@@ -49,6 +51,19 @@ class AgentUsage:
         self.seconds += answer.elapsed
         self.cost += answer.cost or 0.0
         self.unpriced += answer.cost is None
+
+    def add_batch(self, progress: Progress) -> None:
+        """Add the rows that a batch which has ended has sent."""
+        usage = progress.usage or {}
+        rows = progress.done - progress.resumed
+        cost = batch_cost(progress)
+        self.calls += rows
+        self.input_tokens += tokens_in(usage) or 0
+        self.output_tokens += tokens_out(usage) or 0
+        self.total_tokens += tokens_total(usage) or 0
+        self.seconds += progress.elapsed
+        self.cost += cost or 0.0
+        self.unpriced += rows if cost is None else 0
 
 
 @dataclass(repr=False)
@@ -134,6 +149,12 @@ def note(agent_id: str, answer: Answer) -> None:
     """Add a call that has ended, from any thread."""
     with _lock:
         _sums.setdefault(agent_id, AgentUsage(agent_id)).add(answer)
+
+
+def note_batch(agent_id: str, progress: Progress) -> None:
+    """Add the rows of a batch that has ended, from any thread."""
+    with _lock:
+        _sums.setdefault(agent_id, AgentUsage(agent_id)).add_batch(progress)
 
 
 def so_far() -> NotebookUsage:

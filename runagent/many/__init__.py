@@ -4,10 +4,11 @@ from runagent.many.asynchronous import AsyncBatch
 from runagent.many.batch import Plan
 from runagent.many.blocking import Batch
 from runagent.many.failures import not_inputs
-from runagent.many.frames import Frame, Inputs, Outputs
+from runagent.many.frames import Frame, Inputs, Outputs, Table, is_missing
 from runagent.many.listed import Listed
 from runagent.many.rates import check_rate
 from runagent.many.rows import Row
+from runagent.many.watching import display_for
 
 __all__ = [
     "AsyncBatch",
@@ -18,6 +19,9 @@ __all__ = [
     "Outputs",
     "Plan",
     "Row",
+    "Table",
     "check_rate",
+    "display_for",
+    "is_missing",
     "not_inputs",
 ]

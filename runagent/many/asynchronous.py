@@ -131,7 +131,7 @@ class AsyncBatch(BatchBase):
         """
         async for _ in self:
             pass
-        return list(self._journal.rows())
+        return list(self.rows())
 
     async def retry_failed(self) -> AsyncBatch:
         """Ask the rows that failed again, under new idempotency keys, when iterated over.

@@ -6,6 +6,7 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from runagent.many.engine import Engine, Event
 from runagent.many.journal import Journal, MemoryJournal
 from runagent.many.journal_file import FileJournal
 from runagent.many.pace import Pace
+from runagent.many.reading import ReadAnswer, read
 from runagent.many.rows import Entry, Row, Task
+from runagent.many.watching import watched
+from runagent.progress import ProgressDisplay
 from runagent.retry import RetryPolicy
 
 logger = logging.getLogger("runagent")
@@ -40,6 +44,8 @@ class Plan:
         journal: The file of the journal, `None` for one in memory.
         fresh: Whether all rows are to be asked again.
         output: Makes the output of a row from an answer.
+        read_answer: Returns an output as an instance of the user's model, `None` for no model.
+        display: Shows the progress, `None` for nothing.
         ends_at_error: Whether the first row that fails ends the batch.
         name: The name of the argument in messages.
         reports: Whether it is logged at the end how many rows failed.
@@ -57,6 +63,8 @@ class Plan:
     journal: Path | None = None
     fresh: bool = False
     output: Callable[[Any], Any] = lambda result: result.value
+    read_answer: ReadAnswer | None = None
+    display: ProgressDisplay | None = None
     ends_at_error: bool = False
     name: str = "inputs"
     reports: bool = True
@@ -69,12 +77,17 @@ def entries(plan: Plan) -> Iterator[Entry]:
         if isinstance(item, tuple) and len(item) == 2:  # noqa: PLR2004 - an id and an input
             id_, value = item
         name = f"{plan.name}[{position}]"
-        entry = Entry(position, id_, str(position), value)
+        entry = Entry(position, id_, "", value)
         try:
             entry.name = _name_of(id_, name)
+            if isinstance(value, ValidationError):  # of the code that was to make the input
+                entry.input = None
+                raise value
             entry.encoded = plan.encode(value, name)
         except ValidationError as exc:
             entry.error = exc
+            # Not its id, under which a journal may have a good answer of an earlier run.
+            entry.name = f'"{name}"'
         yield entry
 
 
@@ -118,7 +131,10 @@ class BatchBase:
             self._let_go_of(plan.journal)
             self._journal = FileJournal(plan.journal, plan.belongs, fresh=plan.fresh)
             _open[str(plan.journal.resolve())] = self
-        self._begin(entries(plan))
+        total = None
+        with suppress(Exception):  # of the user's own class, or it has no length
+            total = len(plan.inputs)  # type: ignore[arg-type]
+        self._begin(entries(plan), total)
 
     def _let_go_of(self, path: Path) -> None:
         """End an earlier batch of this process that was left with the same journal."""
@@ -126,8 +142,9 @@ class BatchBase:
         if other is not None and not other._busy:  # noqa: SLF001 - its own class
             other._abandon()  # noqa: SLF001
 
-    def _begin(self, rows: Iterator[Entry]) -> None:
+    def _begin(self, rows: Iterator[Entry], total: int | None) -> None:
         plan = self._plan
+        self._total = total
         journal: Journal = self._journal
         self._engine = Engine(
             rows,
@@ -141,12 +158,21 @@ class BatchBase:
             plan.policy,
             per_call=plan.per_call,
             output=plan.output,
+            read=self._read,
             ends_at_error=plan.ends_at_error,
             post=self._post,
             closed=plan.closed,
         )
-        self._steps = self._engine.steps()
+        self._start()
+
+    def _start(self) -> None:
+        display = self._plan.display
+        steps = self._engine.steps()
+        self._steps = steps if display is None else watched(self._engine, display, self._total)
         self._ended = self._raised = False
+
+    def _read(self, row: Row) -> Row:
+        return read(row, self._plan.read_answer)
 
     def _post(self, event: Event) -> None:
         raise NotImplementedError
@@ -170,11 +196,25 @@ class BatchBase:
 
     def failed(self) -> list[Row]:
         """Return the rows that failed so far, in the order of the inputs."""
-        return list(self._journal.rows(failed=True))
+        return list(map(self._read, self._journal.rows(failed=True)))
 
     def rows(self) -> Iterator[Row]:
         """Return the rows that are finished so far, in the order of the inputs."""
-        return self._journal.rows()
+        return map(self._read, self._journal.rows())
+
+    def stop(self, *, now: bool = False) -> None:
+        """Have the batch end soon, from any thread.
+
+        No more rows are sent; those under way have a moment to finish. The loop over the batch
+        then ends as if it were complete, and everything is kept.
+
+        Args:
+            now: Whether not to wait for the rows under way.
+        """
+        if now:
+            self._engine.stop(grace=0.0)
+        elif not self._engine.is_stopped:
+            self._engine.stop()
 
     def to_frame(self, *, partial: bool = False) -> Any:
         """Return the rows as a DataFrame of pandas, in the order of the inputs.
@@ -207,15 +247,14 @@ class BatchBase:
         failed = self._journal.retried()
         if isinstance(self._journal, FileJournal):
             self._journal.reopen()
-        self._begin(iter(failed))
+        self._begin(iter(failed), len(failed))
 
     def _go_on(self) -> None:
         """Go on after an interrupt."""
         if self._ended and isinstance(self._journal, FileJournal):
             self._journal.reopen()
         self._engine.resume()
-        self._steps = self._engine.steps()
-        self._ended = self._raised = False
+        self._start()
 
     def _raise_reason(self) -> None:
         """Raise the exception that the batch ended with, if there is one, once."""
@@ -237,7 +276,7 @@ class BatchBase:
             logger.warning("%s", self._summary())
 
     def _summary(self) -> str:
-        reasons = self._engine.failures()
+        reasons = self._engine.sums.errors()
         lines = [
             (
                 f"{self._engine.failed:,} of {self.finished:,} rows failed. "

@@ -213,7 +213,7 @@ class Batch(BatchBase):
         """
         for _ in self:
             pass
-        return list(self._journal.rows())
+        return list(self.rows())
 
     def retry_failed(self) -> Batch:
         """Ask the rows that failed again, under new idempotency keys, when iterated over.

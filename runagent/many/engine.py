@@ -20,7 +20,9 @@ from runagent.errors import RunAgentError
 from runagent.many import failures, outcomes, quota
 from runagent.many.journal import Journal, Then
 from runagent.many.pace import Pace, Ticket
+from runagent.many.reading import as_kept
 from runagent.many.rows import Entry, Row, Task, key_of
+from runagent.many.sums import Sums
 from runagent.results import RunResult
 from runagent.retry import MAX_DELAY, RetryPolicy
 
@@ -123,6 +125,7 @@ class Engine:
         finished: Rows with an answer or an error, those of earlier runs among them.
         failed: Rows with an error.
         resumed: Rows that an earlier run had finished.
+        sums: The sums over the rows.
         reason: Why the batch ends early, `None` if it does not.
         undelivered: Rows that nobody took, as the batch was being ended.
     """
@@ -136,6 +139,7 @@ class Engine:
         *,
         per_call: int = 1,
         output: Callable[[RunResult], Any] = lambda result: result.value,
+        read: Callable[[Row], Row] = lambda row: row,
         ends_at_error: bool = False,
         post: Callable[[Event], object],
         closed: Callable[[], RunAgentError | None] = lambda: None,
@@ -151,6 +155,7 @@ class Engine:
             policy: How often a row is tried, and how long it waits in between.
             per_call: Rows in one request.
             output: Makes the output of a row from an answer.
+            read: Returns a row as its user sees it; the journal keeps its output as it came.
             ends_at_error: Whether the first row that fails ends the batch.
             post: Hands an event to the pump, in any thread.
             closed: Returns the error for a client that was closed, `None` while it is open.
@@ -165,6 +170,7 @@ class Engine:
         self._policy = policy
         self._per_call = per_call
         self._output = output
+        self._read = read
         self._ends_at_error = ends_at_error
         self._post = post
         self._closed = closed
@@ -181,7 +187,7 @@ class Engine:
         self._marking = self._keeping = 0
         self._stopped_at: float | None = None
         self._gave_up = False
-        self._errors: dict[str, int] = {}
+        self.sums = Sums()
 
     # From outside
 
@@ -218,10 +224,6 @@ class Engine:
             and not (self._marking or self._keeping)
         )
 
-    def failures(self) -> list[tuple[str, int]]:
-        """Return the errors of rows, each with how often it came, the most frequent first."""
-        return sorted(self._errors.items(), key=lambda item: -item[1])
-
     # The order of events
 
     def steps(self) -> Generator[Step, Any, None]:
@@ -232,7 +234,7 @@ class Engine:
             if self._stopped_at is None and (closed := self._closed()) is not None:
                 self.stop(closed, 0.0)
             if self._stopped_at is None:
-                self._read(now)
+                self._read_rows(now)
             while (task := self._due(now)) is not None:
                 self._under_way.add(task)
                 if task.began is None:
@@ -277,7 +279,7 @@ class Engine:
 
     # Rows on their way in
 
-    def _read(self, now: float) -> None:
+    def _read_rows(self, now: float) -> None:
         """Read the rows that are soon due, and have them marked."""
         pace = min(self.pace.pace(now), 1e6)
         ahead = min(MOST_AHEAD, self.pace.max_concurrency, 1 + int(AHEAD * pace / self._per_call))
@@ -303,16 +305,20 @@ class Engine:
                 self._group = []
 
     def _take(self, entry: Entry) -> None:
-        if entry.error is not None:
-            self._finish(Row(entry.id, entry.input, error=entry.error))
-            return
         known = self._journal.find(entry)
+        if entry.error is not None:
+            self._journal.mark([entry], lambda _: None)
+            self._keep(entry, Row(entry.id, entry.input, error=entry.error))
+            return
         if known is None:
             self._group.append(entry)
             return
+        row = self._read(known)
+        if (row.error is None) is not (known.error is None):
+            self._journal.keep(entry, as_kept(row, known.output), lambda _: None)
         self.resumed += 1
-        self._count(known)
-        self._delivery.append(known)
+        self._count(row, resumed=True)
+        self._delivery.append(row)
 
     def _mark(self, entries: list[Entry]) -> None:
         task = Task(entries, key_of(self._journal.batch, self._journal.generation, entries))
@@ -416,9 +422,10 @@ class Engine:
                 return
             outputs = found
         elapsed = now - (task.began or now)
+        usage = result.usage if result.cost is None else {"cost": result.cost, **result.usage}
         for entry, each in zip(task.entries, outputs, strict=True):
-            row = Row(entry.id, entry.input, each, None, task.attempts, result.usage, elapsed)
-            self._keep(entry, row)
+            row = Row(entry.id, entry.input, each, None, task.attempts, usage, elapsed)
+            self._keep(entry, self._read(row), each)
 
     def _fail(self, task: Task, error: RunAgentError, now: float) -> None:
         error.attempts = task.attempts
@@ -430,14 +437,14 @@ class Engine:
         for entry in task.entries:
             self._keep(entry, Row(entry.id, entry.input, None, error, task.attempts, {}, elapsed))
 
-    def _keep(self, entry: Entry, row: Row) -> None:
+    def _keep(self, entry: Entry, row: Row, answer: Any = None) -> None:
         self._keeping += 1
 
         def kept(failure: BaseException | None) -> None:
             self._post(Kept(row, failure))
 
         then: Then = kept
-        self._journal.keep(entry, row, then)
+        self._journal.keep(entry, as_kept(row, answer), then)
 
     def _finish(self, row: Row) -> None:
         self._count(row)
@@ -446,14 +453,10 @@ class Engine:
         if run == SAMPLE and 2 * self.failed >= SAMPLE and row.error is not None:
             self.stop(failures.too_many(self.failed, run, row.error))
 
-    def _count(self, row: Row) -> None:
+    def _count(self, row: Row, *, resumed: bool = False) -> None:
         self.finished += 1
-        if row.error is not None:
-            self.failed += 1
-            kind = str(row.error.code or type(row.error).__name__)
-            text = f"{kind}: {row.error.message[:200]}"
-            if text in self._errors or len(self._errors) < SAMPLE:
-                self._errors[text] = self._errors.get(text, 0) + 1
+        self.failed += row.error is not None
+        self.sums.count(row, resumed=resumed)
 
     # An end when going on is senseless
 

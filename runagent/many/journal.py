@@ -45,7 +45,7 @@ class Journal(Protocol):
         """Return the finished rows of this run in the order of the inputs, or the failed ones."""
 
     def retried(self) -> list[Entry]:
-        """Return the failed rows of this run, to be asked again."""
+        """Return the failed rows of this run that can be sent, to be asked again."""
 
     def remember(self, pace: float) -> None:
         """Write the pace that was found."""
@@ -93,13 +93,15 @@ class MemoryJournal:
 
     def rows(self, *, failed: bool = False) -> Iterator[Row]:
         """Return the finished rows in the order of the inputs, or the failed ones."""
-        names = sorted(self._rows, key=lambda name: self._entries[name].position)
-        found = [self._rows[name] for name in names]
+        known = self._rows.copy()  # another thread may ask while the batch goes on
+        names = sorted(known, key=lambda name: self._entries[name].position)
+        found = [known[name] for name in names]
         return iter([row for row in found if row.error is not None] if failed else found)
 
     def retried(self) -> list[Entry]:
         """Return the failed rows, to be asked again."""
         failed = [self._entries[name] for name, row in self._rows.items() if row.error is not None]
+        failed = [entry for entry in failed if entry.error is None]
         return [again(entry) for entry in sorted(failed, key=lambda entry: entry.position)]
 
     def remember(self, pace: float) -> None:

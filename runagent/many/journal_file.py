@@ -61,7 +61,10 @@ _ROWS = """
 SELECT position, id, input, output, error, attempts, usage, elapsed FROM rows
 WHERE run = ? AND position > ? AND state IN (?, ?) ORDER BY position LIMIT 1000
 """
-_FAILED = "SELECT position, id, name, input, round FROM rows WHERE run = ? AND state = 3 ORDER BY 1"
+_FAILED = """
+SELECT position, id, name, input, round FROM rows
+WHERE run = ? AND state = 3 AND input <> x'' ORDER BY 1
+"""
 _FACT = "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
@@ -239,7 +242,7 @@ class FileJournal:
                 return
             for position, id_, input_, *answer in found:
                 last = position
-                yield Row(json.loads(id_), json.loads(input_), *_answer(*answer))
+                yield Row(json.loads(id_), json.loads(input_ or "null"), *_answer(*answer))
 
     def retried(self) -> list[Entry]:
         """Return the failed rows of this run, to be asked again."""

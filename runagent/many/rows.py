@@ -18,10 +18,13 @@ class Row:
     Attributes:
         id: Its id, or its position in the inputs, from 0, if it was given none.
         input: Its input.
-        output: The agent's answer, of any JSON type; `None` if it failed.
+        output: The agent's answer, of any JSON type, or as an instance of `response_model`. It is
+            `None` if the row failed, unless it failed as its answer does not fit that model: then
+            it is the answer as it came.
         error: Why it failed, `None` if it did not.
         attempts: How many times it was sent. Refusals because of a rate limit do not count.
-        usage: Token counts by name, as the server sent them; empty if it sent none.
+        usage: Token counts by name, as the server sent them, and the money as `"cost"` if it said
+            so; empty if it sent none.
         elapsed: Seconds from the first time it was sent to its answer; 0 if it never was.
     """
 

@@ -38,6 +38,24 @@ def running_line(text: str, cut_off: str) -> str:
     )
 
 
+def progress_bar(done: float, failed: float) -> str:
+    """Show how far a batch is as a bar.
+
+    Args:
+        done: The share of all rows that have answers, from 0 to 1.
+        failed: The share of those that failed.
+
+    Returns:
+        Safe HTML.
+    """
+    parts = (("done", done), ("failed", failed))
+    shown = "".join(
+        f'<div class="runagent-{name}" style="width:{100 * min(1, max(0, share)):.1f}%"></div>'
+        for name, share in parts
+    )
+    return f'<div class="runagent-bar">{shown}</div>'
+
+
 def folded_status(head: str, rest: str) -> str:
     """Show a line about an answer, with more facts folded behind it.
 

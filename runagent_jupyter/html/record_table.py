@@ -22,7 +22,7 @@ _LARGE: Final = 1e15
 _CHARACTERS: Final = 200_000  # of all cells
 
 
-def record_table(records: Sequence[Mapping[str, Any]]) -> str:
+def record_table(records: Sequence[Mapping[str, Any]], *, of: int | None = None) -> str:
     """Show records as a table: a row for each, a column for each field that one of them has.
 
     The table has at most 500 rows, 50 columns and 10,000 cells, 500 characters of each cell and
@@ -32,6 +32,7 @@ def record_table(records: Sequence[Mapping[str, Any]]) -> str:
 
     Args:
         records: Flat records, at least one.
+        of: The number of rows of the whole table, if these are only its first ones.
 
     Returns:
         Safe HTML. Below the table there are the numbers of its rows and columns, and a note if
@@ -55,8 +56,9 @@ def record_table(records: Sequence[Mapping[str, Any]]) -> str:
             for name, text in zip(shown, cells, strict=True)
         )
         rows.append(f"<tr>{row}</tr>\n")
-    size = f"{_counted(len(records), 'row')}, {_counted(len(names), 'column')}"
-    cut = _left_out(len(records) - len(rows), len(names) - len(shown))
+    total = max(len(records), of or 0)
+    size = f"{_counted(total, 'row')}, {_counted(len(names), 'column')}"
+    cut = _left_out(total - len(rows), len(names) - len(shown))
     content = sanitize(
         '<div class="runagent-records"><table dir="auto">\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody></table></div>\n"

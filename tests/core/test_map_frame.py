@@ -125,6 +125,8 @@ def test_columns_are_checked(kind: str, serve: Serve) -> None:
             run(server, "sync", *arguments[:2], **({"id": "none"} if len(arguments) > 2 else {}))
     with pytest.raises(ValidationError, match="a column 'n' already"):
         run(server, "sync", frame, "text", output="n")
+    with pytest.raises(ValidationError, match="The column 'status' is for the status of each row"):
+        run(server, "sync", frame, "text", output=["label", "status"])
     assert not server.exchanges
 
 
