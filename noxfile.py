@@ -38,6 +38,9 @@ COLAB_TESTS = [
     "tests/jupyter/test_widget.py",
 ]
 
+# The tests of other sessions.
+OTHERS = ["--ignore=tests/browser", "--ignore=tests/engines"]
+
 # A change of one kind: its tests that notice most mistakes and take the least time.
 KINDS = {
     "core": [
@@ -156,7 +159,7 @@ def tests(session: nox.Session) -> None:
         options += ["-m", "not exhaustive and not upstream"]
     if session.python in OLDEST:
         options += ["--rows=3"]
-    session.run("pytest", *(session.posargs or [*options, "tests", "--ignore=tests/browser"]))
+    session.run("pytest", *(session.posargs or [*options, "tests", *OTHERS]))
 
 
 @nox.session(python=colab_python)
@@ -213,6 +216,14 @@ def browser(session: nox.Session) -> None:
     """Test in a real JupyterLab in chromium."""
     install(session)
     session.run("pytest", *(session.posargs or [*parallel_with(CORES), "tests/browser"]))
+
+
+@nox.session
+def engines(session: nox.Session) -> None:
+    """Test the recipes for Ray and Spark, which needs Java; CI does not run this."""
+    install(session)
+    session.install("ray[data]>=2.40", "pyspark>=4", "setuptools")
+    session.run("pytest", *(session.posargs or ["tests/engines"]))
 
 
 @nox.session

@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks import batch, calls, imports, large, magic, report, streams, upstream, widget
+from benchmarks import (
+    batch,
+    calls,
+    engines,
+    imports,
+    large,
+    magic,
+    report,
+    streams,
+    upstream,
+    widget,
+)
 from benchmarks.child import ROOT
 from benchmarks.measure import Table
 
@@ -32,6 +43,7 @@ def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
         "large": partial(large.answer, rounds=few, megabytes=20 if quick else 100),
         "input": partial(large.nested_input, rounds=some, levels=4),
         "batch": partial(batch.tables, quick=quick),
+        "engines": partial(engines.tables, rounds=few, rows=500 if quick else 2_000),
         "notebook": partial(_notebook, quick=quick),
     }
 

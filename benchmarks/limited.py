@@ -45,11 +45,13 @@ class Counts:
         asked: All of them.
         limited: Those that were refused because of the limit.
         broken: Those that ended in a fault.
+        connections: Connections that were made, without that of the question.
     """
 
     asked: int
     limited: int
     broken: int
+    connections: int
 
 
 def limit_of(kind: str, rate: float, style: str) -> Limit | None:
@@ -64,13 +66,14 @@ def limit_of(kind: str, rate: float, style: str) -> Limit | None:
 class _Server(asyncio.Protocol):
     """One connection; the counts belong to all."""
 
-    asked = limited = broken = 0
+    asked = limited = broken = connections = 0
     limit: Limit | None = None
     latency = 0.0
     faults = False
     chance = random.Random(1)
 
     def connection_made(self, transport: Any) -> None:
+        type(self).connections += 1
         self._transport = transport
         self._received = b""
 
@@ -90,7 +93,8 @@ class _Server(asyncio.Protocol):
     def _answer(self, head: bytes) -> None:
         cls = type(self)
         if head.startswith(b"GET /counts"):
-            counts = json.dumps([cls.asked, cls.limited, cls.broken]).encode()
+            cls.connections -= 1
+            counts = json.dumps([cls.asked, cls.limited, cls.broken, cls.connections]).encode()
             self._transport.write(_response(200, "OK", counts))
             return
         cls.asked += 1

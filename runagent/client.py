@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     import httpx2
 
-    from runagent import many, pumps, response_models
+    from runagent import many, pumps, response_models, worker
 else:  # tools that look at the annotations evaluate them
     httpx2, many, pumps, ssl = map(LazyModule, ("httpx2", "runagent.many", "runagent.pumps", "ssl"))
-    response_models = LazyModule("runagent.response_models")
+    response_models, worker = map(LazyModule, ("runagent.response_models", "runagent.worker"))
 
 C = TypeVar("C", bound="_BaseClient")
 T = TypeVar("T")
@@ -321,17 +321,26 @@ class _BaseClient:
     def _plan_map(
         self,
         inputs: Iterable[Any],
-        kept: tuple[str | os.PathLike[str] | None, bool],
-        pace: tuple[str | float | None, int | None, int],
-        seen: tuple[Any, bool | ProgressDisplay | None],
-        call: tuple[str | None, float | None, Mapping[str, str] | None, str | None, bool | None],
+        *,
+        journal: str | os.PathLike[str] | None,
+        fresh: bool,
+        rate: str | float | None,
+        max_concurrency: int | None,
+        per_call: int,
+        response_model: Any,
+        progress: bool | ProgressDisplay | None,
+        entrypoint: str | None,
+        timeout: float | None,
+        headers: Mapping[str, str] | None,
+        user_id: str | None,
+        persistent_memory: bool | None,
+        executor: many.Source | None,
+        credentials: Literal["ship"] | None,
+        batch_id: str | None,
     ) -> many.Plan:
-        """Check the arguments of `map`; return the plan of its batch."""
-        journal, fresh = kept
-        rate, max_concurrency, per_call = pace
-        response_model, progress = seen
-        entrypoint, timeout, headers, user_id, persistent_memory = call
+        """Check the arguments of `map`, which these are; return the plan of its batch."""
         connections = self._arguments["connection_pool_size"]
+        ships = many.check_credentials(credentials, executor)
         if max_concurrency is None:
             max_concurrency = connections
         checks.check_count(max_concurrency, "max_concurrency=")
@@ -344,13 +353,18 @@ class _BaseClient:
             headers,
             (user_id, persistent_memory),
             model=response_model,
-            max_concurrency=min(max_concurrency, connections),
+            max_concurrency=(
+                min(max_concurrency, connections) if executor is None else max_concurrency
+            ),
             entrypoint=checks.check_entrypoint(entrypoint, streams=False),
             rate=many.check_rate(rate),
             per_call=per_call,
             journal=None if journal is None else Path(journal),
             fresh=fresh,
             encode=lambda value, name: self._prepare(value, None, None, name)[0].content,
+            executor=None if executor is None else many.check_executor(executor),
+            ships=ships,
+            batch_id=None if batch_id is None else checks.check_text(batch_id, "batch_id="),
             display=many.display_for(progress),
             reports=progress is None or isinstance(progress, bool),
         )
@@ -363,6 +377,8 @@ class _BaseClient:
         user: _User,
         *,
         entrypoint: str | None = None,
+        executor: many.Source | None = None,
+        ships: bool = False,
         model: Any = None,
         **options: Any,
     ) -> many.Plan:
@@ -378,17 +394,25 @@ class _BaseClient:
             "persistent_memory": sent.persistent_memory,
             "per_call": options.get("per_call", 1),
         }
+        if options.get("batch_id") is not None:
+            belongs["batch_id"] = options["batch_id"]
 
         def attempt(data: bytes, key: str, *group: Any) -> Any:
             input_ = dataclasses.replace(sent, content=data, entrypoint=entrypoint)
             return pump.attempt(input_, seconds, checked, key, *group)
 
+        remote = None
+        if executor is not None:
+            data = dataclasses.replace(sent, entrypoint=entrypoint)
+            tasks = worker.Tasks(settings, self._arguments, data, seconds, checked, ships=ships)
+            remote = many.Remote(executor, worker.attempt, tasks, ships=ships)
         return many.Plan(
             inputs,
             attempt=attempt,
             closed=pump.flow.closed_error,
             policy=pump.flow.policy,
             belongs=belongs,
+            remote=remote,
             read_answer=None
             if model is None
             else lambda answer: pump.flow.as_model(answer, model, checked),
@@ -713,6 +737,9 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         headers: Mapping[str, str] | None = None,
         user_id: str | None = None,
         persistent_memory: bool | None = None,
+        executor: many.Source | None = None,
+        credentials: Literal["ship"] | None = None,
+        batch_id: str | None = None,
     ) -> many.Batch:
         """Run the agent on many inputs, at the pace that its server sustains.
 
@@ -727,7 +754,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             fresh: Ask all rows again, those too that are finished in the journal.
             rate: The server's limit, such as `"50/s"` or `"3000/min"`; `None` to find the pace.
             max_concurrency: Requests at the same time, at most; `None` for as many as the client
-                has connections, which it never exceeds.
+                has connections, which it exceeds only with an executor.
             per_call: Rows in one request; from 2 on, a list `inputs`, answered by one of outputs.
             response_model: The type that answers are read into, as for `run`. A row whose answer
                 does not fit fails, and keeps the answer as it came.
@@ -738,6 +765,9 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             headers: As for `run`.
             user_id: As for `run`.
             persistent_memory: As for `run`.
+            executor: A `concurrent.futures.Executor` to send the requests, or a function for one.
+            credentials: `"ship"` to send secrets to its workers, which otherwise need their own.
+            batch_id: The part of idempotency keys that names the batch; `None` for a random one.
 
         Returns:
             The batch. Nothing is sent before it is iterated over.
@@ -748,14 +778,9 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         """
         check_not_awaited(self, "map")
         headers = conceal(headers)
-        plan = self._plan_map(
-            inputs,
-            (journal, fresh),
-            (rate, max_concurrency, per_call),
-            (response_model, progress),
-            (entrypoint, timeout, headers, user_id, persistent_memory),
-        )
-        return many.Batch(plan)
+        arguments = dict(locals())
+        del arguments["self"]
+        return many.Batch(self._plan_map(**arguments))
 
     def map_frame(
         self,
@@ -1238,6 +1263,9 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         headers: Mapping[str, str] | None = None,
         user_id: str | None = None,
         persistent_memory: bool | None = None,
+        executor: many.Source | None = None,
+        credentials: Literal["ship"] | None = None,
+        batch_id: str | None = None,
     ) -> many.AsyncBatch:
         """Run the agent on many inputs, at the pace that its server sustains.
 
@@ -1252,7 +1280,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             fresh: Ask all rows again, those too that are finished in the journal.
             rate: The server's limit, such as `"50/s"` or `"3000/min"`; `None` to find the pace.
             max_concurrency: Requests at the same time, at most; `None` for as many as the client
-                has connections, which it never exceeds.
+                has connections, which it exceeds only with an executor.
             per_call: Rows in one request; from 2 on, a list `inputs`, answered by one of outputs.
             response_model: The type that answers are read into, as for `run`. A row whose answer
                 does not fit fails, and keeps the answer as it came.
@@ -1263,6 +1291,9 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             headers: As for `run`.
             user_id: As for `run`.
             persistent_memory: As for `run`.
+            executor: A `concurrent.futures.Executor` to send the requests, or a function for one.
+            credentials: `"ship"` to send secrets to its workers, which otherwise need their own.
+            batch_id: The part of idempotency keys that names the batch; `None` for a random one.
 
         Returns:
             The batch. Nothing is sent before it is iterated over.
@@ -1272,14 +1303,9 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             RunAgentError: A journal that cannot be opened; a client that was closed.
         """
         headers = conceal(headers)
-        plan = self._plan_map(
-            inputs,
-            (journal, fresh),
-            (rate, max_concurrency, per_call),
-            (response_model, progress),
-            (entrypoint, timeout, headers, user_id, persistent_memory),
-        )
-        return many.AsyncBatch(plan)
+        arguments = dict(locals())
+        del arguments["self"]
+        return many.AsyncBatch(self._plan_map(**arguments))
 
     async def map_frame(
         self,

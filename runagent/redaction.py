@@ -169,6 +169,11 @@ for _name in (
 # Where the secrets are
 
 
+def confidential(headers: Mapping[str, str]) -> set[str]:
+    """Return the names of the headers whose values are secret, or may be."""
+    return {name for name, value in headers.items() if _in_headers({name: value})}
+
+
 def _in_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the secrets in the values of headers, and a placeholder for each."""
     found: dict[str, str] = {}

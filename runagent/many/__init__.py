@@ -1,8 +1,9 @@
 """Many inputs: one pace for all, a journal, and an answer or an error for each row."""
 
 from runagent.many.asynchronous import AsyncBatch
-from runagent.many.batch import Plan
+from runagent.many.batch import Plan, Remote, Source
 from runagent.many.blocking import Batch
+from runagent.many.executors import check_credentials, check_executor
 from runagent.many.failures import not_inputs
 from runagent.many.frames import Frame, Inputs, Outputs, Table, is_missing
 from runagent.many.listed import Listed
@@ -18,8 +19,12 @@ __all__ = [
     "Listed",
     "Outputs",
     "Plan",
+    "Remote",
     "Row",
+    "Source",
     "Table",
+    "check_credentials",
+    "check_executor",
     "check_rate",
     "display_for",
     "is_missing",

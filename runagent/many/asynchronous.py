@@ -12,6 +12,7 @@ from runagent.call import Attempt
 from runagent.errors import RunAgentError
 from runagent.many.batch import BatchBase, Plan, content
 from runagent.many.engine import Answered, Deliver, Event, GiveUp, Rest, Send
+from runagent.many.executors import Workers
 from runagent.many.rows import Row
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class AsyncBatch(BatchBase):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._workers = None if plan.remote is None else Workers(plan.remote, self._post)
         super().__init__(plan)
 
     def _post(self, event: Event) -> None:
@@ -82,6 +84,8 @@ class AsyncBatch(BatchBase):
                 if delivers:
                     return step.row
                 self._engine.undelivered.append(step.row)
+            elif isinstance(step, Send) and self._workers is not None:
+                self._workers.send(step)
             elif isinstance(step, Send):
                 task = loop.create_task(self._attempt(step))
                 self._tasks.add(task)
@@ -89,6 +93,8 @@ class AsyncBatch(BatchBase):
             elif isinstance(step, GiveUp):
                 for task in self._tasks:
                     task.cancel()
+                if self._workers is not None:
+                    self._workers.give_up()
             else:
                 try:
                     outcome = await self._wait(step)
@@ -156,6 +162,11 @@ class AsyncBatch(BatchBase):
         self._engine.stop(grace=0.0)
         await self.aclose()
 
+    def _end(self) -> None:
+        if self._workers is not None:
+            self._workers.dismiss()
+        super()._end()
+
     def _abandon(self) -> None:
         for task in self._tasks:
             with contextlib.suppress(RuntimeError):  # its loop is closed
@@ -170,4 +181,6 @@ class AsyncBatch(BatchBase):
 
     def __del__(self) -> None:
         if not self.__dict__.get("_ended", True):
+            if self._workers is not None:
+                self._workers.dismiss()
             self._journal.close()

@@ -6,10 +6,11 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from runagent.encode import to_json
 from runagent.errors import RunAgentError, ValidationError
@@ -24,6 +25,37 @@ from runagent.progress import ProgressDisplay
 from runagent.retry import RetryPolicy
 
 logger = logging.getLogger("runagent")
+
+Source = Executor | Callable[[], Executor]
+"""An executor, or a function that makes one."""
+
+
+class Tasks(Protocol):
+    """Makes the arguments of the tasks."""
+
+    def arguments(self, content: bytes, key: str) -> tuple[Any, ...]:
+        """Return the arguments of the function that workers call."""
+
+    def give_up(self) -> None:
+        """End the attempts under way in threads of this process."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where a batch has its requests sent.
+
+    Attributes:
+        source: An executor, or a function that makes one; that one belongs to the batch.
+        function: The function that workers call; it returns a name, seconds, an attempt and a
+            problem, as `runagent.worker.attempt` does.
+        tasks: Makes its arguments.
+        ships: Whether the arguments hold secrets.
+    """
+
+    source: Source
+    function: Callable[..., Any]
+    tasks: Tasks
+    ships: bool
 
 
 @dataclass(frozen=True)
@@ -49,6 +81,8 @@ class Plan:
         ends_at_error: Whether the first row that fails ends the batch.
         name: The name of the argument in messages.
         reports: Whether it is logged at the end how many rows failed.
+        remote: Where the requests are sent, `None` for this process.
+        batch_id: The part of idempotency keys that names the batch, `None` for a random one.
     """
 
     inputs: Iterable[Any]
@@ -68,6 +102,8 @@ class Plan:
     ends_at_error: bool = False
     name: str = "inputs"
     reports: bool = True
+    remote: Remote | None = None
+    batch_id: str | None = None
 
 
 def entries(plan: Plan) -> Iterator[Entry]:
@@ -131,6 +167,8 @@ class BatchBase:
             self._let_go_of(plan.journal)
             self._journal = FileJournal(plan.journal, plan.belongs, fresh=plan.fresh)
             _open[str(plan.journal.resolve())] = self
+        if plan.batch_id is not None:
+            self._journal.batch = f"{plan.belongs.get('agent')} {plan.batch_id}"
         total = None
         with suppress(Exception):  # of the user's own class, or it has no length
             total = len(plan.inputs)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from runagent.call import Attempt
 from runagent.interrupt import BlockingIO, IOGroup
 from runagent.many.batch import BatchBase, Plan, content
 from runagent.many.engine import Answered, Deliver, Event, GiveUp, Rest, Send
+from runagent.many.executors import Workers
 from runagent.many.rows import Row
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class _Inbox:
         return events
 
 
-class _Workers:
+class _Threads:
     """Threads that make attempts, as many as there are attempts at the same time."""
 
     def __init__(self, plan: Plan, inbox: _Inbox) -> None:
@@ -139,9 +140,14 @@ class Batch(BatchBase):
     def __init__(self, plan: Plan) -> None:
         """Open the journal; nothing is sent yet."""
         self._inbox = _Inbox()
-        self._workers = _Workers(plan, self._inbox)
+        self._workers = self._hired(plan)
         self._interrupts = _Interrupts()
         super().__init__(plan)
+
+    def _hired(self, plan: Plan) -> _Threads | Workers:
+        if plan.remote is not None:
+            return Workers(plan.remote, self._inbox.post)
+        return _Threads(plan, self._inbox)
 
     def _post(self, event: Event) -> None:
         self._inbox.post(event)
@@ -149,7 +155,7 @@ class Batch(BatchBase):
     def __iter__(self) -> Self:
         if isinstance(self._engine.reason, KeyboardInterrupt):
             self._go_on()
-            self._workers = _Workers(self._plan, self._inbox)
+            self._workers = self._hired(self._plan)
         return self
 
     def __next__(self) -> Row:
@@ -223,7 +229,7 @@ class Batch(BatchBase):
         """
         self.close()
         self._retry()
-        self._workers = _Workers(self._plan, self._inbox)
+        self._workers = self._hired(self._plan)
         return self
 
     def close(self) -> None:

@@ -352,6 +352,9 @@ class Engine:
             self.pace.dropped()
             self._ready.appendleft(task)  # it has no outcome of its own
             return
+        if error is not None and outcomes.lost_its_worker(attempt):
+            self._lost_worker(task, error, now)
+            return
         verdict = outcomes.verdict(attempt)
         self.pace.answered(
             ticket,
@@ -380,6 +383,15 @@ class Engine:
             self._put_back(task, error, now)
         else:
             self._try_again(task, attempt, error, now)
+
+    def _lost_worker(self, task: Task, error: RunAgentError, now: float) -> None:
+        self.pace.dropped()
+        task.attempts += 1
+        task.workers_lost += 1
+        if task.workers_lost >= outcomes.MOST_LOST:
+            self._fail(task, error, now)
+        else:
+            self._postpone(task, self._policy.delay, now)
 
     def _put_back(self, task: Task, error: RunAgentError, now: float) -> None:
         """Send the row again in a moment; the gate decides when, if the server is away."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runagent.errors import RateLimitError, RunAgentError, ValidationError
+from runagent.errors import NetworkError, RateLimitError, RunAgentError, ValidationError
 
 _RESUME = "Rows that are finished are kept."
 
@@ -52,6 +52,61 @@ def limited_for_long(seconds: float) -> RateLimitError:
         retry_after=seconds,
         hint=f"{_RESUME} Run the batch again with the same journal when there is quota again.",
     )
+
+
+def worker_lost(executor: str, exc: BaseException, names: list[str]) -> NetworkError:
+    """Return the error for a row whose worker ended, or whose task was cancelled."""
+    error = NetworkError(
+        f"{executor} lost the worker of this row: {_told(exc)}{_among(names)}",
+        code="WORKER_LOST",
+        hint="Look into the logs of the workers: a row may have been too much for their memory.",
+    )
+    error.__cause__ = exc
+    return error
+
+
+def worker_unusable(executor: str, exc: BaseException) -> RunAgentError:
+    """Return the error for a worker, or a scheduler, that does not understand the tasks."""
+    error = RunAgentError(
+        f"A worker of {executor} could not run its task: {_told(exc)}",
+        code="WORKER_UNUSABLE",
+        hint=f"The same version of runagent has to be installed wherever tasks are read. {_RESUME}",
+    )
+    error.__cause__ = exc
+    return error
+
+
+def no_package(name: str) -> RunAgentError:
+    """Return the error for a worker that does not have this package, or a very old one."""
+    return RunAgentError(
+        f"Worker {name}: It has no runagent, or one that is too old.",
+        code="WORKER_UNUSABLE",
+        hint=f"Install runagent there, in the same version as here. {_RESUME}",
+    )
+
+
+def executor_broken(
+    executor: str, exc: BaseException, names: list[str], *, own: bool
+) -> RunAgentError:
+    """Return the error for a batch whose executor takes no more tasks."""
+    hint = "Run the batch again, with the same journal and a new executor."
+    if not own:
+        hint += " A batch replaces a broken executor by itself if executor= is a function."
+    error = RunAgentError(
+        f"The batch ended, as {executor} takes no more tasks: {_told(exc)}{_among(names)}",
+        code="EXECUTOR_BROKEN",
+        hint=f"{_RESUME} {hint}",
+    )
+    error.__cause__ = exc
+    return error
+
+
+def _told(exc: BaseException) -> str:
+    return f"{type(exc).__name__}: {str(exc).strip() or 'no reason given'}"
+
+
+def _among(names: list[str]) -> str:
+    return f" Its workers were {'; '.join(names)}." if names else ""
 
 
 def not_a_list(count: int) -> RunAgentError:

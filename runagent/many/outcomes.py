@@ -12,9 +12,13 @@ LIMITED = frozenset({429, 529})
 UNAVAILABLE = frozenset({503, 521, 522, 523})
 """Statuses by which a server, or the proxy before it, says that it serves nobody for now."""
 
+MOST_LOST = 3
+"""Workers that a row may lose before it fails: it may be the reason."""
+
 _NOT_REACHED = "CONNECTION_FAILED"
 _LOST = "CONNECTION_LOST"
 _CLOSED = "CLIENT_CLOSED"
+_WORKER_LOST = "WORKER_LOST"
 
 
 def verdict(attempt: Attempt) -> Verdict:
@@ -32,6 +36,11 @@ def verdict(attempt: Attempt) -> Verdict:
 def was_lost(attempt: Attempt) -> bool:
     """Whether the connection broke off while the agent may have been running."""
     return attempt.error is not None and attempt.error.code == _LOST and not attempt.again
+
+
+def lost_its_worker(attempt: Attempt) -> bool:
+    """Whether the worker of an executor was lost, so that nothing is known about the server."""
+    return attempt.error is not None and attempt.error.code == _WORKER_LOST and attempt.again
 
 
 def is_senseless(error: RunAgentError) -> bool:

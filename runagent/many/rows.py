@@ -74,6 +74,7 @@ class Task:
         key: Its idempotency key, the same whenever these rows are sent.
         attempts: How often it was sent, without refusals because of a rate limit.
         lost: Whether a connection was lost with it.
+        workers_lost: How many workers of an executor were lost with it.
         answers_before: Answers of the batch when the server was not available for it.
         began: When it was first sent, `None` before.
     """
@@ -82,6 +83,7 @@ class Task:
     key: str
     attempts: int = 0
     lost: bool = False
+    workers_lost: int = 0
     answers_before: int = -1
     began: float | None = None
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from benchmarks import batch, calls, large, peers, streams
+from benchmarks import batch, calls, engines, large, peers, streams
 from benchmarks.measure import Limit, Table
 
 OURS = ("httpx2", "httpx2 event source", "raw bytes", "runagent")
@@ -18,6 +18,7 @@ def _only_what_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SYNC", "ASYNC", "STREAMS", "ASYNC_STREAMS"):
         found = getattr(peers, name)
         monkeypatch.setattr(peers, name, {key: found[key] for key in OURS if key in found})
+    monkeypatch.setattr(engines, "installed", lambda _: False)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,7 @@ def _only_what_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
         partial(streams.first, rounds=1),
         partial(large.nested_input, rounds=1, levels=1),
         partial(batch.unlimited, rounds=1, rows=3),
+        partial(engines.tables, rounds=1, rows=20),
     ],
 )
 def test_it_measures_every_candidate(benchmark: Callable[[], Iterator[Table]]) -> None:

@@ -1,0 +1,95 @@
+"""Executors of several kinds, and what travels to their workers."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import re
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+
+KEY = "a-key-that-stays-at-home-7f3a"
+
+
+def loky_pool(workers: int = 2) -> Executor:
+    from loky import ProcessPoolExecutor as LokyPool
+
+    pool: Executor = LokyPool(workers)
+    return pool
+
+
+class Agent:
+    """An agent behind a server that honours keys; it counts how often each input is executed."""
+
+    def __init__(self) -> None:
+        self.executed: Counter[int] = Counter()
+        self.before: Callable[[int], object] = lambda _: None
+
+    def __call__(self, i: int) -> int:
+        self.executed[i] += 1
+        self.before(i)
+        return 2 * i
+
+
+def inputs(count: int) -> list[dict[str, int]]:
+    """Return as many inputs of that agent."""
+    return [{"i": i} for i in range(count)]
+
+
+POOLS: dict[str, Callable[[], Executor]] = {
+    "threads": lambda: ThreadPoolExecutor(2),
+    "spawn": lambda: ProcessPoolExecutor(2, multiprocessing.get_context("spawn")),
+    "fork": lambda: ProcessPoolExecutor(2, multiprocessing.get_context("fork")),
+    "loky": loky_pool,
+}
+
+
+class Recorder(Executor):
+    """Passes tasks on to another executor, and keeps what was submitted and what came back.
+
+    Attributes:
+        tasks: The tasks, pickled.
+        replies: The results, pickled.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self.tasks: list[bytes] = []
+        self.replies: list[bytes] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.tasks.append(pickle.dumps((fn, args, kwargs)))
+        future = self._executor.submit(fn, *args, **kwargs)
+        future.add_done_callback(self._took)
+        return future
+
+    def _took(self, future: Future[Any]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self.replies.append(pickle.dumps(future.result()))
+
+
+class Canceller(Executor):
+    """Cancels the first tasks that it is given, as somebody else may; has others done by threads."""
+
+    def __init__(self, count: int, threads: ThreadPoolExecutor) -> None:
+        self.count = count
+        self.keys: list[bytes] = []
+        self._threads = threads
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.keys += re.findall(rb"row-[0-9a-f]{32}", args[0])
+        self.count -= 1
+        if self.count < 0:
+            return self._threads.submit(fn, *args, **kwargs)
+        future: Future[Any] = Future()
+        future.cancel()
+        return future
+
+
+def pretend_other_version() -> None:
+    """Make a worker believe that it has another version of the package."""
+    from runagent import worker
+
+    vars(worker)["__version__"] = "0.0.1"
