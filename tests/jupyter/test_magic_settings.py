@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import IPython
 import pytest
+from support.clock import TIMEOUT
 from support.kernel import Kernel
 
 from runagent.local import serve
@@ -75,7 +76,7 @@ def test_a_failure_names_where_its_setting_was_written(kernel: Kernel) -> None:
         cell = kernel.execute(f"{line}\nhi")
         return "".join((cell.error or {})["traceback"])
 
-    nowhere = "--base-url http://127.0.0.1:9 --timeout 0.2"
+    nowhere = f"--base-url http://127.0.0.1:9 --timeout {TIMEOUT}"
     assert "comes from --base-url." in said(f"%%runagent x {nowhere}")
     assert "--timeout '1x' is not" in said("%%runagent x --timeout 1x")
     kernel.execute("import os; os.environ['RUNAGENT_API_KEY'] = 'k'")
