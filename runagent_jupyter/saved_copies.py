@@ -7,7 +7,9 @@ import contextvars
 import uuid
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
+from IPython.core.getipython import get_ipython
 from IPython.display import display, update_display
 
 DELAY = 1.0
@@ -58,6 +60,23 @@ class SavedCopies:
         """Renew the copies when the chat has not changed for a moment. Any thread may call this."""
         if self._displayed:
             self._loop.call_soon_threadsafe(self._schedule)
+
+    def renew_with_cell(self) -> None:
+        """Renew the copies at the end of the running cell, as a part of it.
+
+        A program that executes whole notebooks drops what belongs to another cell, or comes later.
+        """
+        shell: Any = get_ipython()
+        if self._displayed and shell is not None:
+            shell.events.register("post_run_cell", self._end_cell)
+
+    def _end_cell(self, _result: object) -> None:
+        shell: Any = get_ipython()
+        shell.events.unregister("post_run_cell", self._end_cell)
+        for name, place, _ in list(self._displayed):
+            bundle = self._render(place)
+            if bundle is not None:
+                update_display(bundle, raw=True, display_id=name)
 
     def _schedule(self) -> None:
         if self._renewal is not None:

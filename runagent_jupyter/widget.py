@@ -151,6 +151,7 @@ class AgentWidget(MarimoValue, anywidget.AnyWidget, ipywidgets.ValueWidget):  # 
             _markdown_css=html.css(),
             _copy=uuid.uuid4().hex,
             _esm=str(self._esm),
+            _css=html.compact(str(self._css)),
         )
         self.on_msg(self._received)
 
@@ -191,6 +192,7 @@ class AgentWidget(MarimoValue, anywidget.AnyWidget, ipywidgets.ValueWidget):  # 
         if interrupts.came:
             self.stop()
             raise KeyboardInterrupt
+        self._copies.renew_with_cell()
         return answer
 
     async def ask_async(self, question: str) -> Turn:
@@ -204,6 +206,7 @@ class AgentWidget(MarimoValue, anywidget.AnyWidget, ipywidgets.ValueWidget):  # 
         except asyncio.CancelledError:
             self.stop()
             raise
+        self._copies.renew_with_cell()
         return answer
 
     def stop(self) -> None:

@@ -18,7 +18,7 @@ from runagent_jupyter.html.escaping import escape, plain
 from runagent_jupyter.html.formulas import typeset
 from runagent_jupyter.html.json_tree import json_tree
 from runagent_jupyter.html.marimo_element import marimo_element
-from runagent_jupyter.html.page import css, saved_chat, style_element, wrap
+from runagent_jupyter.html.page import compact, css, saved_chat, style_element, wrap
 from runagent_jupyter.html.record_table import record_table
 from runagent_jupyter.html.stream import MarkdownStream, render
 from runagent_jupyter.html.unfinished import close_code
@@ -27,6 +27,7 @@ __all__ = [
     "MarkdownStream",
     "close_code",
     "code",
+    "compact",
     "css",
     "escape",
     "folded_status",

@@ -62,8 +62,16 @@ def css() -> str:
         CSS. Its colours are mixed from that of the page's text, except those that a known front end
         names.
     """
-    # Every output carries it, so it goes without comments and most white space.
-    sheet = re.sub(r"/\*.*?\*/", "", _sheet("markdown.css"), flags=re.DOTALL)
+    return compact(_sheet("markdown.css"))
+
+
+def compact(sheet: str) -> str:
+    """Shorten a style sheet, because every output and every chat carries one.
+
+    Returns:
+        The sheet without comments and most white space.
+    """
+    sheet = re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL)
     sheet = re.sub(r"\s*([{};,])\s*", r"\1", sheet).strip()
     return re.sub(r"([{;][\w-]+): ", r"\1:", sheet).replace(";}", "}")
 

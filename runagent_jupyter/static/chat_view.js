@@ -3,6 +3,7 @@ import { AnswerView } from "./answer_view.js";
 import { PATIENCE } from "./connection.js";
 import { button, copyText, make } from "./dom.js";
 import { Follower } from "./follower.js";
+import { isShortcut } from "./keys.js";
 
 const TRAITS = "change:title change:placeholder change:height change:suggestions";
 const HELP = "Ask a question. Enter sends it, Shift+Enter begins a new line.";
@@ -61,7 +62,6 @@ export class ChatView {
     const scroller = make("div", "scroller", this.log, this.latest);
     this.root = make("section", "chat", head, scroller, this.note, this.form);
 
-    this.root.dataset.lmSuppressShortcuts = "true"; // the notebook's shortcuts do not apply here
     this.log.role = "log";
     this.log.ariaLabel = "Conversation; Escape leads to the input";
     this.log.tabIndex = 0;
@@ -87,6 +87,12 @@ export class ChatView {
     this.clock = setInterval(() => {
       if (this.transcript.busy && this.connection.isLive) this.answers.at(-1)?.tick();
     }, 1_000);
+    // Notebook 7 looks at the target before the event gets to `onKey`.
+    this.beforeKey = (event) => {
+      const { target } = event;
+      if (!root.contains(target)) return;
+      target.toggleAttribute("data-lm-suppress-shortcuts", !isShortcut(event));
+    };
     this.onTraits = () => this.showTraits();
     const view = this;
     // anywidget calls this on its own view, whose listener for this event it has removed.
@@ -106,6 +112,7 @@ export class ChatView {
     style.textContent = `${this.model.get("_markdown_css")}
       ${copy}, .jp-OutputArea-child:has(> * > ${copy}) { display: none; }`;
     el.append(style, this.root);
+    window.addEventListener("keydown", this.beforeKey, true);
     this.model.on(TRAITS, this.onTraits);
     this.showTraits();
     this.model.on("comm_live_update", this.onLive);
@@ -118,6 +125,7 @@ export class ChatView {
   /** Stop everything that the view does by itself. */
   unmount() {
     this.connection.views.delete(this);
+    window.removeEventListener("keydown", this.beforeKey, true);
     clearInterval(this.clock);
     clearTimeout(this.pending?.timer);
     this.follower.disconnect();
@@ -429,7 +437,7 @@ export class ChatView {
 
   /** @param {KeyboardEvent} event */
   onKey(event) {
-    event.stopPropagation();
+    if (!isShortcut(event)) event.stopPropagation();
     // Safari sends the key code 229 with the Enter that ends a composition.
     if (event.isComposing || event.keyCode === 229) return;
     if (event.key === "Escape") this.onEscape(event);

@@ -32,7 +32,7 @@ def chat() -> tuple[str, str]:
         "_copy": "none",
         "_markdown_css": html.css(),
         "_snapshot": {"first": 0, "seq": 1, "turns": conversation().known(0)},
-        "_css": (STATIC / "widget.css").read_text("utf-8"),
+        "_css": html.compact((STATIC / "widget.css").read_text("utf-8")),
     }
     return joined((STATIC / "widget.js").read_text("utf-8")), json.dumps(traits)
 

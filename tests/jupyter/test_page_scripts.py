@@ -35,9 +35,14 @@ def test_hot_reload_is_there_for_who_works_on_it(kernel: Kernel) -> None:
     assert kinds == ["FileContents", "FileContents"]
 
 
+def sheet() -> str:
+    """The style sheet that a chat carries."""
+    return html.compact((_STATIC / "widget.css").read_text())
+
+
 def test_the_page_side_is_small_and_loads_nothing() -> None:
-    carried = [joined((_STATIC / "widget.js").read_text()), (_STATIC / "widget.css").read_text()]
-    assert sum(len(text.encode()) for text in (*carried, html.css())) < 40_000
+    carried = [joined((_STATIC / "widget.js").read_text()), sheet(), html.css()]
+    assert sum(len(text.encode()) for text in carried) < 40_000
     for path in _STATIC.iterdir():
         text = path.read_text()
         assert "http:" not in text
@@ -71,16 +76,18 @@ def test_the_scripts_are_one_module_in_node(tmp_path: Path) -> None:
     assert json.loads(shown) == [["default"], ["initialize", "render"]]
 
 
-def test_the_page_gets_the_joined_script(kernel: Kernel) -> None:
+def test_the_page_gets_the_joined_script_and_a_short_style_sheet(kernel: Kernel) -> None:
     kernel.execute("from runagent_jupyter import AgentWidget\nw = AgentWidget('demo')").ok()
     script = joined((_STATIC / "widget.js").read_text())
     assert kernel.value("w.get_state('_esm')['_esm']") == script
+    assert kernel.value("w.get_state('_css')['_css']") == sheet()
+    assert len(sheet()) < len((_STATIC / "widget.css").read_text())
     kernel.execute(
         f"w._esm = {(_STATIC / 'widget.js').read_text()!r}"
     ).ok()  # as hot reloading does
     assert kernel.value("w._esm") == script
 
 
-@pytest.mark.parametrize("script", ["transcript", "connection"])
+@pytest.mark.parametrize("script", ["transcript", "connection", "keys"])
 def test_a_script_in_node(script: str) -> None:
     in_node("--test", str(Path(__file__).with_name(f"{script}.test.mjs")))

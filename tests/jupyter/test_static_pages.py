@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from safe_html import text_of
 from support.answers import ANSWER, CALLED, outputs
 from support.kernel import Kernel
+from support.notebooks import executed
 
 from runagent import StreamEvent
 from runagent_jupyter import html, steps
@@ -82,3 +83,18 @@ def test_a_chat_without_its_view_says_what_it_is(kernel: Kernel) -> None:
     texts = [output["data"]["text/plain"] for output in shown.outputs]
     assert texts[0] == "Chat with demo"
     assert not any(" object at 0x" in text for text in texts)
+
+
+def test_an_executed_notebook_has_the_answers_of_cells_and_chats() -> None:
+    made = executed(
+        "%load_ext runagent_jupyter\nfrom runagent_jupyter import chat",
+        "%%runagent demo\nhello",
+        "w = chat('demo')\ndisplay(w)\nw.ask('in its cell') and None",
+        "w.ask('in another cell') and None",
+    )
+    _, answer, talk, later = (str(cell.outputs) for cell in made.cells)
+    assert "Hello from the demo agent" in answer
+    assert "Hello from the demo agent" in talk
+    assert "in its cell" in talk
+    assert "in another cell" in talk
+    assert later == "[]"
