@@ -32,7 +32,7 @@ from runagent_jupyter import html
 from runagent_jupyter.answer_view import AnswerView, describe
 from runagent_jupyter.cell_source import cell_source
 from runagent_jupyter.chat_client import chat_client
-from runagent_jupyter.control_characters import strip_controls
+from runagent_jupyter.control_characters import sendable, strip_controls
 from runagent_jupyter.conversation import Conversation, history_of
 from runagent_jupyter.display_call import purpose
 from runagent_jupyter.event_loops import background, is_background
@@ -145,8 +145,8 @@ class AgentWidget(MarimoValue, anywidget.AnyWidget, ipywidgets.ValueWidget):  # 
         self._stream("?", [])  # sends nothing, but raises if the context cannot be sent
         super().__init__(
             title=strip_controls(self._client.agent_id if title is None else title),
-            placeholder=_sendable(placeholder),
-            suggestions=[_sendable(suggestion) for suggestion in suggestions],
+            placeholder=sendable(placeholder),
+            suggestions=[sendable(suggestion) for suggestion in suggestions],
             height=height,
             _markdown_css=html.css(),
             _copy=uuid.uuid4().hex,
@@ -363,7 +363,7 @@ class AgentWidget(MarimoValue, anywidget.AnyWidget, ipywidgets.ValueWidget):  # 
                     self._tell("delta", turn=len(self.turns) - 1, **ending)
         finally:
             if is_shown:
-                self._set("value", _sendable(view.turn.text))
+                self._set("value", sendable(view.turn.text))
                 self._set("busy", False)
                 self._copies.renew_soon()
 
@@ -496,8 +496,3 @@ def chat(agent: str | RunAgentClient | AsyncRunAgentClient, **options: Any) -> A
 def _deflated(content: dict[str, Any]) -> bytes:
     """Return deflated JSON: it is a fraction of the size, and servers limit bytes per second."""
     return zlib.compress(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
-
-
-def _sendable(text: str) -> str:
-    """Return a text without lone surrogates, which no message can carry."""
-    return text.encode("utf-8", "replace").decode()
