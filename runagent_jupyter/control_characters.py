@@ -1,4 +1,4 @@
-"""Characters in untrusted text that steer a terminal, reorder a line, or that no message can carry."""
+"""Characters in untrusted text that steer a terminal, reorder a line, or fit in no message."""
 
 from __future__ import annotations
 
