@@ -14,8 +14,29 @@ import nox
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 CI_PYTHONS = ["3.10", "3.13"]
-# The oldest Python has the oldest of what pyproject.toml allows, the others have the newest.
-OLDEST = {"3.10": ["--upgrade", "--resolution=lowest-direct", "ipykernel==6.31.*"]}
+# The oldest Python has the oldest of what pyproject.toml allows, the others have the newest. Still
+# older versions of IPython and of the widgets are for Colab, and are tested in its session.
+OLDEST = {
+    "3.10": [
+        *("--upgrade", "--resolution=lowest-direct"),
+        *("ipykernel==6.31.*", "ipython==8.18.*", "ipywidgets==8.1.*"),
+    ]
+}
+# Colab's Python, or else one that its versions of the packages run on, too.
+COLAB_PYTHONS = ["3.12", "3.11", "3.10"]
+COLAB_PINS = ".ci/colab.txt"
+COLAB_TOOLS = [
+    *("hypothesis", "jupyter-client>=8", "matplotlib", "nbclient", "nest-asyncio", "pexpect"),
+    *("pillow", "pydantic", "pyte", "pytest>=8.3", "pytest-xdist", "uvloop"),
+]
+COLAB_TESTS = [
+    "tests/jupyter/test_colab.py",
+    "tests/jupyter/test_loops.py",
+    "tests/jupyter/test_magic.py",
+    "tests/jupyter/test_magic_background.py",
+    "tests/jupyter/test_magic_settings.py",
+    "tests/jupyter/test_widget.py",
+]
 
 # The tests of other sessions.
 OTHERS = ["--ignore=tests/browser", "--ignore=tests/engines"]
@@ -53,9 +74,14 @@ if shutil.which("pyenv"):
     known = [name for name in installed if name.rpartition(".")[0] in PYTHONS]
     os.environ["PYENV_VERSION"] = ":".join(sorted(known, key=lambda name: name != current))
 
+colab_python = next((p for p in COLAB_PYTHONS if shutil.which(f"python{p}")), COLAB_PYTHONS[-1])
 present = [python for python in CI_PYTHONS if shutil.which(f"python{python}")]
 here = f"{sys.version_info[0]}.{sys.version_info[1]}"
 tested = CI_PYTHONS if present or here not in PYTHONS else [*CI_PYTHONS, here]
+
+if shutil.which("python3.14"):  # no distribution's stable release has it yet
+    PYTHONS.append("3.14")
+    tested.insert(1, "3.14")
 
 nox.options.sessions = ["checks"]
 
@@ -63,6 +89,8 @@ nox.options.sessions = ["checks"]
 CHECKS = [
     "browser",
     *(f"tests-{python}" for python in reversed(tested)),
+    "colab",
+    *(["pyodide"] if shutil.which("node") and shutil.which("npm") else []),
     "types",
     "package",
     "lint",
@@ -132,6 +160,42 @@ def tests(session: nox.Session) -> None:
     if session.python in OLDEST:
         options += ["--rows=3"]
     session.run("pytest", *(session.posargs or [*options, "tests", *OTHERS]))
+
+
+@nox.session(python=colab_python)
+def colab(session: nox.Session) -> None:
+    """Install beside the versions that Google Colab pins, replace none, and test with them."""
+    session.install("--requirement", COLAB_PINS, "uv")
+    # uv names each package that an installation would replace in a line with a minus.
+    planned = session.run(
+        *("uv", "pip", "install", "--dry-run", "--color=never"),
+        *("--python", session.virtualenv.location, ".[jupyter]"),
+        silent=True,
+    )
+    replaced = [line for line in str(planned).splitlines() if line.lstrip().startswith("- ")]
+    if replaced:
+        session.error(f"runagent[jupyter] would replace in Colab: {', '.join(replaced)}")
+    # The tests talk to kernels through a newer jupyter-client than Colab's notebook allows.
+    pins = Path(COLAB_PINS).read_text().splitlines()
+    kept = [pin for pin in pins if not pin.startswith(("#", "notebook"))]
+    session.install("--editable", ".[jupyter,local]", *kept, *COLAB_TOOLS)
+    options = [*parallel_with(2 * CORES), "--rows=2"]
+    session.run("pytest", *(session.posargs or [*options, *COLAB_TESTS]))
+
+
+@nox.session(python=CI_PYTHONS[-1])
+def pyodide(session: nox.Session) -> None:
+    """Test the asynchronous client in Pyodide, the Python of browsers; it needs node and npm."""
+    folder = Path(session.create_tmp()).resolve()
+    # httpx2 imports httpx2-jsfetch there.
+    session.install("--editable", ".[local]", "httpx2-jsfetch", "pytest>=8.3", "psutil")
+    session.run(
+        *("npm", "install", "--silent", "--no-fund", "--no-audit", f"--prefix={folder}"),
+        "pyodide@314",
+        external=True,
+    )
+    found = {"RUNAGENT_TEST_PYODIDE": str(folder / "node_modules" / "pyodide")}
+    session.run("pytest", *(session.posargs or ["tests/core/test_browser.py"]), env=found)
 
 
 @nox.session

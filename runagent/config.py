@@ -29,7 +29,7 @@ from runagent.checks import (
 from runagent.config_file import config_path, read_config_file
 from runagent.errors import AuthenticationError, ValidationError
 from runagent.logs import configure_logging
-from runagent.secrecy import conceal
+from runagent.secrecy import SourcedSecret, conceal
 from runagent.urls import check_base_url, is_loopback
 
 
@@ -216,6 +216,8 @@ def _find_server(
             check_text, "base_url", base_url, DEFAULT_BASE_URL, *_URL_VARIABLES, key="api_url"
         )
         key, key_source = find(check_key, "api_key", api_key, None, "RUNAGENT_API_KEY")
+        if isinstance(api_key, SourcedSecret):
+            key_source = api_key.source
     url = check_base_url(url, url_source)
     return _Server(url, url_source, check_key_is_sendable(key, key_source), key_source)
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import ssl
+import sys
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -122,6 +123,10 @@ class ConnectionOptions:
         return self._new(httpx2.AsyncClient, pool_size)
 
     def _new(self, kind: type[C], pool_size: int) -> C:
+        if sys.platform == "emscripten":
+            from runagent.browser import FetchTransport  # noqa: PLC0415 - imports the browser's names
+
+            return kind(transport=FetchTransport(), timeout=None, cookies=_NoCookies())
         limits = httpx2.Limits(
             max_connections=pool_size,
             max_keepalive_connections=pool_size,

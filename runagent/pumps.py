@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -102,6 +103,13 @@ class SyncPump(_Pump):
 
     def __init__(self, settings: Settings, arguments: Mapping[str, Any]) -> None:
         """Make a pump from the settings and the arguments of a client."""
+        if sys.platform == "emscripten":
+            raise RunAgentError(
+                "RunAgentClient cannot wait for a server here: Python in a browser (Pyodide, "
+                "JupyterLite) has neither sockets nor threads.",
+                code="NOT_IN_BROWSER",
+                hint="Use AsyncRunAgentClient, and await its methods.",
+            )
         super().__init__(settings, arguments, httpx2.Client)
         self._detecting = ForkSafeLock()
         self._under_way: IOGroup[SyncIO] = IOGroup()

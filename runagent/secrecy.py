@@ -15,6 +15,12 @@ class Secret(str):
         return "'***'"
 
 
+class SourcedSecret(Secret):
+    """A secret with a `source`, which tells messages in words where it comes from."""
+
+    source = ""
+
+
 class Concealed(dict[str, Any]):
     """A dictionary whose `repr` hides the values, so that no traceback shows them."""
 

@@ -52,12 +52,18 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     Settings, keys and sessions of an earlier loading are kept.
 
     Raises:
+        RunAgentError: Python runs in a browser, where there are no threads.
         UsageError: A cell that also asks a question that ends in a question mark.
     """
-    from runagent_jupyter import cell_outputs, magics, question_marks  # noqa: PLC0415 - only when asked to
-    from runagent_jupyter.completion import complete  # noqa: PLC0415
-    from runagent_jupyter.event_loops import make_reentrant  # noqa: PLC0415
+    from runagent_jupyter import (  # noqa: PLC0415 - only when asked to
+        cell_outputs,
+        completion,
+        magics,
+        question_marks,
+    )
+    from runagent_jupyter.event_loops import check_threads, make_reentrant  # noqa: PLC0415
 
+    check_threads()
     question_marks.check_running_cell()
     _forget_late(shell)
     if not make_reentrant() and hasattr(shell, "kernel"):
@@ -65,8 +71,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
         shell.events.register("pre_run_cell", _enable_late)
     magics.add(shell)
     question_marks.add(shell)
-    if complete not in shell.Completer.custom_matchers:
-        shell.Completer.custom_matchers.append(complete)
+    completion.add(shell)
     cell_outputs.watch(shell)
 
 
@@ -86,8 +91,12 @@ def _forget_late(shell: Any) -> None:
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Remove the magics, and give asyncio back as it was."""
-    from runagent_jupyter import cell_outputs, magics, question_marks  # noqa: PLC0415 - loaded with the extension
-    from runagent_jupyter.completion import complete  # noqa: PLC0415
+    from runagent_jupyter import (  # noqa: PLC0415 - loaded with the extension
+        cell_outputs,
+        completion,
+        magics,
+        question_marks,
+    )
     from runagent_jupyter.event_loops import restore  # noqa: PLC0415
 
     _forget_late(shell)
@@ -95,8 +104,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     restore()
     magics.remove(shell)
     question_marks.remove(shell)
-    matchers = shell.Completer.custom_matchers
-    matchers[:] = [matcher for matcher in matchers if matcher is not complete]
+    completion.remove(shell)
 
 
 def __dir__() -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from runagent import AsyncRunAgentClient, AuthenticationError, RunAgentClient
+from runagent_jupyter.colab import client_with_secret
 from runagent_jupyter.failure import say_what_is_served
 
 
@@ -36,7 +37,10 @@ def chat_client(
         raise TypeError(f"{name} has no option {option!r}{hint}")
     if isinstance(agent, str):
         try:
-            return AsyncRunAgentClient(agent, **options)
+            if options.get("api_key") is not None:
+                return AsyncRunAgentClient(agent, **options)
+            given = {name: value for name, value in options.items() if name != "api_key"}
+            return client_with_secret(lambda key: AsyncRunAgentClient(agent, key, **given))
         except AuthenticationError as exc:
             if exc.code == "MISSING_API_KEY" and not options.get("base_url"):
                 say_what_is_served(exc, agent)

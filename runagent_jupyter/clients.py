@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from runagent import AsyncRunAgentClient, AuthenticationError, RunAgentClient, RunAgentError
 from runagent.registry import agent_ids
 from runagent.secrecy import Secret
+from runagent_jupyter.colab import client_with_secret, forget_secret, how_to_set_a_key
 from runagent_jupyter.failure import say_what_is_served
 from runagent_jupyter.options import AskOptions, seconds_of
 from runagent_jupyter.shell import ask_secretly
@@ -75,14 +76,14 @@ class Clients:
         arguments["headers"] = options.headers()
         arguments["connection_pool_size"] = max(0, options.max_concurrency or 0)
         try:
-            return kind(options.agent, self._keys.get(server), **_in_seconds(arguments))
+            return _client_with_key(kind, options.agent, self._keys.get(server), arguments)
         except AuthenticationError as exc:
             if exc.code != "MISSING_API_KEY":
                 raise
             missing = exc
         missing.hint = (
-            f"To call it on {server}, enter a key with %runagent_config --key, or set "
-            "RUNAGENT_API_KEY."
+            f"To call it on {server}, enter a key with %runagent_config --key, or "
+            f"{how_to_set_a_key()}."
         )
         if not options.base_url:
             say_what_is_served(missing, options.agent)
@@ -105,10 +106,11 @@ class Clients:
         if server in self._keys:
             return "entered in this notebook"
         try:
-            source = _client("-", None, _given(settings)).api_key_source
+            client = _client_with_key(AsyncRunAgentClient, "-", None, _given(settings))
+            source = client.api_key_source
         except RunAgentError as exc:
             if exc.code == "MISSING_API_KEY":
-                return "none; enter one with %runagent_config --key, or set RUNAGENT_API_KEY"
+                return f"none; enter one with %runagent_config --key, or {how_to_set_a_key()}"
             return exc.message
         return f"from {source}" if source else "none; this server needs none"
 
@@ -119,6 +121,7 @@ class Clients:
     def forget_keys(self) -> None:
         """Forget all keys."""
         self._keys.clear()
+        forget_secret()
 
 
 def server_of(options: AskOptions, settings: Settings) -> str | None:
@@ -153,6 +156,14 @@ def _in_seconds(arguments: dict[str, Any]) -> dict[str, Any]:
     if "timeout" in given:
         given["timeout"] = seconds_of(given["timeout"])
     return given
+
+
+def _client_with_key(kind: type[C], agent_id: str, key: str | None, arguments: dict[str, Any]) -> C:
+    """Make a client with the key that was entered, or else with one that is set."""
+    given = _in_seconds(arguments)
+    if key is not None:
+        return kind(agent_id, key, **given)
+    return client_with_secret(lambda secret: kind(agent_id, secret, **given))
 
 
 def _given(settings: Settings) -> dict[str, Any]:

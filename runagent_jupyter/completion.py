@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
+from IPython.core import completer
 from IPython.core.getipython import get_ipython
 
 from runagent.registry import DEMO_AGENT_ID, agent_ids
@@ -17,28 +17,45 @@ from runagent_jupyter.options import parser_of
 # The magic before the cursor, the whole words after it, and the word that is being typed.
 _LINE = re.compile(r"%%?(runagent(?:_config)?)\s+((?:\S+\s+)*)(\S*)\Z")
 
+_HOOK = r".*%runagent(_config)?\s"
+"""The lines that IPython before 8.6 asks `_complete_before_8_6` about."""
 
 _EXPLANATION = 36
 """Characters of an explanation: a narrow menu shows no more."""
 
 
-@context_matcher()
-def complete(context: CompletionContext) -> dict[str, Any]:
+def add(shell: Any) -> None:
+    """Let a shell complete the lines of the magics."""
+    remove(shell)
+    if hasattr(completer, "context_matcher"):
+        shell.Completer.custom_matchers.append(completer.context_matcher()(complete))
+    else:
+        shell.set_hook("complete_command", _complete_before_8_6, re_key=_HOOK)
+
+
+def remove(shell: Any) -> None:
+    """Undo `add`."""
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [matcher for matcher in matchers if matcher is not complete]
+    hooks = shell.strdispatchers.get("complete_command")
+    if hooks is not None:
+        hooks.regexs.pop(re.compile(_HOOK), None)
+
+
+def complete(context: Any) -> dict[str, Any]:
     """Complete the word before the cursor on the line of a magic.
+
+    Args:
+        context: IPython's `CompletionContext`, which exists since IPython 8.6.
 
     Returns:
         Completions in the form of IPython's matchers, each with its type and a few words about it.
     """
-    line = _LINE.search(context.text_until_cursor)
-    if not line:
-        return {"completions": []}
-    magic, before, word = line.groups()
-    candidates = _candidates(magic, before.split(), word)
+    word, candidates = _fitting(context.text_until_cursor)
     fitting = [
         # A menu has one line for each, and JupyterLab would break it at a space.
-        SimpleCompletion(text=text, type=about.replace(" ", "\N{NO-BREAK SPACE}"))
+        completer.SimpleCompletion(text=text, type=about.replace(" ", "\N{NO-BREAK SPACE}"))
         for text, about in candidates
-        if text.startswith(word)
     ]
     return {
         "completions": fitting,
@@ -46,6 +63,21 @@ def complete(context: CompletionContext) -> dict[str, Any]:
         "suppress": bool(fitting),
         "ordered": True,
     }
+
+
+def _complete_before_8_6(_: Any, event: Any) -> list[str]:
+    """Do what `complete` does, as a hook, to which explanations are unknown."""
+    return [text for text, _ in _fitting(event.text_until_cursor)[1]]
+
+
+def _fitting(line: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return the last word of a line, and what may stand in its place."""
+    found = _LINE.search(line)
+    if not found:
+        return "", []
+    magic, before, word = found.groups()
+    candidates = _candidates(magic, before.split(), word)
+    return word, [(text, about) for text, about in candidates if text.startswith(word)]
 
 
 def _candidates(magic: str, before: list[str], word: str) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Control characters in untrusted text: sequences that steer a terminal or reorder a line."""
+"""Characters in untrusted text that steer a terminal, reorder a line, or fit in no message."""
 
 from __future__ import annotations
 
@@ -72,3 +72,8 @@ class TextStream:
         """
         held, self._held = self._held, ""
         return strip_controls(held)
+
+
+def sendable(text: str) -> str:
+    """Return a text without lone surrogates, which no message can carry."""
+    return text.encode("utf-8", "replace").decode()

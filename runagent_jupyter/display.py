@@ -154,5 +154,10 @@ def is_in_output_widget(shell: Any) -> bool:
     cell = request_id(shell)
     if ipywidgets is None or not cell:
         return False
-    widgets = list(ipywidgets.widgets.widget._instances.values())  # noqa: SLF001 - there is no public list
-    return any(isinstance(w, ipywidgets.Output) and w.msg_id == cell for w in widgets)
+    module = ipywidgets.widgets.widget
+    # There is no public list since ipywidgets 8; before, it is an attribute of the class.
+    widgets = module._instances if hasattr(module, "_instances") else module.Widget.widgets  # noqa: SLF001
+    return any(
+        isinstance(widget, ipywidgets.Output) and widget.msg_id == cell
+        for widget in list(widgets.values())
+    )

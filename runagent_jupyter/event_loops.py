@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _asyncio
 import asyncio
 import contextlib
 import functools
@@ -10,6 +11,8 @@ import sys
 import threading
 import warnings
 from typing import Any, Literal
+
+from runagent import RunAgentError
 
 _MISSING = object()
 
@@ -43,16 +46,14 @@ def make_reentrant() -> bool:
         return True
     import nest_asyncio2  # noqa: PLC0415 - patches nothing before it is needed
 
-    patched: list[Any] = [asyncio, asyncio.tasks, asyncio.futures, asyncio.events]
-    patched += [asyncio.get_event_loop_policy().__class__, type(loop)]
+    patched: list[Any] = [asyncio, asyncio.tasks, asyncio.futures, asyncio.events, type(loop)]
+    if sys.version_info < (3, 14):  # later, the policy is not patched, and its use is deprecated
+        patched.append(asyncio.get_event_loop_policy().__class__)
     if "tornado.concurrent" in sys.modules:
         patched.append(sys.modules["tornado.concurrent"])
     before = [dict(vars(holder)) for holder in patched]
     if hasattr(asyncio, "_nest_patched") and not hasattr(asyncio, "_nest_asyncio2"):
-        # With these marks, the maintained fork would take everything for patched and do nothing.
-        for holder in (asyncio, type(loop)):
-            if hasattr(holder, "_nest_patched"):
-                delattr(holder, "_nest_patched")
+        _make_way(type(loop))
     nest_asyncio2.apply(loop)
     for holder, names in zip(patched, before, strict=True):
         for name, new in vars(holder).items():
@@ -60,6 +61,27 @@ def make_reentrant() -> bool:
             if new is not old:
                 _changes.append((holder, name, old, new))
     return True
+
+
+def _make_way(loop_class: type) -> None:
+    """Undo what the older `nest_asyncio` did as far as it hinders the maintained fork."""
+    # With these marks, the fork would take everything for patched and do nothing.
+    for holder in (asyncio, loop_class):
+        if hasattr(holder, "_nest_patched"):
+            delattr(holder, "_nest_patched")
+    if sys.version_info >= (3, 14):
+        # Both put Python's own tasks in the place of those in C, the fork up to Python 3.13 only:
+        # since then, the two kinds keep separate accounts of the current task.
+        originals = {
+            "Task": _asyncio.Task,
+            "_CTask": _asyncio.Task,
+            "Future": _asyncio.Future,
+            "_CFuture": _asyncio.Future,
+            "get_event_loop": _asyncio.get_event_loop,
+        }
+        for holder in (asyncio, asyncio.tasks, asyncio.futures, asyncio.events):
+            for name in originals.keys() & vars(holder).keys():
+                setattr(holder, name, originals[name])
 
 
 def restore() -> None:
@@ -79,13 +101,32 @@ def restore() -> None:
             state.pop("_num_runs_pending", None)
 
 
+def check_threads() -> None:
+    """Refuse to work where there are no threads.
+
+    Raises:
+        RunAgentError: Python runs in a browser.
+    """
+    if sys.platform == "emscripten":
+        raise RunAgentError(
+            "The magics and the chat cannot work here: they wait for agents in threads, and Python "
+            "in a browser (Pyodide, JupyterLite) has none.",
+            code="NOT_IN_BROWSER",
+            hint="Use runagent.AsyncRunAgentClient, and await its methods.",
+        )
+
+
 @functools.cache
 def background(purpose: Literal["cells", "chats"]) -> asyncio.AbstractEventLoop:
     """Return an event loop that runs in a daemon thread, beside the kernel's own loop.
 
     Cells have another loop than chats: code of the user that observes a chat runs on the chats'
     loop and may call the magic, which waits for the cells' loop.
+
+    Raises:
+        RunAgentError: There are no threads, in a browser.
     """
+    check_threads()
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name=f"runagent-{purpose}", daemon=True).start()
     return loop

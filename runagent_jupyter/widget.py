@@ -32,7 +32,7 @@ from runagent_jupyter import html
 from runagent_jupyter.answer_view import AnswerView, describe
 from runagent_jupyter.cell_source import cell_source
 from runagent_jupyter.chat_client import chat_client
-from runagent_jupyter.control_characters import strip_controls
+from runagent_jupyter.control_characters import sendable, strip_controls
 from runagent_jupyter.conversation import Conversation, history_of
 from runagent_jupyter.display_call import purpose
 from runagent_jupyter.event_loops import background, is_background
@@ -74,7 +74,6 @@ class AgentWidget(MarimoValue, anywidget.AnyWidget, ipywidgets.ValueWidget):  # 
 
     Attributes:
         turns: The conversation, a list of `Turn`; to be read, not changed.
-        client: Calls the agent; assign another one to use a new key, for example.
         context: The fields that go along with the next questions; it may be changed.
         session_id: The session of the next questions; `None` for none.
 
@@ -107,6 +106,7 @@ class AgentWidget(MarimoValue, anywidget.AnyWidget, ipywidgets.ValueWidget):  # 
     )
     _markdown_css = traitlets.Unicode().tag(sync=True)
     _copy = traitlets.Unicode().tag(sync=True)
+    description = ""  # `interactive` of ipywidgets 7 wants every widget to have one
     _current: Request | None = None  # `close` needs it, also if the constructor failed
 
     def __init__(
@@ -145,8 +145,8 @@ class AgentWidget(MarimoValue, anywidget.AnyWidget, ipywidgets.ValueWidget):  # 
         self._stream("?", [])  # sends nothing, but raises if the context cannot be sent
         super().__init__(
             title=strip_controls(self._client.agent_id if title is None else title),
-            placeholder=_sendable(placeholder),
-            suggestions=[_sendable(suggestion) for suggestion in suggestions],
+            placeholder=sendable(placeholder),
+            suggestions=[sendable(suggestion) for suggestion in suggestions],
             height=height,
             _markdown_css=html.css(),
             _copy=uuid.uuid4().hex,
@@ -363,7 +363,7 @@ class AgentWidget(MarimoValue, anywidget.AnyWidget, ipywidgets.ValueWidget):  # 
                     self._tell("delta", turn=len(self.turns) - 1, **ending)
         finally:
             if is_shown:
-                self._set("value", _sendable(view.turn.text))
+                self._set("value", sendable(view.turn.text))
                 self._set("busy", False)
                 self._copies.renew_soon()
 
@@ -448,6 +448,10 @@ class AgentWidget(MarimoValue, anywidget.AnyWidget, ipywidgets.ValueWidget):  # 
         """How IPython displays the chat; `None` where it wants the forms of a single output."""
         return self._display if purpose() in {"value", "display"} else None
 
+    @_ipython_display_.setter
+    def _ipython_display_(self, display: None) -> None:
+        """Ignore that ipywidgets 7 takes it away from a closed chat, which shows its turns."""
+
     def _display(self) -> None:
         """Display the live view and a copy that grows with the chat, which the live view hides.
 
@@ -492,8 +496,3 @@ def chat(agent: str | RunAgentClient | AsyncRunAgentClient, **options: Any) -> A
 def _deflated(content: dict[str, Any]) -> bytes:
     """Return deflated JSON: it is a fraction of the size, and servers limit bytes per second."""
     return zlib.compress(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
-
-
-def _sendable(text: str) -> str:
-    """Return a text without lone surrogates, which no message can carry."""
-    return text.encode("utf-8", "replace").decode()

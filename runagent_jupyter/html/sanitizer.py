@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import nh3
 
@@ -30,6 +31,19 @@ _CLASSES: Final[Mapping[str, frozenset[str]]] = {
 _DIR: Final = {"dir"}
 _ALIGNED: Final = {"align": {"center", "right"}}
 
+_ABSOLUTE: Final = re.compile(r"(?:https?|mailto):", re.IGNORECASE)
+
+
+def _without_relative_url(_: str, attribute: str, value: str) -> str | None:
+    return value if attribute != "href" or _ABSOLUTE.match(value) else None
+
+
+# Pyodide has nh3 0.3.4, which cannot refuse relative URLs by itself; a filter in Python is slower.
+_CAN_REFUSE: Final = "url_relative" in (nh3.Cleaner.__text_signature__ or "")
+_REFUSES_RELATIVE_URLS: Final[Mapping[str, Any]] = (
+    {"url_relative": "deny"} if _CAN_REFUSE else {"attribute_filter": _without_relative_url}
+)
+
 _cleaner = nh3.Cleaner(
     tags={
         *("a", "b", "blockquote", "br", "code", "details", "div", "em", "h1", "h2", "h3", "h4"),
@@ -49,7 +63,7 @@ _cleaner = nh3.Cleaner(
     link_rel="noopener noreferrer nofollow",
     allowed_classes=_CLASSES,
     url_schemes={"http", "https", "mailto"},
-    url_relative="deny",
+    **_REFUSES_RELATIVE_URLS,
 )
 
 

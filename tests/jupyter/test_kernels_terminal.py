@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,8 @@ def test_cells_are_typed_and_read(terminal: TerminalIPython) -> None:
 
 
 def test_a_cell_magic_is_one_cell(terminal: TerminalIPython) -> None:
-    assert "x = 1\ny = 2" in terminal.run("%%python\nprint('x = 1')\nprint('y = 2')").replace(
-        "\r", ""
-    )
+    shown = terminal.run(f"%%script {sys.executable}\nprint('x = 1')\nprint('y = 2')")
+    assert "x = 1\ny = 2" in shown.replace("\r", "")
 
 
 def test_output_is_seen_as_it_comes_and_ctrl_c_ends_it(terminal: TerminalIPython) -> None:

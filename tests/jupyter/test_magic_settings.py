@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
+import IPython
 import pytest
+from support.clock import TIMEOUT
 from support.kernel import Kernel
 
 from runagent.local import serve
@@ -74,7 +76,7 @@ def test_a_failure_names_where_its_setting_was_written(kernel: Kernel) -> None:
         cell = kernel.execute(f"{line}\nhi")
         return "".join((cell.error or {})["traceback"])
 
-    nowhere = "--base-url http://127.0.0.1:9 --timeout 0.2"
+    nowhere = f"--base-url http://127.0.0.1:9 --timeout {TIMEOUT}"
     assert "comes from --base-url." in said(f"%%runagent x {nowhere}")
     assert "--timeout '1x' is not" in said("%%runagent x --timeout 1x")
     kernel.execute("import os; os.environ['RUNAGENT_API_KEY'] = 'k'")
@@ -186,6 +188,9 @@ def test_options_and_agents_complete(kernel: Kernel) -> None:
     assert "markdown" in completed("%%runagent demo --format ma")
 
 
+@pytest.mark.skipif(
+    IPython.version_info < (8, 6), reason="IPython before 8.6 has no explanations of completions"
+)
 @pytest.mark.parametrize(
     ("line", "text", "about"),
     [

@@ -119,6 +119,8 @@ class Execution:
             KernelTimeoutError: It is not done by then, or the kernel died.
         """
         self.kernel.wait_for(lambda: self.done, timeout, f"the end of {self!r}")
+        if self.status == "error":
+            self.kernel.wait_until_it_accepts_cells()
         return self
 
     def wait_for_output(self, text: str, timeout: float = PATIENCE) -> Self:

@@ -189,23 +189,38 @@ class Kernel:
         `_`, `In` and `Out` stay as they are.
         """
         code = f"__import__('json').dumps({expression})"
-        content = {
-            "code": "",
-            "silent": True,
-            "store_history": False,
-            "user_expressions": {"value": code},
-            "allow_stdin": False,
-        }
-        message = self._session.msg("execute_request", content)
-        execution = Execution(expression, message["header"]["msg_id"], self)
-        self._by_id[execution.msg_id] = execution
-        self._session.send(self._shell, message)
-        reply = execution.wait(timeout).reply
-        assert reply is not None
+        reply = self._run_silently(expression, {"value": code}, timeout)
         answer = reply["user_expressions"]["value"]
         if answer["status"] != "ok":
             raise AssertionError(f"{expression}: {answer['ename']}: {answer['evalue']}")
         return json.loads(eval(answer["data"]["text/plain"]))  # a quoted string
+
+    def wait_until_it_accepts_cells(self) -> None:
+        """Wait until the kernel runs cells again, after one that failed.
+
+        ipykernel before 6.31 also aborts cells that come shortly after the failure.
+        """
+        while IPYKERNEL_VERSION < (6, 31):
+            if self._run_silently("nothing", {}, PATIENCE)["status"] != "aborted":
+                return
+
+    def _run_silently(
+        self, name: str, expressions: dict[str, str], timeout: float
+    ) -> dict[str, Any]:
+        content = {
+            "code": "",
+            "silent": True,
+            "store_history": False,
+            "user_expressions": expressions,
+            "allow_stdin": False,
+        }
+        message = self._session.msg("execute_request", content)
+        execution = Execution(name, message["header"]["msg_id"], self)
+        self._by_id[execution.msg_id] = execution
+        self._session.send(self._shell, message)
+        reply = execution.wait(timeout).reply
+        assert reply is not None
+        return reply
 
     def send_comm(
         self, kind: str, content: dict[str, Any], *, buffers: Sequence[bytes] = ()

@@ -86,7 +86,8 @@ class Lab:
 
     def __init__(self, server: LabServer, browser: Browser) -> None:
         self.server = server
-        self.watch = Watch(urlsplit(server.url).netloc)
+        place = urlsplit(server.url)
+        self.watch = Watch(place.netloc, place.path)
         self._browser = browser
         self._contexts: list[BrowserContext] = []
         self._usual: BrowserContext | None = None  # with no options, so that other tests can use it

@@ -60,6 +60,8 @@ class LabServer:
         options = {
             "ServerApp.ip": "127.0.0.1",
             "ServerApp.port": 0,
+            # As on a JupyterHub: nothing may take the root of the host for the server's.
+            "ServerApp.base_url": "/user/me/",
             "ServerApp.root_dir": self.directory,
             "ServerApp.terminals_enabled": False,
             "ServerApp.allow_root": True,
@@ -156,12 +158,14 @@ class Watch:
 
     Attributes:
         console: Errors in the console, and uncaught exceptions.
-        foreign: URLs of requests to anything but the Lab server. Beyond loopback they lead nowhere.
+        foreign: URLs of requests to anything but the Lab server, or outside of its base path.
+            Beyond loopback they lead nowhere.
         dialogs: Messages of alert, confirm and prompt boxes, which are dismissed. A page may always be
             left, saved or not.
     """
 
     origin: str
+    base: str
     console: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
@@ -204,4 +208,6 @@ class Watch:
 
     def _is_foreign(self, url: str) -> bool:
         parts = urlsplit(url)
-        return parts.scheme not in {"data", "blob", "about"} and parts.netloc != self.origin
+        if parts.scheme in {"data", "blob", "about"}:
+            return False
+        return parts.netloc != self.origin or not parts.path.startswith(self.base)
