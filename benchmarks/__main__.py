@@ -20,9 +20,9 @@ from benchmarks import (
     widget,
 )
 from benchmarks.child import ROOT
-from benchmarks.measure import Table
+from benchmarks.measure import Sheet, Table
 
-Benchmark = Callable[[], Iterator[Table]]
+Benchmark = Callable[[], Iterator[Table] | Iterator[Table | Sheet]]
 
 
 def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
@@ -66,7 +66,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(known)}")
     print(report.markdown_header())
-    tables = []
+    tables: list[Table | Sheet] = []
     for name in wanted:
         for table in known[name]():
             tables.append(table)

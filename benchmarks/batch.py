@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks import child
 from benchmarks.limited import counts, running
-from benchmarks.measure import Limit, Table
+from benchmarks.measure import Bound, Limit, Sheet, Table
 from benchmarks.peers import installed
 
 CONCURRENCY = 64
@@ -99,11 +103,16 @@ async def litellm_semaphore(url: str, rows: int, _: float) -> int:
     return await _gather(one, rows)
 
 
-PEERS: dict[str, Candidate] = {"gather httpx2": gather_httpx2}
-if installed("openai"):
-    PEERS["openai, semaphore"] = openai_semaphore
-if installed("litellm"):
-    PEERS["litellm, semaphore"] = litellm_semaphore
+CANDIDATES: dict[str, Candidate] = {
+    "runagent": runagent_map,
+    "runagent, rate=": runagent_rate,
+    "gather httpx2": gather_httpx2,
+    "openai, semaphore": openai_semaphore,
+    "litellm, semaphore": litellm_semaphore,
+}
+
+PACKAGES = {"openai, semaphore": "openai", "litellm, semaphore": "litellm"}
+"""The packages that candidates need and that may be missing."""
 
 
 @dataclass(frozen=True)
@@ -111,51 +120,89 @@ class _Case:
     name: str
     kind: str
     style: str
-    candidate: Candidate
+    candidate: str
     share: float
     wasted: float
 
 
 def cases(*, quick: bool) -> list[_Case]:
-    """Return the limits, with the share of the ideal time and the waste to reach."""
-    share = 0.8 if quick else 0.85
+    """Return the limits, with the share of the ideal time and the waste to reach, in percent."""
+    ours, share = "runagent", 80 if quick else 85
+    found = [
+        _Case("fixed windows, silent", "window", "", ours, share, 1.5),
+        _Case("fixed windows, Retry-After", "window", "retry", ours, share, 1.5),
+        _Case("fixed windows, RateLimit headers", "window", "policy", ours, 95, 1),
+        _Case("fixed windows, X-RateLimit headers", "window", "x", ours, 95, 1),
+        _Case("fixed windows, rate=", "window", "", "runagent, rate=", 95, 1),
+        _Case("a bucket, silent", "bucket", "", ours, share, 1.5),
+        _Case("a bucket, Retry-After", "bucket", "retry", ours, share, 1.5),
+    ]
+    return found[::3] if quick else found
+
+
+COLUMNS = (
+    "% of the ideal pace",
+    "% refused",
+    "rows failed",
+    "requests per row",
+    "ms of CPU per row",
+    "MB at most",
+)
+
+
+def limited(*, quick: bool, rate: float = 50.0, seconds: float = 40.0) -> Iterator[Sheet]:
+    """Compare batches against servers with limits, which also fail now and then.
+
+    The candidates run at the same time, each in a process and against a server of its own.
+    """
+    rows = int(rate * seconds)
+    missing = [name for name, package in PACKAGES.items() if not installed(package)]
+    for case in cases(quick=quick):
+        names = [case.candidate, *(n for n in CANDIDATES if not n.startswith("runagent"))]
+        names = [name for name in names if name not in missing]
+        with ThreadPoolExecutor(len(names)) as pool:
+            measured = pool.map(partial(_measured, case=case, rows=rows, rate=rate), names)
+        yield Sheet(
+            f"{rows:,} rows at {rate:g}/s: {case.name}",
+            COLUMNS,
+            dict(zip(names, measured, strict=True)),
+            [
+                Bound(case.candidate, COLUMNS[0], case.share, is_least=True),
+                Bound(case.candidate, COLUMNS[1], case.wasted),
+                Bound(case.candidate, COLUMNS[2], 0),
+            ],
+            [f"Left out is {name!r}: `{PACKAGES[name]}` is not installed." for name in missing],
+        )
+
+
+def _measured(name: str, case: _Case, rows: int, rate: float) -> list[float]:
+    with running(case.kind, rate, case.style, faults=True) as url:
+        found = child.run("batch", name, url, str(rows), str(rate))
+        seen = counts(url)
+    # Requests that the server broke off used up its limit too.
+    ideal = (seen.asked - seen.limited) / rate
     return [
-        _Case("fixed windows, silent", "window", "", runagent_map, share, 1.5),
-        _Case("fixed windows, RateLimit headers", "window", "policy", runagent_map, 0.95, 1.0),
-        _Case("fixed windows, X-RateLimit headers", "window", "x", runagent_map, 0.95, 1.0),
-        _Case("fixed windows, rate=", "window", "", runagent_rate, 0.95, 1.0),
-        _Case("a bucket, silent", "bucket", "", runagent_map, share, 1.5),
-        _Case("a bucket, Retry-After", "bucket", "retry", runagent_map, share, 1.5),
+        100 * ideal / found["took"],
+        100 * seen.limited / rows,
+        found["lost"],
+        seen.asked / rows,
+        1000 * found["cpu"] / rows,
+        found["peak"],
     ]
 
 
-def limited(*, quick: bool, rate: float = 50.0, seconds: float = 40.0) -> Iterator[Table]:
-    """Compare batches against servers with limits, which also fail now and then."""
+def run(name: str, url: str, rows: str, rate: str) -> dict[str, float]:
+    """Run one candidate in this process; return the seconds it took, and the rows it lost."""
     logging.getLogger("runagent").setLevel(logging.ERROR)
-    rows = int(rate * seconds)
-    for case in cases(quick=quick):
-        times: dict[str, list[float]] = {}
-        wasted: dict[str, list[float]] = {}
-        failed: dict[str, list[float]] = {}
-        asked: dict[str, list[float]] = {}
-        for name, candidate in {"runagent": case.candidate, **PEERS}.items():
-            with running(case.kind, rate, case.style, faults=True) as url:
-                began = time.perf_counter()
-                lost = asyncio.run(candidate(url, rows, rate))
-                took = time.perf_counter() - began
-                seen = counts(url)
-            # Requests that the server broke off used up its limit too.
-            times[name] = [took * rate / (seen.asked - seen.limited)]
-            wasted[name] = [100 * seen.limited / rows]
-            failed[name] = [lost]
-            asked[name] = [seen.asked / rows]
-        title = f"{rows:,} rows at {rate:g}/s: {case.name}"
-        limits = [Limit("runagent", 1 / case.share)]
-        yield Table(f"{title}: time", "x the ideal", times, "runagent", limits)
-        limits = [Limit("runagent", case.wasted)]
-        yield Table(f"{title}: refused requests", "% of the rows", wasted, "runagent", limits)
-        yield Table(f"{title}: failed", "rows", failed, "runagent", [Limit("runagent", 0.0)])
-        yield Table(f"{title}: requests", "per row", asked, "runagent")
+    if name in PACKAGES:
+        importlib.import_module(PACKAGES[name])
+    began, cpu = time.perf_counter(), time.process_time()
+    lost = asyncio.run(CANDIDATES[name](url, int(rows), float(rate)))
+    return {
+        "took": time.perf_counter() - began,
+        "cpu": time.process_time() - cpu,
+        "lost": float(lost),
+    }
 
 
 def unlimited(*, rounds: int, rows: int) -> Iterator[Table]:
@@ -168,11 +215,12 @@ def unlimited(*, rounds: int, rows: int) -> Iterator[Table]:
     }
     samples: dict[str, list[float]] = {name: [] for name in candidates}
     with running("none", latency=0.01) as url:
-        for _ in range(rounds):
+        for number in range(rounds + 1):
             for name, candidate in candidates.items():
                 began = time.process_time()
                 asyncio.run(candidate(url, rows, 0.0))
-                samples[name].append((time.process_time() - began) / rows * 1e6)
+                if number:  # the first round loads the modules
+                    samples[name].append((time.process_time() - began) / rows * 1e6)
     limits = [
         Limit("runagent", 1.1, "gather run_generic"),
         Limit("runagent, journal", 1.1, "runagent"),
@@ -180,6 +228,7 @@ def unlimited(*, rounds: int, rows: int) -> Iterator[Table]:
     yield Table(f"{rows:,} rows without a limit: CPU", "µs per row", samples, "runagent", limits)
 
 
-def tables(*, quick: bool) -> Iterator[Table]:
-    yield from unlimited(rounds=3, rows=1_000 if quick else 5_000)
+def tables(*, quick: bool) -> Iterator[Table | Sheet]:
+    for rows in (1_000,) if quick else (1_000, 5_000):
+        yield from unlimited(rounds=3 if quick else 5, rows=rows)
     yield from limited(quick=quick, seconds=10.0 if quick else 40.0)

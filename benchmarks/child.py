@@ -26,7 +26,7 @@ def environment() -> dict[str, str]:
 
 
 def run(*arguments: str) -> dict[str, float]:
-    """Return what a child measured: `seconds`, and `peak` memory in MB."""
+    """Return what a child measured: `seconds`, `peak` memory in MB, and perhaps more."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.child", *arguments],
         cwd=ROOT,
@@ -47,6 +47,12 @@ def stream(name: str, url: str, what: str) -> None:
     with peers.STREAMS[name](url, what) as items:
         for _ in items():
             pass
+
+
+def batch(name: str, url: str, rows: str, rate: str) -> dict[str, float]:
+    from benchmarks import batch
+
+    return batch.run(name, url, rows, rate)
 
 
 def answer(name: str, url: str, what: str) -> None:
@@ -86,9 +92,14 @@ def main() -> None:
     if kind == "answer":
         answer(arguments[0], arguments[1], "small")
     began = time.perf_counter()
-    {"stream": stream, "answer": answer}[kind](*arguments)
+    kinds: dict[str, Callable[..., dict[str, float] | None]] = {
+        "stream": stream,
+        "answer": answer,
+        "batch": batch,
+    }
+    more = kinds[kind](*arguments) or {}
     seconds = time.perf_counter() - began
-    print(json.dumps({"seconds": seconds, "peak": peak_memory()}))
+    print(json.dumps({"seconds": seconds, "peak": peak_memory(), **more}))
 
 
 if __name__ == "__main__":

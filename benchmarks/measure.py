@@ -87,6 +87,53 @@ class Table:
         return found
 
 
+@dataclass(frozen=True)
+class Bound:
+    """A bound for one value of a sheet.
+
+    Attributes:
+        subject: The candidate it is asked of.
+        column: The column of the value.
+        value: The largest value allowed, or the least.
+        is_least: Whether it is the least.
+    """
+
+    subject: str
+    column: str
+    value: float
+    is_least: bool = False
+
+
+@dataclass
+class Sheet:
+    """One comparison in several respects, each measured once.
+
+    Attributes:
+        name: The thing that is compared.
+        columns: The respects.
+        values: The value in each column, by candidate.
+        bounds: The bounds that this project has to meet.
+        notes: Sentences below the table.
+    """
+
+    name: str
+    columns: Sequence[str]
+    values: dict[str, list[float]]
+    bounds: list[Bound] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def verdicts(self) -> list[tuple[str, bool]]:
+        """Return each bound in words with what was measured, and whether it is met."""
+        found = []
+        for bound in self.bounds:
+            value = self.values[bound.subject][self.columns.index(bound.column)]
+            word = "at least" if bound.is_least else "at most"
+            met = value >= bound.value if bound.is_least else value <= bound.value
+            text = f"{bound.subject}: {value:.3g} {bound.column} ({word} {bound.value:g})"
+            found.append((text, met))
+        return found
+
+
 def interleave(
     candidates: Mapping[str, Run], rounds: int, warm_up: int = 1
 ) -> dict[str, list[float]]:

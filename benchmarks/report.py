@@ -11,13 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Table
+from benchmarks.measure import Sheet, Table
 
 _PACKAGES = (
     "runagent",
     "httpx2",
     "httpx",
     "openai",
+    "litellm",
     "anthropic",
     "langgraph-sdk",
     "aiohttp",
@@ -47,8 +48,29 @@ def markdown_header() -> str:
     return f"{found['machine']}; Python {found['python']}; {versions}.\n"
 
 
-def markdown(table: Table) -> str:
-    """Return a table with median, quartiles and ratio, and whether what is asked for is met."""
+def markdown(table: Table | Sheet) -> str:
+    """Return a table in Markdown, and whether what is asked for is met."""
+    lines = _sheet(table) if isinstance(table, Sheet) else _table(table)
+    for text, met in table.verdicts():
+        lines.append(f"\n{'met' if met else 'NOT MET'}: {text}")
+    lines += [f"\n{note}" for note in table.notes]
+    return "\n".join(lines) + "\n"
+
+
+def _sheet(sheet: Sheet) -> list[str]:
+    """Return the lines of a sheet: a row for each candidate."""
+    lines = [
+        f"## {sheet.name}\n",
+        f"| | {' | '.join(sheet.columns)} |",
+        f"|---{'|---:' * len(sheet.columns)}|",
+    ]
+    for name, values in sheet.values.items():
+        lines.append(f"| {name} | {' | '.join(f'{value:,.3g}' for value in values)} |")
+    return lines
+
+
+def _table(table: Table) -> list[str]:
+    """Return the lines of a table: median, quartiles and ratio."""
     base = table.median(table.baseline)
     lines = [
         f"## {table.name}\n",
@@ -60,13 +82,10 @@ def markdown(table: Table) -> str:
         median = table.median(name)
         ratio = f"{median / base:.2f}" if base else ""
         lines.append(f"| {name} | {median:,.4g} | {low:,.4g} - {high:,.4g} | {ratio} |")
-    for text, met in table.verdicts():
-        lines.append(f"\n{'met' if met else 'NOT MET'}: {text}")
-    lines += [f"\n{note}" for note in table.notes]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
-def write(tables: Iterable[Table], directory: Path) -> None:
+def write(tables: Iterable[Table | Sheet], directory: Path) -> None:
     """Write `results.md` and `results.json`."""
     tables = list(tables)
     directory.mkdir(parents=True, exist_ok=True)

@@ -151,6 +151,24 @@ class Changing:
 
 
 @dataclass
+class Both:
+    """Two limits at once, such as one for each second and one for each minute.
+
+    The second does not count a request that the first has refused.
+    """
+
+    first: Limit
+    second: Limit
+
+    def ask(self, now: float) -> Verdict:
+        verdict = self.first.ask(now)
+        return self.second.ask(now) if verdict.accepted else verdict
+
+    def done(self) -> None:
+        pass
+
+
+@dataclass
 class Outcome:
     """How a batch went.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
@@ -22,6 +22,9 @@ MIN_HINT = 0.1
 MAX_HINT = 31 * 86_400.0
 """Seconds: the longest wait a server may ask for. The quotas of a month end within it; anything
 longer is a time in another unit."""
+
+CLOCKS_AGREE = 2.0
+"""Seconds: the most by which a server's `Date`, in whole seconds, differs from a right clock."""
 
 RETRYABLE_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 """Statuses after which the same request may succeed, and may be sent again.
@@ -150,7 +153,7 @@ def _hints(
     yield None if milliseconds is None else milliseconds / 1000
     header = headers.get("retry-after")
     yield number(header)
-    yield _seconds_until(header)
+    yield _seconds_until(header, headers)
     yield number(problem.get("retry_after"))
     details = problem.get("details")
     if isinstance(details, dict):
@@ -158,14 +161,33 @@ def _hints(
     if limited:
         limit = RateLimit.from_headers(headers)
         yield limit.reset_after
-        yield None if limit.reset is None else limit.reset - time.time()
+        yield None if limit.reset is None else limit.reset - server_time(headers)
 
 
-def _seconds_until(date: str | None) -> float | None:
+def server_time(headers: Mapping[str, str], wall_clock: Callable[[], float] = time.time) -> float:
+    """Return the time of the server that sent these headers, in seconds since the Unix epoch.
+
+    It is this machine's time, unless the server's `Date` says that one of the two clocks is wrong:
+    then a time that the server names is to be compared with its own clock.
+
+    Args:
+        headers: The headers of the response, with names in lower case.
+        wall_clock: Returns this machine's time.
+    """
+    now, date = wall_clock(), _moment(headers.get("date"))
+    return now if date is None or abs(now - date) <= CLOCKS_AGREE else date
+
+
+def _seconds_until(date: str | None, headers: Mapping[str, str]) -> float | None:
+    moment = _moment(date)
+    return None if moment is None else moment - server_time(headers)
+
+
+def _moment(date: str | None) -> float | None:
     try:
         moment = parsedate_to_datetime(date or "")
         if moment.tzinfo is None:  # HTTP's dates are in UTC, also where they do not say so
             moment = moment.replace(tzinfo=timezone.utc)
-        return moment.timestamp() - time.time()
+        return moment.timestamp()
     except (TypeError, ValueError, IndexError, OverflowError):
         return None

@@ -112,9 +112,11 @@ class FileJournal:
                 self._lock.release()
                 raise
         except sqlite3.DatabaseError as exc:
+            if isinstance(exc, sqlite3.OperationalError) and not str(exc).startswith("no such"):
+                raise _unusable(path, exc) from None
             raise _damaged(path, exc) from None
         except OSError as exc:
-            raise _unusable(path, exc) from None
+            raise _unusable(path, exc.strerror or exc) from None
 
     def _open(self, belongs: dict[str, Any], *, fresh: bool) -> None:
         is_new = not self._path.exists()
@@ -132,9 +134,9 @@ class FileJournal:
             self.generation = int(self._facts.get("generation", 0)) + fresh
             pace = self._facts.get("pace")
             self.pace = None if pace is None else float(pace)
-            with self._db:
-                self._db.execute(_FACT, ("run", str(self.run)))
-                self._db.execute(_FACT, ("generation", str(self.generation)))
+            self._facts.update(run=str(self.run), generation=str(self.generation))
+            self._db.executemany(_FACT, self._facts.items())
+            self._db.execute("COMMIT")  # all at once, as each transaction waits for the disk
             self._writer = JournalWriter(self._path)
         except BaseException:
             self._db.close()
@@ -143,15 +145,15 @@ class FileJournal:
             raise
 
     def _begin(self, belongs: dict[str, Any]) -> None:
+        """Make the tables, in a transaction that is still open."""
         self.batch = secrets.token_hex(16)
         self._facts = {"batch": self.batch, "belongs": json.dumps(belongs)}
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        self._db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-        with self._db:
-            self._db.executemany(_FACT, self._facts.items())
+        self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
 
     def _resume(self, belongs: dict[str, Any]) -> None:
+        """Read the facts, and leave a transaction open."""
         if self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
             raise _no_journal(self._path)
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -172,6 +174,7 @@ class FileJournal:
                 code="INVALID_SETTING",
                 hint="Give each batch a journal of its own.",
             )
+        self._db.execute("BEGIN IMMEDIATE")
 
     def find(self, entry: Entry) -> Row | None:
         """Return the row if it is finished, and note that this run has it."""
@@ -323,7 +326,22 @@ def _check_header(path: Path) -> None:
     page, pages = struct.unpack(">H", header[16:18])[0], struct.unpack(">I", header[28:32])[0]
     page = 65_536 if page == 1 else page
     if len(header) < 100 or size < page * pages:  # noqa: PLR2004 - the header of SQLite
+        if _is_completed_by_log(path):
+            return
         raise _damaged(path, f"it has {size:,} of {page * pages:,} bytes")
+
+
+def _is_completed_by_log(path: Path) -> bool:
+    """Return whether the rest of a short file is in the log beside it.
+
+    That is so if a full disk has stopped SQLite while it copied the log into the file.
+    """
+    log = path.with_name(path.name + "-wal")
+    if not (log.exists() and log.stat().st_size):
+        return False
+    database = f"{path.absolute().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(database, uri=True)) as db:
+        return bool(db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
 
 
 def _no_journal(path: Path) -> ValidationError:
@@ -342,9 +360,10 @@ def _damaged(path: Path, reason: object) -> ValidationError:
     )
 
 
-def _unusable(path: Path, exc: OSError) -> RunAgentError:
+def _unusable(path: Path, reason: object) -> RunAgentError:
     return RunAgentError(
-        f"The journal {str(path)!r} cannot be opened: {exc.strerror or exc}.",
+        f"The journal {str(path)!r} cannot be opened: {reason}.",
         code="JOURNAL_FAILED",
-        hint="Pass journal= a path in a folder that this user may write to.",
+        hint="Pass journal= a path in a folder that this user may write to, on a disk that is not "
+        "full. Nothing was changed in the journal.",
     )

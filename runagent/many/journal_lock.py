@@ -92,11 +92,14 @@ class JournalLock:
             if self._is_current():
                 break
             os.close(self._file)  # whoever held it has removed it meanwhile
-        os.ftruncate(self._file, 0)
         command = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
-        os.write(
-            self._file, f"process {os.getpid()} ({command}) on {socket.gethostname()}".encode()
-        )
+        holder = f"process {os.getpid()} ({command}) on {socket.gethostname()}"
+        try:
+            os.ftruncate(self._file, 0)
+            os.write(self._file, holder.encode())
+        except OSError:  # the disk is full
+            self.release()
+            raise
 
     def _is_current(self) -> bool:
         try:

@@ -22,8 +22,11 @@ Verdict = Literal["accepted", "limited", "unavailable"]
 STATED = (0.98, 0.96, 0.94)
 """The parts of a stated limit that are used, one after the other if the server still refuses."""
 
-LASTING = 10.0
-"""Seconds within which two refusals show that the pace is too fast, in spite of a stated limit."""
+LASTING = 300
+"""Accepted requests after which a refusal in spite of a stated limit no longer counts."""
+
+BOLDNESS = 5
+"""The factor of the pace at the start where headers state what is left of a limit."""
 
 FIRST_BURST = 4
 """Requests that are sent at once at the start."""
@@ -116,7 +119,7 @@ class Pace:
         self._rate = math.inf if rate is None else rate
         self._search = Search(now, math.inf if rate is not None else remembered)
         self._windows = Windows()
-        self._refusals: deque[float] = deque(maxlen=len(STATED))
+        self._refusals: deque[int] = deque(maxlen=len(STATED) - 1)
         # The first few leave at once: nobody's limit is that low, and a short batch is soon done.
         self._next = now if self.is_stated else now - FIRST_BURST / self.pace(now)
         self._epoch = 0
@@ -139,6 +142,9 @@ class Pace:
         """Return the requests per second at which the gate lets them through."""
         part = STATED[min(len(self._refusals), len(STATED) - 1)]
         stated = part * min(self._rate, self._windows.pace(now))
+        if self._search.ramping and stated < math.inf:
+            # Carefully, as there may be a limit that the server does not state.
+            return min(stated, BOLDNESS * self._search.pace)
         return min(stated, self._search.pace)
 
     @property
@@ -217,6 +223,8 @@ class Pace:
             return
         self.latency += 0.1 * (took - self.latency)
         self.accepted += 1
+        if self._refusals and self.accepted - self._refusals[0] > LASTING:
+            self._refusals.popleft()
         self._run = 0
         if ticket.epoch == self._epoch:
             if self.closed_for == "unavailable":
@@ -275,12 +283,13 @@ class Pace:
             shut = low - met
             high = low + 0.3 * (high - low)
         self._met = None
-        if self.is_stated and self._refusals and now - self._refusals[-1] > LASTING:
-            self._refusals.clear()
+        self._next = max(self._next, now)
+        self._windows.refused()
         if self.is_stated and len(self._refusals) < len(STATED) - 1:
-            self._refusals.append(now)
+            self._refusals.append(self.accepted)
         else:
-            self._search.pace = self.pace(now)
+            if math.isinf(self._search.pace):
+                self._search.pace = self.pace(now)
             cost = now - self.closed_since if self.closed_for is not None else 0.0
             self._search.settle(met, low, high, now, shut, cost)
         self._reopen()

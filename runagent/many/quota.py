@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from runagent.results import number
+from runagent.retry import server_time
 
 FIRST_DATE = 1e8
 """A reset of this many seconds or more is a time since the Unix epoch, not a time from now."""
@@ -148,8 +149,11 @@ def _reset_after(
     text = headers.get(form.format("reset"), "").strip()
     seconds = number(text)
     if seconds is None:
-        return _credible(_duration(text) or _until(text, wall_clock))
-    return _credible(seconds - wall_clock() if seconds >= FIRST_DATE else seconds)
+        seconds = _duration(text)
+    if seconds is not None and seconds < FIRST_DATE:
+        return _credible(seconds)
+    moment = _moment(text) if seconds is None else seconds
+    return None if moment is None else _credible(moment - server_time(headers, wall_clock))
 
 
 def _duration(text: str) -> float | None:
@@ -160,15 +164,15 @@ def _duration(text: str) -> float | None:
     return sum(float(count) * _UNITS[unit] for count, unit in parts)
 
 
-def _until(text: str, wall_clock: Callable[[], float]) -> float | None:
-    """Return the seconds until a date such as `2026-11-25T21:00:00Z`, `None` if it is none."""
+def _moment(text: str) -> float | None:
+    """Return a date such as `2026-11-25T21:00:00Z` in seconds since the Unix epoch."""
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
-    return moment.timestamp() - wall_clock()
+    return moment.timestamp()
 
 
 def _positive(value: float | None) -> float | None:

@@ -14,23 +14,26 @@ FIRST_PACE = 20.0
 FIRST_REQUESTS = 8
 """Requests that may be under way before the first answer."""
 
-HEADROOM = 0.97
+HEADROOM = 0.98
 """The part of a measured pace that is used, because the times of arrival vary."""
 
 HOLD = 15.0
 """Seconds after a refusal before a faster pace is tried, at least."""
 
-LONGEST_HOLD = 240.0
+LONGEST_HOLD = 120.0
 """Seconds after a refusal before a faster pace is tried, at most."""
 
-WORTH = 40
-"""Seconds before a faster pace is tried, for each second that the last refusal has cost."""
+WORTH = 90
+"""Seconds before a faster pace is tried, for each second that the last refusal has lost."""
 
 STEP = 0.02
 """The growth of the pace in one step, when a faster one is tried."""
 
-STEPS = 6
-"""Steps of the same size. Each one after them is half as large again as the one before."""
+STEPS = 8
+"""Steps of the same size. Each one after them is a fifth larger than the one before."""
+
+LARGEST_STEP = 0.1
+"""The growth of the pace in one step, at most."""
 
 APPROACH = 0.3
 """The part of the way to the pace that a measurement allows which is gone in one step."""
@@ -43,6 +46,12 @@ SOON = 2.0
 
 CAUTION = 0.8
 """The factor of the pace after such a refusal."""
+
+COSTLY = 0.5
+"""Seconds lost by a refusal from which a slow approach to the limit is better than another one."""
+
+AFTERMATH = 1.0
+"""Seconds in which the requests from before a refusal may still use up the limit."""
 
 FEW = 8
 """Accepted requests from which a pace cannot be measured."""
@@ -95,8 +104,9 @@ class Search:
         self._hold_until = now + HOLD
         self._steps = 0
         self._met = -math.inf
-        self._opened = now
-        self._cycle = 0.0
+        self._opened = self._resumed = now
+        self._cycle = self._lost = 0.0
+        self._is_repeated = False
 
     def stop(self) -> None:
         """End the search, as the server states its limit."""
@@ -145,19 +155,21 @@ class Search:
             self._rounds.append(now)
         elif self.pace < self._allowed:
             step = max(1.5 * STEP * self.pace, APPROACH * (self._allowed - self.pace))
+            if self._lost >= COSTLY:
+                step = min(step, LARGEST_STEP * self.pace)
             self.pace = min(self._allowed, self.pace + step)
             if self.pace == self._allowed:
-                self._hold_until = now + HOLD
+                self._hold_until = max(self._hold_until, now + HOLD)
         elif now >= self._hold_until:
             self._allowed = 0.0
-            self.pace *= 1 + STEP * 1.5 ** max(0, self._steps - STEPS)
+            self.pace *= 1 + min(STEP * 1.2 ** max(0, self._steps - STEPS), LARGEST_STEP)
             self._steps += 1
 
     def refused(self) -> None:
         """Take note that the limit was met."""
         self.refusals += 1
         if self.ramping:
-            self.pace /= self._growth()[0]
+            self.pace *= FIRST_CAUTION / self._growth()[0]
 
     def settle(
         self, met: float, low: float, high: float, now: float, shut: float, cost: float
@@ -170,13 +182,40 @@ class Search:
             high: The latest.
             now: The time.
             shut: Seconds that the limit was probably met.
-            cost: Seconds in which nothing was sent because of it.
+            cost: Seconds in which nothing was sent because of it. Those count that came after
+                the opening.
         """
-        found = self._measure(low, high, shut)
+        if low <= self._resumed and not self.ramping:
+            return  # these requests were sent before the pace was lowered
+        found = self._measure(met, low, high, shut)
         opened = (low + high) / 2
+        lost = min(cost, now - opened)
         if shut > 1:
             self._cycle = opened - self._opened  # windows that are long
         self._opened = opened
+        pace, highest = self._lowered(found, met, low, opened, lost)
+        self._is_repeated = not self.ramping and low - self._resumed < AFTERMATH
+        self._met = met
+        self.pace = max(SLOWEST, min(self.pace, pace))
+        self._allowed = max(self.pace, min(HEADROOM * highest, 2.5 * self.pace))
+        span = opened - self._measured_since
+        if self.ramping or (span > MEMORY and found.number >= ENOUGH):
+            # A hint in whole seconds leaves open when that was, and too slow a pace costs more
+            # than one that is too fast.
+            self._measured_since = max(opened, now - self._latency) if lost >= 1 else opened
+            self._tally.forget(self._measured_since)
+            span = 0.0
+        # A pace from the start is a guess, which is worth the price of another refusal.
+        hold = max(HOLD, span, 2 * self._cycle, 0.0 if self.ramping else WORTH * lost)
+        self._hold_until = now + min(hold, LONGEST_HOLD)
+        self.ramping = False
+        self._round, self._sent, self._steps = now, 0, 0
+        self._resumed, self._lost = now, lost
+
+    def _lowered(
+        self, found: _Measurement, met: float, low: float, opened: float, lost: float
+    ) -> tuple[float, float]:
+        """Return the pace after a refusal, and the pace to which it may grow at once."""
         measured, highest = found.pace, found.highest
         if found.number < FEW:
             # A few requests say little, unless they took long.
@@ -185,40 +224,34 @@ class Search:
             highest = max(highest, measured)
         pace = HEADROOM * measured
         if self.ramping:
-            pace *= FIRST_CAUTION
-        else:
-            highest = min(highest, self.pace)
-            if met - self._met < SOON:
-                pace = min(pace, max(CAUTION * self.pace, 0.85 * pace))
-        self._met = met
-        self.pace = max(SLOWEST, min(self.pace, pace))
-        self._allowed = max(self.pace, min(HEADROOM * highest, 2.5 * self.pace))
-        span = opened - self._measured_since
-        if self.ramping or (span > MEMORY and found.number >= ENOUGH):
-            # A hint in whole seconds leaves open when that was, and too slow a pace costs more
-            # than one that is too fast.
-            self._measured_since = max(opened, now - self._latency) if cost >= 1 else opened
-            self._tally.forget(self._measured_since)
-            span = 0.0
-        hold = max(HOLD, span, 2 * self._cycle, WORTH * cost)
-        self._hold_until = now + min(hold, LONGEST_HOLD)
-        self.ramping = False
-        self._round, self._sent = now, 0
-        self._steps = 0
+            return FIRST_CAUTION * pace, highest
+        if lost >= COSTLY:
+            if met - self._resumed < SOON:
+                # Going down step by step would cost too much: go below the limit, then approach it.
+                return CAUTION * self.pace, 0.95 * self.pace
+        elif low - self._resumed < AFTERMATH and not self._is_repeated:
+            return 0.9 * self.pace, self._allowed
+        if met - self._met < SOON:
+            pace = min(pace, max(CAUTION * self.pace, 0.85 * pace))
+        return pace, min(highest, self.pace)
 
-    def _measure(self, low: float, high: float, shut: float) -> _Measurement:
-        """Measure the pace that was sustained, in the best of several spans up to the opening."""
+    def _measure(self, met: float, low: float, high: float, shut: float) -> _Measurement:
+        """Measure the pace that was sustained, in the best of several spans."""
         if self.ramping:  # most of the time it was slower than the server allows
             begins = [r for r in self._rounds if high - r >= max(2 * shut, 0.5)]
             begins = begins or [self._rounds[0]]
-        else:
-            begins = [self._measured_since]
-            recent = high - max(20 * shut, 2.0, 5 * self._latency)
-            if recent > self._measured_since:
-                begins.append(recent)
-        return max(self._since(begin, low, high) for begin in begins)
+            return max(self._between_openings(begin, low, high) for begin in begins)
+        found = self._between_openings(self._measured_since, low, high)
+        # Where windows are short, the last requests before the refusal are a measure as well, and
+        # a better one if the pace was lower before.
+        recent = max(self._resumed, met - max(2.0, 4 * self._latency))
+        if met - recent >= 0.5 and shut <= 0.5 + self._latency:  # noqa: PLR2004
+            number = self._tally.between(recent, met)
+            pace = number / (met - recent)
+            found = max(found, _Measurement(pace, pace, number))
+        return found
 
-    def _since(self, begin: float, low: float, high: float) -> _Measurement:
+    def _between_openings(self, begin: float, low: float, high: float) -> _Measurement:
         number = self._tally.between(begin, high)
         span = (low + high) / 2 - begin
         if span <= 0:

@@ -49,7 +49,9 @@ class Windows:
         self._longest = 0.0
         self._most = math.inf
         self._since = math.inf
-        self._least = math.inf
+        self._least = self._soonest = math.inf
+        self._answers = 0
+        self._shrunk = self._sure = False
 
     def answered(self, quota: Quota, now: float, under_way: int) -> None:
         """Take note of the headers of an answer, behind which requests are still under way."""
@@ -58,6 +60,7 @@ class Windows:
             self.limit = quota.limit
         if quota.reset_after is not None:
             self.ends = now + _unrounded(quota.reset_after)
+        self._answers += 1
         if quota.remaining is not None:
             self.room = quota.remaining - under_way
             self._least = min(self._least, quota.remaining)
@@ -68,8 +71,9 @@ class Windows:
 
     def _find_window(self, limit: float, reset_after: float, now: float) -> None:
         reset_after = min(reset_after, self._most)
+        self._soonest = min(self._soonest, reset_after)
         if reset_after > self._longest * (1 + NEAR):
-            self._since, self._least = now, limit
+            self._since, self._least, self._soonest = now, limit, reset_after
             if self.window is not None:
                 self.window = _usual(reset_after)
         self._longest = max(self._longest, reset_after)
@@ -78,10 +82,25 @@ class Windows:
         if self.window is None:
             if self._least <= max(1.0, USED * limit):
                 self.window = _usual(self._longest)
-        elif self._least > PLENTY * limit:
+        elif (
+            self._least > PLENTY * limit
+            and self._soonest > PLENTY * self._longest
+            and self._answers > limit
+            and not self._sure
+        ):
             # Whole seconds, or a clock that differs, made it look longer than it is.
             self.window = self._longest = self._most = max(self.window / 2, USUAL[0])
-        self._since, self._least = now, limit
+            self._shrunk = True
+        self._since, self._least, self._soonest = now, limit, reset_after
+        self._answers = 0
+
+    def refused(self) -> None:
+        """Take note of a refusal, which shows that the window is not shorter than it seemed."""
+        if self.window is None or self._sure:
+            return
+        self._sure = True
+        if self._shrunk:
+            self.window = self._longest = self._most = 2 * self.window
 
     def pace(self, now: float) -> float:
         """Return the requests per second that are allowed on end, `math.inf` if not known."""

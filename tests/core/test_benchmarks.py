@@ -7,8 +7,9 @@ from functools import partial
 
 import pytest
 
-from benchmarks import batch, calls, engines, large, peers, streams
-from benchmarks.measure import Limit, Table
+from benchmarks import batch, calls, engines, large, peers, report, streams
+from benchmarks.limited import counts, running
+from benchmarks.measure import Bound, Limit, Sheet, Table
 
 OURS = ("httpx2", "httpx2 event source", "raw bytes", "runagent")
 
@@ -47,3 +48,22 @@ def test_a_limit_that_is_not_met_says_so() -> None:
     assert table.verdicts() == [("a: 1.5 x b (at most 1.4)", False)]
     table.limits[0] = Limit("a", 1.6, "b")
     assert table.verdicts() == [("a: 1.5 x b (at most 1.6)", True)]
+
+
+def test_a_bound_that_is_not_met_says_so() -> None:
+    bounds = [Bound("a", "% used", 95, is_least=True), Bound("a", "failed", 0)]
+    sheet = Sheet("batches", ("% used", "failed"), {"a": [94.0, 0.0]}, bounds)
+    assert sheet.verdicts() == [
+        ("a: 94 % used (at least 95)", False),
+        ("a: 0 failed (at most 0)", True),
+    ]
+    assert "| a | 94 | 0 |" in report.markdown(sheet)
+
+
+def test_a_batch_is_counted_at_the_server() -> None:
+    with running("window", 5.0, latency=0.0) as url:
+        found = batch.run("gather httpx2", url, "30", "5")
+        seen = counts(url)
+    assert seen.asked == 30
+    assert found["lost"] == seen.limited > 0
+    assert found["took"] > 0

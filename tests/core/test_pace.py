@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.simulated import (
+    Both,
     Bucket,
     Changing,
     Concurrency,
@@ -87,6 +88,42 @@ def test_silent_windows_are_found(rate: int, latency: float, seed: int) -> None:
     assert waste < 0.015
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("rate", [10, 33, 50, 200])
+def test_hints_in_whole_seconds_cost_few_pauses(rate: int, seed: int) -> None:
+    limit = FixedWindow(rate, 1.0, seed / 3, "retry whole")
+    share, waste = share_and_waste(limit, rate, 10 * VIRTUAL, seed=seed)
+    assert share >= 0.93
+    assert waste < 0.01
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("rate", [10, 50, 200])
+def test_no_reset_in_whole_seconds_makes_a_window_look_shorter_than_it_is(
+    rate: int, seed: int
+) -> None:
+    limit = FixedWindow(rate, 1.0, seed / 3, "whole")
+    share, waste = share_and_waste(limit, rate, VIRTUAL, latency=0.3, seed=seed)
+    assert share >= 0.85
+    assert waste < 0.015
+
+
+@pytest.mark.parametrize("style", ["policy", "x", "whole"])
+def test_two_limits_at_once_are_respected(style: str) -> None:
+    limit = Both(FixedWindow(100, 1.0), FixedWindow(1500, 60.0, 0.37, style))
+    share, waste = share_and_waste(limit, 25, 10 * VIRTUAL)
+    assert share >= 0.95
+    assert waste < 0.01
+
+
+@pytest.mark.parametrize("style", ["", "retry whole", "policy"])
+def test_a_latency_that_varies_much_makes_no_batch_slow(style: str) -> None:
+    limit = FixedWindow(50, 1.0, 0.37, style)
+    share, waste = share_and_waste(limit, 50, 10 * VIRTUAL, latency=0.275, jitter=0.82)
+    assert share >= 0.85
+    assert waste < 0.01
+
+
 @pytest.mark.parametrize("limit", [FixedWindow(50, 1.0), Bucket(50, 50)], ids=repr)
 def test_long_runs_come_close_to_the_ideal(limit: Limit) -> None:
     share, waste = share_and_waste(limit, 50, 10 * VIRTUAL)
@@ -144,6 +181,29 @@ def test_one_refusal_of_many_requests_lowers_the_pace_once() -> None:
     pace.answered(probe, 1.7, "accepted")
     assert pace.closed_for is None
     assert pace.pace(1.7) > 50
+
+
+def test_the_time_behind_a_closed_gate_is_not_made_up_for() -> None:
+    pace = Pace(0.0, remembered=100.0)
+    pace.answered(pace.sent(0.0), 0.1, "accepted")
+    pace.answered(pace.sent(0.1), 0.2, "limited", retry_after=1.0)
+    pace.answered(pace.sent(1.2), 1.3, "accepted")
+    burst = 0
+    while pace.wait(1.3) == 0:
+        pace.sent(1.3)
+        burst += 1
+    assert burst <= 1
+
+
+def test_one_refusal_of_a_stated_limit_is_soon_forgotten() -> None:
+    pace = Pace(0.0, rate=100.0)
+    pace.answered(pace.sent(0.0), 0.1, "limited", retry_after=0.1)
+    pace.answered(pace.sent(0.2), 0.3, "accepted")
+    assert pace.pace(0.3) == pytest.approx(96)
+    for i in range(400):
+        now = 0.3 + i / 100
+        pace.answered(pace.sent(now), now + 0.1, "accepted")
+    assert pace.pace(5.0) == pytest.approx(98)
 
 
 def test_a_window_that_is_used_up_is_waited_for() -> None:
