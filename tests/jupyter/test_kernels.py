@@ -95,6 +95,9 @@ def test_bytes_count_what_crossed_the_wire(shared_kernel: Kernel) -> None:
 
 
 def test_nothing_is_lost_in_a_flood(shared_kernel: Kernel) -> None:
+    # Otherwise the kernel drops messages itself, once a thousand of them wait to be sent.
+    unlimited = "thread.schedule(lambda: setattr(thread.socket, 'sndhwm', 0))"
+    shared_kernel.execute(f"thread = get_ipython().kernel.iopub_thread\n{unlimited}").ok()
     cell = shared_kernel.execute(
         "from IPython.display import display\nfor i in range(2_000): display(i)", timeout=PATIENCE
     ).ok()
