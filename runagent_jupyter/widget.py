@@ -43,6 +43,7 @@ from runagent_jupyter.pacing import rest_after
 from runagent_jupyter.page_script import joined
 from runagent_jupyter.request import Request, read_stream
 from runagent_jupyter.saved_copies import SavedCopies
+from runagent_jupyter.subshell_comm import SubshellComm
 from runagent_jupyter.turn import Turn
 
 INTERVAL = 0.06
@@ -53,7 +54,7 @@ _STATIC = pathlib.Path(__file__).parent / "static"
 _logger = logging.getLogger(__name__)
 
 
-class AgentWidget(MarimoValue, anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[misc, name-defined] # untyped
+class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[misc, name-defined] # untyped
     """A chat with one agent. Answers stream beside the kernel, which stays free for cells.
 
     Args:

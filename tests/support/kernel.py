@@ -223,14 +223,27 @@ class Kernel:
         return reply
 
     def send_comm(
-        self, kind: str, content: dict[str, Any], *, buffers: Sequence[bytes] = ()
+        self,
+        kind: str,
+        content: dict[str, Any],
+        *,
+        buffers: Sequence[bytes] = (),
+        subshell: str | None = None,
     ) -> str:
         """Send `comm_open`, `comm_msg` or `comm_close` as a widget's page would.
+
+        Args:
+            kind: The type of the message.
+            content: Its content.
+            buffers: Its binary parts.
+            subshell: The id of the subshell to handle it in, by default the main shell.
 
         Returns:
             The message's id, the `parent` of what it causes.
         """
         message = self._session.msg(kind, content)
+        if subshell is not None:
+            message["header"]["subshell_id"] = subshell
         self._session.send(self._shell, message, buffers=list(buffers))
         return str(message["header"]["msg_id"])
 
