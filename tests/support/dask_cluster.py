@@ -23,7 +23,7 @@ class Commands:
     """The processes of one cluster.
 
     Attributes:
-        address: The address of the scheduler.
+        address: The address of the scheduler, empty before `wait_for_address`.
         scheduler: Its process.
     """
 
@@ -34,8 +34,17 @@ class Commands:
         self._processes: list[subprocess.Popen[bytes]] = []
         options = ["--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0"]
         self.scheduler = self._start("scheduler", *options)
-        until(self._file.exists)
-        self.address: str = json.loads(self._file.read_text())["address"]
+        self.address = ""
+
+    def wait_for_address(self) -> None:
+        """Wait until the scheduler has written its address."""
+
+        def found() -> str:
+            with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):  # it is not whole
+                self.address = json.loads(self._file.read_text())["address"]
+            return self.address
+
+        until(found)
 
     def worker(self, name: str, *, key: str = "", in_file: str = "", preload: str = "") -> None:
         """Start a worker, with an API key in its environment or in its home, or without one."""
@@ -81,6 +90,7 @@ def commands(root: Path) -> Iterator[Commands]:
     """Start a scheduler; end it and its workers at the end."""
     cluster = Commands(root)
     try:
+        cluster.wait_for_address()
         yield cluster
     finally:
         cluster.end()
