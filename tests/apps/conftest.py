@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
-from support.chromium import chromium_arguments, chromium_path
+from playwright.sync_api import Browser, expect
+from support.chromium import running_chromium
 from support.clock import PATIENCE, milliseconds
 from support.faults import FaultServer
 from support.websockets import WebSocketServer
@@ -24,12 +24,8 @@ expect.set_options(timeout=milliseconds(PATIENCE))
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Return a running chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium_path(), args=chromium_arguments()
-        )
+    with running_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

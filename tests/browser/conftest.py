@@ -6,9 +6,9 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from support.beacon import Beacon
-from support.chromium import chromium_arguments, chromium_path
+from support.chromium import running_chromium
 from support.clock import PATIENCE, milliseconds
 from support.lab import Lab
 from support.lab_server import LabServer
@@ -29,12 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Return a running chromium, for tests that need no JupyterLab."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium_path(), args=chromium_arguments()
-        )
+    with running_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

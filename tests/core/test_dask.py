@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.batches import MODES, with_client
+from support.batches import MODES, inputs, with_client
 from support.clock import MOMENT, PATIENCE, TICK
 from support.dask_cluster import NO_PACKAGE, Commands, commands, kill
-from support.engines import KEY, Agent, inputs
+from support.engines import KEY, Agent
 from support.page import examples
 
 from runagent import RunAgentClient, RunAgentError

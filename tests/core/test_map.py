@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.batches import MODES, rows_of, run, with_client
+from support.batches import MODES, inputs, rows_of, run, with_client
 from support.clock import MOMENT, TIMEOUT
 from support.faults import RESET, STALL, Do, FaultServer, Pause, answer, error
 
@@ -26,10 +26,6 @@ from runagent.many import Row
 
 Serve = Callable[..., FaultServer]
 by_mode = pytest.mark.parametrize("mode", MODES)
-
-
-def inputs(count: int) -> list[dict[str, int]]:
-    return [{"i": i} for i in range(count)]
 
 
 @by_mode

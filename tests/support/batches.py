@@ -13,6 +13,11 @@ from support.clock import PATIENCE, TICK
 MODES = ("sync", "async")
 
 
+def inputs(count: int) -> list[dict[str, int]]:
+    """Return as many inputs."""
+    return [{"i": i} for i in range(count)]
+
+
 def with_client(url: str, mode: str, use: Callable[[Any], Any], **options: Any) -> Any:
     """Return what `use` returns for a client; for the asynchronous one it returns an awaitable."""
     options = {"base_url": url, "retry_delay": TICK, "timeout": PATIENCE, "api_key": "", **options}

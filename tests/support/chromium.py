@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -19,7 +23,7 @@ ARGUMENTS = (
 )
 
 
-def chromium_path() -> str:
+def _path() -> str:
     """Return the path of chromium or Chrome.
 
     Raises:
@@ -34,8 +38,18 @@ def chromium_path() -> str:
     )
 
 
-def chromium_arguments() -> list[str]:
+def _arguments() -> list[str]:
     """Return the command-line arguments to start chromium with."""
     # Its sandbox does not work for root, as in a container.
     sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     return [*ARGUMENTS, *sandbox]
+
+
+@contextmanager
+def running_chromium() -> Iterator[Browser]:
+    """Start chromium; close it at the end of the `with` block."""
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=_path(), args=_arguments()) as browser,
+    ):
+        yield browser

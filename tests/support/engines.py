@@ -33,11 +33,6 @@ class Agent:
         return 2 * i
 
 
-def inputs(count: int) -> list[dict[str, int]]:
-    """Return as many inputs of that agent."""
-    return [{"i": i} for i in range(count)]
-
-
 POOLS: dict[str, Callable[[], Executor]] = {
     "threads": lambda: ThreadPoolExecutor(2),
     "spawn": lambda: ProcessPoolExecutor(2, multiprocessing.get_context("spawn")),

@@ -20,11 +20,10 @@ from playwright.sync_api import (
     Page,
     ViewportSize,
     expect,
-    sync_playwright,
 )
 from typing_extensions import Self
 
-from support.chromium import chromium_arguments, chromium_path
+from support.chromium import running_chromium
 from support.clock import PATIENCE, milliseconds
 from support.lab_server import LabServer, Watch
 
@@ -375,10 +374,7 @@ def running_lab(environment: dict[str, str] | None = None) -> Iterator[Lab]:
     with (
         tempfile.TemporaryDirectory() as root,
         LabServer(Path(root), environment=environment) as server,
-        sync_playwright() as playwright,
-        playwright.chromium.launch(
-            executable_path=chromium_path(), args=chromium_arguments()
-        ) as browser,
+        running_chromium() as browser,
     ):
         yield Lab(server, browser)
 

@@ -11,20 +11,19 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.batches import MODES, with_client
+from support.batches import MODES, inputs, with_client
 from support.clock import MOMENT, PATIENCE, until
 from support.engines import (
     KEY,
     POOLS,
     Agent,
     Canceller,
-    inputs,
     pretend_other_version,
 )
 from support.faults import STALL, Do, FaultServer, answer, error
@@ -47,24 +46,6 @@ pytestmark = [
     # Python 3.12 and later warn of each fork of a process that has threads.
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
-
-
-@pytest.fixture
-def agent() -> Agent:
-    return Agent()
-
-
-@pytest.fixture
-def url(agent: Agent) -> Iterator[str]:
-    """Serve the agent to whoever has the key."""
-    with serve_agents({"a": agent}, api_key=KEY) as server:
-        yield server.url
-
-
-@pytest.fixture
-def keyed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let processes that start from here on find the key in their environment."""
-    monkeypatch.setenv("RUNAGENT_API_KEY", KEY)
 
 
 def running() -> set[int]:

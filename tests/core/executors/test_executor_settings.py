@@ -6,19 +6,19 @@ import dataclasses
 import os
 import ssl
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from support.batches import inputs
 from support.engines import (
     KEY,
     POOLS,
     Agent,
     Recorder,
-    inputs,
 )
 from support.faults import FaultServer, answer
 
@@ -27,7 +27,6 @@ from runagent import (
     RunAgentClient,
     ValidationError,
 )
-from runagent.local import serve as serve_agents
 
 Serve = Callable[..., FaultServer]
 by_pool = pytest.mark.parametrize("pool", POOLS)
@@ -37,24 +36,6 @@ pytestmark = [
     # Python 3.12 and later warn of each fork of a process that has threads.
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
-
-
-@pytest.fixture
-def agent() -> Agent:
-    return Agent()
-
-
-@pytest.fixture
-def url(agent: Agent) -> Iterator[str]:
-    """Serve the agent to whoever has the key."""
-    with serve_agents({"a": agent}, api_key=KEY) as server:
-        yield server.url
-
-
-@pytest.fixture
-def keyed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let processes that start from here on find the key in their environment."""
-    monkeypatch.setenv("RUNAGENT_API_KEY", KEY)
 
 
 @by_pool
