@@ -99,9 +99,11 @@ def test_interrupts_come_together_and_lose_nothing(start_kernel: Callable[..., K
     kernel.execute("%load_ext runagent_jupyter" + AGENTS).ok()
     for _ in range(5):
         cell = kernel.execute("%%runagent impatient --out reply\nx")
-        # On a busy machine the last one may interrupt IPython, which shows the error of the cell.
-        answer, *errors = cell.outputs
-        assert {error["ename"] for error in errors} == {"KeyboardInterrupt"}
+        # On a busy machine the last one may come after the cell, while IPython shows its error.
+        answer, error, *late = cell.outputs
+        assert error["ename"] == "KeyboardInterrupt"
+        assert "stopped after" in error["traceback"][0]
+        assert all(other["ename"] == "KeyboardInterrupt" for other in late)
         assert "stopped after" in answer["data"]["text/html"]
         assert kernel.value("reply.stopped and reply.text.startswith('part 0')")
         kernel.execute("del reply").ok()
