@@ -375,11 +375,7 @@ class Engine:
                 self.stop(failures.senseless(error, self.finished))
         elif verdict == "limited":
             self._ready.appendleft(task)
-        elif verdict == "unavailable" and task.answers_before != self.pace.accepted:
-            # As long as no other row is answered, it is not the row's fault.
-            task.answers_before = self.pace.accepted
-            self._put_back(task, error, now)
-        elif verdict == "unavailable" and self.pace.closed_for == "unavailable":
+        elif verdict == "unavailable":
             self._put_back(task, error, now)
         else:
             self._try_again(task, attempt, error, now)

@@ -75,7 +75,6 @@ class Task:
         attempts: How often it was sent, without refusals because of a rate limit.
         lost: Whether a connection was lost with it.
         workers_lost: How many workers of an executor were lost with it.
-        answers_before: Answers of the batch when the server was not available for it.
         began: When it was first sent, `None` before.
     """
 
@@ -84,7 +83,6 @@ class Task:
     attempts: int = 0
     lost: bool = False
     workers_lost: int = 0
-    answers_before: int = -1
     began: float | None = None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from support import websockets as ws
-from support.clock import FOR_EVER, PATIENCE, TICK, TIMEOUT
+from support.clock import FOR_EVER, LONG_TIMEOUT, PATIENCE, TICK, TIMEOUT
 from support.faults import (
     KEEP,
     SSE_HEAD,
@@ -212,7 +212,7 @@ ROWS = {
     ),
     "silence": Row(run_generic, [[STALL]], "TIMEOUT", ["invoke"], {"timeout": TIMEOUT}),
     "silence in a stream": Row(
-        run_generic_stream, [[SSE_HEAD, STALL]], "TIMEOUT", ["stream"], {"timeout": TIMEOUT}
+        run_generic_stream, [[SSE_HEAD, STALL]], "TIMEOUT", ["stream"], {"timeout": LONG_TIMEOUT}
     ),
     "no server": Row(run_generic, [], "CONNECTION_FAILED", [], {"base_url": "http://127.0.0.1:9"}),
     "an answer that is no JSON": Row(
@@ -298,7 +298,7 @@ ROWS = {
         SERVE,
     ),
     "a stream that takes too long in all": Row(
-        lambda client: client.run_generic_stream({}, total_timeout=TIMEOUT),
+        lambda client: client.run_generic_stream({}, total_timeout=LONG_TIMEOUT),
         [[SSE_HEAD, Repeat(frame(chunk("a")), pause=TICK)]],
         "TIMEOUT",
         ["stream"],
@@ -308,7 +308,7 @@ ROWS = {
         [[UPGRADE + ws.STARTED, Repeat(ws.chunk("a"), pause=TICK)]],
         "TIMEOUT",
         ["run-stream"],
-        {**SERVE, "total_timeout": TIMEOUT},
+        {**SERVE, "total_timeout": LONG_TIMEOUT},
     ),
     "headers that take longer than a whole stream may": Row(
         lambda client: client.run_stream({}, total_timeout=TIMEOUT),

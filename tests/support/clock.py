@@ -63,6 +63,9 @@ FOR_EVER = 100 * PATIENCE
 TIMEOUT = stretched(0.7)
 """A timeout that is to pass: many times the work a call does before nothing but time ends it."""
 
+LONG_TIMEOUT = stretched(3)
+"""A timeout that is to pass after something has come: longer than the pauses of a busy machine."""
+
 MOMENT = 0.3
 """Leaves time for something that must not happen. Nothing that must happen is waited for so."""
 
