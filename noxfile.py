@@ -27,7 +27,7 @@ COLAB_PYTHONS = ["3.12", "3.11", "3.10"]
 COLAB_PINS = ".ci/colab.txt"
 COLAB_TOOLS = [
     *("hypothesis", "jupyter-client>=8", "matplotlib", "nbclient", "nest-asyncio", "pexpect"),
-    *("pillow", "pydantic", "pyte", "pytest>=8.3", "pytest-xdist", "uvloop"),
+    *("pillow", "pydantic", "pyte", "pytest>=8.3", "pytest-xdist", "rfc3987", "uvloop"),
 ]
 COLAB_TESTS = [
     "tests/jupyter/test_colab.py",
@@ -154,12 +154,12 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Test all but what needs a browser; what needs no second Python, on the last one alone."""
     install(session)
-    options = parallel_with(2 * CORES)  # many tests wait for a timeout
+    options = ["tests", *OTHERS]
     if session.python != tested[-1]:
         options += ["-m", "not exhaustive and not upstream"]
     if session.python in OLDEST:
-        options += ["--rows=3"]
-    session.run("pytest", *(session.posargs or [*options, "tests", *OTHERS]))
+        options += ["--rows=2"]
+    run_pytest(session, 2 * CORES, *options)  # many tests wait for a timeout
 
 
 @nox.session(python=colab_python)
@@ -179,8 +179,7 @@ def colab(session: nox.Session) -> None:
     pins = Path(COLAB_PINS).read_text().splitlines()
     kept = [pin for pin in pins if not pin.startswith(("#", "notebook"))]
     session.install("--editable", ".[jupyter,local]", *kept, *COLAB_TOOLS)
-    options = [*parallel_with(2 * CORES), "--rows=2"]
-    session.run("pytest", *(session.posargs or [*options, *COLAB_TESTS]))
+    run_pytest(session, 2 * CORES, "--rows=2", *COLAB_TESTS)
 
 
 @nox.session(python=CI_PYTHONS[-1])
@@ -215,7 +214,7 @@ def check(session: nox.Session) -> None:
 def browser(session: nox.Session) -> None:
     """Test in a real JupyterLab in chromium."""
     install(session)
-    session.run("pytest", *(session.posargs or [*parallel_with(CORES), "tests/browser"]))
+    run_pytest(session, CORES, "tests/browser")
 
 
 @nox.session
@@ -230,7 +229,7 @@ def engines(session: nox.Session) -> None:
 def apps(session: nox.Session) -> None:
     """Test the examples in the real app frameworks, some in chromium; CI does not run it."""
     session.install("--editable", ".[apps]")
-    session.run("pytest", *(session.posargs or [*parallel_with(CORES), "tests/apps"]))
+    run_pytest(session, CORES, "tests/apps")
 
 
 @nox.session
@@ -262,6 +261,16 @@ def package(session: nox.Session) -> None:
     session.chdir(alone)
     checks = Path(__file__).with_name(".ci") / "check_package.py"
     session.run(python, "-I", checks, wheel, sdist, external=True)
+
+
+def run_pytest(session: nox.Session, workers: int, *options: str) -> None:
+    """Run pytest as the command line says, or else with `options` in parallel processes."""
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    # One process compiles all modules; several that start together would each compile all of them.
+    session.run("pytest", "--collect-only", "--quiet", *options, silent=True)
+    session.run("pytest", *parallel_with(workers), *options)
 
 
 def parallel_with(workers: int) -> list[str]:

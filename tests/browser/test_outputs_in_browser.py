@@ -76,6 +76,8 @@ def test_a_page_reloaded_while_an_answer_streams_says_that_it_is_cut_off(lab: La
     notebook.start_cell(1)
     notebook.wait_for_text(1, "and then")
     expect(notebook.output(1).locator(".runagent-running")).to_have_count(1)
+    # As if the answer had been painted just now, as it is every few seconds.
+    notebook.page.evaluate("document.getAnimations().forEach((each) => { each.currentTime = 0; })")
     assert cut_off_seen(notebook, 1) == (True, False)
     notebook.screenshot("outputs-streaming")
     saved = notebook.save().cells[1].outputs
