@@ -285,7 +285,8 @@ def test_a_kill_repeats_only_rows_that_were_under_way(serve: Serve, folder: Path
     before = len(server.exchanges)
     rows = run(server.url, "sync", inputs(300), journal=path)
     assert len(rows) == 300
-    again |= delivered & {e.json["i"] for e in server.exchanges[before:]}
+    # A request of the killed process may come late, without its body.
+    again |= delivered & {e.json["i"] for e in server.exchanges[before:] if e.body}
     assert not again  # that was delivered before
     sent: dict[int, set[str]] = {}
     times: dict[int, int] = {}
