@@ -1,8 +1,13 @@
-"""`python -m benchmarks [--quick] [--only NAME]`: run all comparisons and print the tables."""
+"""`python -m benchmarks [--quick] [--only NAME]`: run all comparisons and print the tables.
+
+It ends with 1 if something that is asked for is not met. `python -m benchmarks compare REVISION`
+compares two versions of this package.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -10,6 +15,7 @@ from pathlib import Path
 from benchmarks import (
     batch,
     calls,
+    compare,
     engines,
     imports,
     large,
@@ -53,7 +59,12 @@ def _notebook(*, quick: bool) -> Iterator[Table]:
     yield from widget.tables(quick=quick)
 
 
-def main() -> None:
+def main() -> int:
+    """Return the exit code: 1 if a limit is not met."""
+    if sys.argv[1:2] == ["compare"]:
+        sheet = compare.main(sys.argv[2:])
+        print(report.markdown(sheet))
+        return int(not report.all_met([sheet]))
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help="what to measure; everything if not given")
     parser.add_argument("--only", action="append", default=[], metavar="NAME")
@@ -73,7 +84,8 @@ def main() -> None:
             print(report.markdown(table), flush=True)
     report.write(tables, options.output)
     print(f"Written to {options.output}")
+    return int(not report.all_met(tables))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

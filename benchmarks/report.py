@@ -57,6 +57,10 @@ def markdown(table: Table | Sheet) -> str:
     return "\n".join(lines) + "\n"
 
 
+def all_met(tables: Iterable[Table | Sheet]) -> bool:
+    return all(met for table in tables for _, met in table.verdicts())
+
+
 def _sheet(sheet: Sheet) -> list[str]:
     """Return the lines of a sheet: a row for each candidate."""
     lines = [

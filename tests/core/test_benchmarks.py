@@ -7,9 +7,11 @@ from functools import partial
 
 import pytest
 
-from benchmarks import batch, calls, engines, large, peers, report, streams
+from benchmarks import batch, calls, compare, engines, large, peers, report, streams
+from benchmarks.child import ROOT
 from benchmarks.limited import counts, running
 from benchmarks.measure import Bound, Limit, Sheet, Table
+from benchmarks.workloads import ASYNCHRONOUS, BLOCKING
 
 OURS = ("httpx2", "httpx2 event source", "raw bytes", "runagent")
 
@@ -58,6 +60,21 @@ def test_a_bound_that_is_not_met_says_so() -> None:
         ("a: 0 failed (at most 0)", True),
     ]
     assert "| a | 94 | 0 |" in report.markdown(sheet)
+
+
+def test_two_trees_are_compared_in_pairs() -> None:
+    times = dict.fromkeys(compare.TIMES, 1)
+    sheet = compare.sheet(ROOT, "itself", 1, compare.cpu, times)
+    assert set(sheet.values) == set(compare.TIMES) == {*BLOCKING, *ASYNCHRONOUS}
+    assert all(ratio > 0 for ratio, _, _ in sheet.values.values())
+
+
+def test_a_revision_that_does_not_exist_is_named() -> None:
+    with (
+        pytest.raises(SystemExit, match="no-such-revision"),
+        compare.checked_out("no-such-revision"),
+    ):
+        raise AssertionError("it was checked out")
 
 
 def test_a_batch_is_counted_at_the_server() -> None:
