@@ -452,12 +452,8 @@ def _unpickle(kind: type[_BaseClient], arguments: dict[str, Any]) -> _BaseClient
     return kind(**arguments)
 
 
-def _text(event: StreamEvent) -> str | None:
-    return event.text
-
-
-def _event(event: StreamEvent) -> StreamEvent:
-    return event
+def _text(_kind: str, _value: Any, text: str | None) -> str | None:
+    return text
 
 
 class RunAgentClient(_BaseClient, BlockingClientSlips):
@@ -643,7 +639,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             (user_id, persistent_memory),
             streams=True,
         )
-        return self._pump.stream(*prepared, _event, self._total(total_timeout))
+        return self._pump.stream(*prepared, StreamEvent, self._total(total_timeout))
 
     @overload
     def batch_run(
@@ -1169,7 +1165,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             (user_id, persistent_memory),
             streams=True,
         )
-        return self._pump.stream(*prepared, _event, self._total(total_timeout))
+        return self._pump.stream(*prepared, StreamEvent, self._total(total_timeout))
 
     @overload
     async def batch_run(

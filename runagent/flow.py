@@ -23,7 +23,7 @@ from runagent.errors import RunAgentError, StreamError
 from runagent.failures import Failure
 from runagent.items import items_of
 from runagent.redaction import Redactor
-from runagent.results import Entrypoint, Health, RunResult, StreamEvent
+from runagent.results import Entrypoint, Event, Health, RunResult
 from runagent.stream import StreamState
 from runagent.wire import Input, Outgoing, StreamReader, Wire
 from runagent.wire.text import PairJoiner
@@ -128,12 +128,12 @@ class Lock(Protocol):
 
 
 Step = Send | Wait | TakeTurn | Receive | Deliver
-Outcome = Answer | Failure | Lock | list[StreamEvent] | bool | None
+Outcome = Answer | Failure | Lock | list[Event] | bool | None
 Steps = Generator[Step, Any, T]
 """A flow whose result is a `T`. The docstring of each step says which `Outcome` is sent back."""
 
-Select = Callable[[StreamEvent], T | None]
-"""Turns an event into the item that a stream yields, or into `None` for no item."""
+Select = Callable[[str, Any, str | None], T | None]
+"""Turns the kind, value and text of an event into an item of a stream, or `None` for no item."""
 
 
 class Flow:
@@ -260,7 +260,7 @@ class Flow:
             if state.done:
                 return
             if state.failed is not None:
-                error = reader.failure(state.failed)
+                error = reader.failure(state.failed[1])
                 break
             if reader.effort > most:
                 error = failures.nothing_but_noise(most)

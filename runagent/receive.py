@@ -16,7 +16,7 @@ import httpx2
 from runagent.async_network import AsyncStream, Read
 from runagent.encodings import GzipDecoder, is_gzip, slices
 from runagent.lasting import Lasting
-from runagent.results import StreamEvent
+from runagent.results import Event
 from runagent.wire import StreamReader
 
 T = TypeVar("T")
@@ -126,17 +126,17 @@ class OpenStream:
         self._response = response
         self._reader = reader
         self._socket = _socket(response)
-        self._arrivals: Iterator[list[StreamEvent]]
+        self._arrivals: Iterator[list[Event]]
         if self._socket is None:
             self._arrivals = map(reader.feed, _pieces(response))
         else:
             self._arrivals = self._messages(silence)
 
-    def receive(self) -> list[StreamEvent] | None:
+    def receive(self) -> list[Event] | None:
         """Return the next events, `None` at the end of the connection."""
         return next(self._arrivals, None)
 
-    def _messages(self, silence: float | None) -> Iterator[list[StreamEvent]]:
+    def _messages(self, silence: float | None) -> Iterator[list[Event]]:
         reader = self._reader
         with _as_http_errors():
             self._socket.write(reader.outgoing(), silence)
@@ -158,7 +158,7 @@ class OpenStream:
         self._response.close()
 
 
-Received = list[StreamEvent] | None
+Received = list[Event] | None
 """The next events of a stream, `None` at the end of its connection."""
 
 
@@ -187,7 +187,7 @@ class AsyncOpenStream:
         self._step: Any = None  # the step of `_bytes` under way, and what it waits for:
         self._wanted: Any = None
         self._operation: Lasting[Any] | None = None  # an operation under way that is no read
-        self._events: list[StreamEvent] = []
+        self._events: list[Event] = []
         self._is_stepped = self._socket is None and isinstance(self._network, AsyncStream)
         if self._is_stepped:
             self._network.yields_reads = True

@@ -26,7 +26,7 @@ from runagent.flow import Deliver, Outcome, Receive, Step, Steps
 from runagent.interrupt import AsyncIO, BlockingIO, IOGroup, shut_down
 from runagent.lasting import Lasting
 from runagent.receive import AsyncOpenStream, OpenStream
-from runagent.results import StreamEvent
+from runagent.results import Event
 from runagent.stream import GENERATORS, Place, StreamState, again, broken_off
 
 T = TypeVar("T")
@@ -117,7 +117,7 @@ def items(
             del error  # it refers to this frame
 
 
-def _receive(stream: OpenStream, io: SyncIO, deadline: float) -> list[StreamEvent] | Failure | None:
+def _receive(stream: OpenStream, io: SyncIO, deadline: float) -> list[Event] | Failure | None:
     try:
         with io.until(deadline):
             return stream.receive()
