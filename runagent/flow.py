@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,6 +41,13 @@ Comments and pings are life, so that no silence ends a stream of nothing else. I
 time of a processor, though, if it came as fast as the network can.
 """
 
+ENDING = 0.01
+"""Seconds that the end of a response may take after the end of the stream in it.
+
+Nearly all servers send both at once, and reading to the end keeps the connection. Others hold a
+response open for reasons of their own, and the user would wait with them.
+"""
+
 logger = logging.getLogger("runagent")
 
 
@@ -69,10 +77,13 @@ class Answer:
     Attributes:
         response: Its status and headers.
         body: Its body, empty if it was left open.
+        reusable: Whether the connection of a body that was left open can be used again once that
+            has been read to its end, and a deadline ends each read of it.
     """
 
     response: httpx2.Response
     body: bytes = field(repr=False)
+    reusable: bool = False
 
 
 @dataclass(slots=True)
@@ -258,6 +269,9 @@ class Flow:
                 break
             yield Deliver(items_of(events, select, state, reader, pairs))
             if state.done:
+                if answer.reusable:
+                    receive.deadline = min(call.deadline, time.monotonic() + ENDING)
+                    yield receive
                 return
             if state.failed is not None:
                 error = reader.failure(state.failed[1])

@@ -65,7 +65,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_free_pools)
 
 
-class _BlockingStream(httpcore2.NetworkStream):
+class BlockingStream(httpcore2.NetworkStream):
     """A stream whose every operation ends by the deadline of the call it is used for."""
 
     def __init__(self, stream: httpcore2.NetworkStream) -> None:
@@ -74,6 +74,7 @@ class _BlockingStream(httpcore2.NetworkStream):
         self._pid = os.getpid()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Return the next bytes, none at the end."""
         check_process(self._pid, httpcore2.ReadError)
         limit = self._limit(timeout, httpcore2.ReadTimeout)
         data = self._stream.read(max_bytes, limit)
@@ -81,6 +82,7 @@ class _BlockingStream(httpcore2.NetworkStream):
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send all bytes."""
         # In pieces, each with the time that is left: else a slow reader gets all of it each time.
         for start in range(0, len(buffer), PIECE):
             limit = self._limit(timeout, httpcore2.WriteTimeout)
@@ -96,6 +98,7 @@ class _BlockingStream(httpcore2.NetworkStream):
         return _limit(io, self._stream, timeout, error)
 
     def close(self) -> None:
+        """Close the stream."""
         self._stream.close()  # closes no more than this process's copy, also after a fork
 
     def start_tls(
@@ -104,6 +107,7 @@ class _BlockingStream(httpcore2.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore2.NetworkStream:
+        """Return an encrypted stream over this one."""
         io = current_io()
         limit = timeout
         try:
@@ -112,9 +116,10 @@ class _BlockingStream(httpcore2.NetworkStream):
         except BaseException:
             self._stream.close()  # nobody else closes a stream that was not handed on
             raise
-        return _BlockingStream(self._stream.start_tls(ssl_context, server_hostname, limit))
+        return BlockingStream(self._stream.start_tls(ssl_context, server_hostname, limit))
 
     def get_extra_info(self, info: str) -> Any:
+        """Return a fact about the stream."""
         if info == "is_readable" and time.monotonic() - self._used < FRESH:
             return False
         return self._stream.get_extra_info(info)
@@ -153,7 +158,7 @@ class _BlockingBackend(httpcore2.NetworkBackend):
         def connect() -> httpcore2.NetworkStream:
             return self._connect(host, port, limit, local_address, socket_options)
 
-        return _BlockingStream(_in_thread(connect, limit))
+        return BlockingStream(_in_thread(connect, limit))
 
     def _connect(
         self,
@@ -187,7 +192,7 @@ class _BlockingBackend(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         limit = _connect(timeout)
-        return _BlockingStream(self._backend.connect_unix_socket(path, limit, socket_options))
+        return BlockingStream(self._backend.connect_unix_socket(path, limit, socket_options))
 
 
 def _connect(timeout: float | None) -> float | None:

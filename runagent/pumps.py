@@ -22,7 +22,7 @@ from runagent.failures import Failure, bare, is_unexpected, own_client_closed
 from runagent.flow import Answer, Flow, Outcome, Select, Send, Step, Steps, TakeTurn, Wait
 from runagent.interrupt import BlockingIO, IOGroup
 from runagent.locks import ForkSafeLock
-from runagent.receive import body, body_async, network_stream
+from runagent.receive import body, body_async, is_reusable, network_stream
 from runagent.request import build
 from runagent.results import Entrypoint, Health, RunResult
 from runagent.sources import AsyncCallIO, AsyncSource, SyncIO, items, running_loop
@@ -239,7 +239,7 @@ class SyncPump(_Pump):
                     if limit is None:
                         io.response = response
                         io.lease, lease = lease, None
-                        return Answer(response, b"")
+                        return Answer(response, b"", is_reusable(response))
                     return Answer(response, body(response, limit))
                 except BaseException:
                     response.close()
@@ -389,7 +389,7 @@ class AsyncPump(_Pump):
                         io.stream = network_stream(response)
                         io.response = response
                         io.lease, lease = lease, None
-                        return Answer(response, b"")
+                        return Answer(response, b"", is_reusable(response))
                     return Answer(response, await body_async(response, limit))
                 except BaseException:
                     await response.aclose()

@@ -16,6 +16,7 @@ import httpx2
 from runagent.async_network import AsyncStream, Read
 from runagent.encodings import GzipDecoder, is_gzip, slices
 from runagent.lasting import Lasting
+from runagent.network import BlockingStream
 from runagent.results import Event
 from runagent.wire import StreamReader
 
@@ -92,6 +93,12 @@ async def _decoded_async(response: httpx2.Response) -> AsyncGenerator[bytes, Non
 def network_stream(response: httpx2.Response) -> Any:
     """Return the network stream that a response comes over, `None` if its transport shows none."""
     return response.extensions.get("network_stream")
+
+
+def is_reusable(response: httpx2.Response) -> bool:
+    """Whether reading to its end, by a deadline, leaves its connection to other calls."""
+    switched = response.status_code == httpx2.codes.SWITCHING_PROTOCOLS
+    return not switched and isinstance(network_stream(response), (AsyncStream, BlockingStream))
 
 
 def _socket(response: httpx2.Response) -> Any:
@@ -283,6 +290,11 @@ class AsyncOpenStream:
         except StopAsyncIteration:
             return None
         return found
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an operation was given up and is under way, so that closing waits for its end."""
+        return self._operation is not None or self._step is not None
 
     def abandon(self) -> None:
         """Make the operation under way end at once, if it is not one that shutting down ends."""

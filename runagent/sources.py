@@ -322,7 +322,8 @@ class AsyncSource:
     async def _let_go(self) -> None:
         """Close the connection, or give it back, whatever is cancelled meanwhile."""
         # A stream that ended as announced waits for nothing, and a scope would take its time.
-        is_quick = self._state.done or self._io is None or self._is_forsaken()
+        is_idle = self._stream is None or not self._stream.is_busy
+        is_quick = (self._state.done and is_idle) or self._io is None or self._is_forsaken()
         shield = nullcontext() if is_quick else anyio.CancelScope(shield=True)
         with shield:
             try:
