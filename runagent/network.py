@@ -22,14 +22,14 @@ import httpx2
 
 from runagent.async_network import AsyncBackend
 from runagent.interrupt import BlockingIO, current_io
-from runagent.sockets import PIECE, addresses_of, check_process, keep_alive
-
-FRESH = 0.05
-"""Seconds for which a connection is assumed to be open, as its server has just answered on it.
-
-For each request, a pool asks all idle connections whether they were closed, and each asks the
-system. With many threads, that takes longer than the rest of a call.
-"""
+from runagent.sockets import (
+    FRESH,
+    PIECE,
+    addresses_of,
+    check_process,
+    is_held_head,
+    keep_alive,
+)
 
 
 def use_own_backends(client: httpx2.Client | httpx2.AsyncClient) -> None:
@@ -72,17 +72,30 @@ class BlockingStream(httpcore2.NetworkStream):
         self._stream = stream
         self._used = -math.inf
         self._pid = os.getpid()
+        self._head = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return the next bytes, none at the end."""
         check_process(self._pid, httpcore2.ReadError)
+        if self._head:
+            self.write(b"", timeout)
         limit = self._limit(timeout, httpcore2.ReadTimeout)
         data = self._stream.read(max_bytes, limit)
         self._used = time.monotonic()
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send all bytes."""
+        """Send all bytes; the head of a request waits for the beginning of its body."""
+        if is_held_head(current_io(), buffer):
+            self._head = buffer
+            return
+        if self._head:
+            head, self._head = self._head, b""
+            self._write(head + buffer[:PIECE], timeout)
+            buffer = buffer[PIECE:]
+        self._write(buffer, timeout)
+
+    def _write(self, buffer: bytes, timeout: float | None) -> None:
         # In pieces, each with the time that is left: else a slow reader gets all of it each time.
         for start in range(0, len(buffer), PIECE):
             limit = self._limit(timeout, httpcore2.WriteTimeout)
@@ -133,7 +146,7 @@ def _limit(
         raise httpcore2.ReadError("interrupted")
     if io.deadline == math.inf:
         return timeout
-    left: float = io.remaining
+    left: float = io.deadline - time.monotonic()
     if left <= 0:
         raise error("timed out")
     return left if timeout is None else min(timeout, left)

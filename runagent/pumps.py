@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.request import getproxies
 
 import anyio
@@ -195,7 +195,8 @@ class SyncPump(_Pump):
                 try:
                     step = steps.send(outcome)
                 except StopIteration as stop:
-                    return cast("T", stop.value)
+                    result: T = stop.value
+                    return result
                 outcome = self._carry_out(step, io)
         except RunAgentError:
             raise
@@ -220,7 +221,7 @@ class SyncPump(_Pump):
         return self._detecting if self._detecting.acquire(seconds) else None
 
     def _send(self, step: Send, io: SyncIO) -> Answer | Failure:
-        io.begin_request()
+        io.begin_request(has_body=step.outgoing.content is not None)
         self._check_own_client()
         left = None if step.seconds == math.inf else step.seconds
         read = step.call.silence if step.call.streams else left
@@ -339,7 +340,8 @@ class AsyncPump(_Pump):
                 try:
                     step = steps.send(outcome)
                 except StopIteration as stop:
-                    return cast("T", stop.value)
+                    result: T = stop.value
+                    return result
                 outcome = await self._carry_out(step, io)
         except RunAgentError:
             raise
@@ -369,7 +371,7 @@ class AsyncPump(_Pump):
         return None
 
     async def _send(self, step: Send, io: AsyncCallIO) -> Answer | Failure:
-        io.begin_request()
+        io.begin_request(has_body=step.outgoing.content is not None)
         self._check_own_client()
         # The end of all of it ends each read too, and at no cost.
         read = step.call.silence if step.call.streams else None

@@ -54,9 +54,10 @@ async def body_async(response: httpx2.Response, limit: int) -> bytes:
 
 def _pieces(response: httpx2.Response) -> Iterator[bytes]:
     """Yield a decoded body in pieces of at most `READ_SIZE`, or as they came in."""
-    if "content-encoding" not in response.headers:
-        return response.iter_bytes()
-    return _decoded(response)
+    if "content-encoding" in response.headers:
+        return _decoded(response)
+    # A transport of the user's own may have read it.
+    return response.iter_bytes() if response.is_stream_consumed else response.iter_raw()
 
 
 def _decoded(response: httpx2.Response) -> Iterator[bytes]:
@@ -71,9 +72,9 @@ def _decoded(response: httpx2.Response) -> Iterator[bytes]:
 
 def _pieces_async(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     """Yield a decoded body in pieces of at most `READ_SIZE`, or as they came in."""
-    if "content-encoding" not in response.headers:
-        return response.aiter_bytes()
-    return _decoded_async(response)
+    if "content-encoding" in response.headers:
+        return _decoded_async(response)
+    return response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
 
 
 async def _decoded_async(response: httpx2.Response) -> AsyncGenerator[bytes, None]:

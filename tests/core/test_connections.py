@@ -42,7 +42,7 @@ from runagent import (
     ValidationError,
     flow,
 )
-from runagent.network import FRESH
+from runagent.sockets import FRESH
 
 Serve = Callable[..., FaultServer]
 LOCAL = "http://localhost:8000"
