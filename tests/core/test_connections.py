@@ -28,7 +28,6 @@ from support.faults import (
     FaultServer,
     answer,
     error,
-    frame,
     good,
     stream,
 )
@@ -40,7 +39,6 @@ from runagent import (
     RunAgentClient,
     TimeoutError,  # noqa: A004
     ValidationError,
-    flow,
 )
 from runagent.sockets import FRESH
 
@@ -288,55 +286,6 @@ def test_a_lock_that_another_thread_holds_is_free_in_a_fork(kind: Any, serve: Se
 
 
 # Closing, or not
-
-
-# After a stream
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_stream_that_ended_leaves_its_connection_to_the_next_call(
-    mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(flow, "ENDING", PATIENCE)  # a slow server may send the end in two parts
-    server = serve(good("stream"), good("stream"), answer())
-
-    async def main() -> None:
-        async with AsyncRunAgentClient("a", base_url=server.url) as client:
-            for kind in ("stream", "stream", "invoke"):
-                assert await arun(client, kind)
-
-    if mode == "async":
-        asyncio.run(main())
-    else:
-        with RunAgentClient("a", base_url=server.url) as client:
-            for kind in ("stream", "stream", "invoke"):
-                assert run(client, kind)
-    assert len(server.exchanges) == 3
-    assert server.connections == 1
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("rest", [[STALL], [frame(b": more\n\n"), STALL], []])
-def test_a_response_that_goes_on_after_its_stream_keeps_nobody(
-    rest: list[Any], mode: str, serve: Serve
-) -> None:
-    *stream_of_two, _, _ = good("stream")
-    server = serve([*stream_of_two, *rest], answer())
-
-    async def main() -> None:
-        async with AsyncRunAgentClient("a", base_url=server.url) as client:
-            assert await arun(client, "stream") == "ok"
-            await asyncio.to_thread(until, lambda: server.closed)
-            assert await arun(client, "invoke")
-
-    if mode == "async":
-        asyncio.run(main())
-    else:
-        with RunAgentClient("a", base_url=server.url) as client:
-            assert run(client, "stream") == "ok"
-            until(lambda: server.closed)
-            assert run(client, "invoke")
-    assert server.connections == 2
 
 
 # Stale connections
