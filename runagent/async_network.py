@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import ssl
@@ -17,7 +18,14 @@ import httpcore2
 
 from runagent.interrupt import current_io
 from runagent.lasting import Lasting
-from runagent.sockets import PIECE, addresses_of, check_process, keep_alive
+from runagent.sockets import (
+    FRESH,
+    PIECE,
+    addresses_of,
+    check_process,
+    is_held_head,
+    keep_alive,
+)
 
 _MOST_UNREAD = 32
 """Pieces read at most from a connection that broke while it was written to."""
@@ -84,7 +92,9 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
         self.yields_reads = False
         self._stream = stream
         self._pid = os.getpid()
+        self._used = -math.inf
         self._early: list[bytes] = []
+        self._head = b""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return the next bytes, none at the end."""
@@ -93,16 +103,25 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
             return self._early.pop(0)
         if self.yields_reads:
             return await _by_caller(Read(self._stream, max_bytes, timeout))
+        if self._head:
+            await self.write(b"", timeout)
         self._exchange()
-        return await self._stream.read(max_bytes, timeout)
+        data = await self._stream.read(max_bytes, timeout)
+        self._used = time.monotonic()
+        return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send all bytes."""
+        """Send all bytes; the head of a request waits for the beginning of its body."""
         check_process(self._pid, httpcore2.WriteError)
         self._exchange()
+        if is_held_head(current_io(), buffer):
+            self._head = buffer
+            return
+        head, self._head = self._head, b""
         if len(buffer) <= PIECE:
-            await self._stream.write(buffer, timeout)
+            await self._stream.write(head + buffer, timeout)
         else:
+            await self._stream.write(head, timeout)
             await self._write_and_listen(buffer, timeout)
 
     async def _write_and_listen(self, buffer: bytes, timeout: float | None) -> None:
@@ -175,6 +194,8 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         """Return a fact about the stream."""
+        if info == "is_readable" and time.monotonic() - self._used < FRESH:
+            return False
         return self._stream.get_extra_info(info)
 
     def _exchange(self) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from runagent import checks, config
+from runagent import checks, defaults
 from runagent.encode import to_json
 from runagent.errors import ValidationError
 from runagent.lazy import LazyModule
-from runagent.progress import ProgressDisplay
 from runagent.results import Entrypoint, Health, RunResult, StreamEvent
 from runagent.secrecy import conceal
 from runagent.slips import AsyncClientSlips, BlockingClientSlips, check_not_awaited
@@ -25,17 +24,14 @@ if TYPE_CHECKING:
 
     import httpx2
 
-    from runagent import many, pumps, response_models, worker
+    from runagent import config, many, progress, pumps, response_models, worker
 else:  # tools that look at the annotations evaluate them
     httpx2, many, pumps, ssl = map(LazyModule, ("httpx2", "runagent.many", "runagent.pumps", "ssl"))
+    config, progress = map(LazyModule, ("runagent.config", "runagent.progress"))
     response_models, worker = map(LazyModule, ("runagent.response_models", "runagent.worker"))
 
 C = TypeVar("C", bound="_BaseClient")
 T = TypeVar("T")
-
-DEFAULT_POOL_SIZE = 100
-DEFAULT_CONCURRENCY = 16
-DEFAULT_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
 
 _SETTINGS = (
     "agent_id",
@@ -70,19 +66,19 @@ class _BaseClient:
         self,
         agent_id: str,
         api_key: str | None = None,
-        base_url: str = config.DEFAULT_BASE_URL,
-        timeout: float | None = config.DEFAULT_TIMEOUT,
-        max_retries: int = config.DEFAULT_MAX_RETRIES,
+        base_url: str = defaults.BASE_URL,
+        timeout: float | None = defaults.TIMEOUT,
+        max_retries: int = defaults.MAX_RETRIES,
         headers: Mapping[str, str] | None = None,
         *,
         verify_ssl: bool | str | ssl.SSLContext = True,
-        retry_delay: float = config.DEFAULT_RETRY_DELAY,
-        retry_backoff: float = config.DEFAULT_RETRY_BACKOFF,
-        connection_pool_size: int = DEFAULT_POOL_SIZE,
-        protocol: checks.ProtocolName = config.DEFAULT_PROTOCOL,
+        retry_delay: float = defaults.RETRY_DELAY,
+        retry_backoff: float = defaults.RETRY_BACKOFF,
+        connection_pool_size: int = defaults.POOL_SIZE,
+        protocol: checks.ProtocolName = defaults.PROTOCOL,
         allow_http: bool | None = None,
         proxy: str | None = None,
-        max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+        max_message_size: int = defaults.MAX_MESSAGE_SIZE,
         http_client: httpx2.Client | httpx2.AsyncClient | None = None,
         total_timeout: float | None = None,
         user_id: str | None = None,
@@ -328,7 +324,7 @@ class _BaseClient:
         max_concurrency: int | None,
         per_call: int,
         response_model: Any,
-        progress: bool | ProgressDisplay | None,
+        progress: bool | progress.ProgressDisplay | None,
         entrypoint: str | None,
         timeout: float | None,
         headers: Mapping[str, str] | None,
@@ -452,12 +448,8 @@ def _unpickle(kind: type[_BaseClient], arguments: dict[str, Any]) -> _BaseClient
     return kind(**arguments)
 
 
-def _text(event: StreamEvent) -> str | None:
-    return event.text
-
-
-def _event(event: StreamEvent) -> StreamEvent:
-    return event
+def _text(_kind: str, _value: Any, text: str | None) -> str | None:
+    return text
 
 
 class RunAgentClient(_BaseClient, BlockingClientSlips):
@@ -643,7 +635,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             (user_id, persistent_memory),
             streams=True,
         )
-        return self._pump.stream(*prepared, _event, self._total(total_timeout))
+        return self._pump.stream(*prepared, StreamEvent, self._total(total_timeout))
 
     @overload
     def batch_run(
@@ -677,7 +669,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         self,
         inputs: Iterable[Mapping[str, Any]],
         *,
-        max_concurrency: int = DEFAULT_CONCURRENCY,
+        max_concurrency: int = defaults.CONCURRENCY,
         return_exceptions: bool = False,
         on_progress: Callable[[int, int], object] | None = None,
         timeout: float | None = None,
@@ -731,7 +723,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         max_concurrency: int | None = None,
         per_call: int = 1,
         response_model: Any = None,
-        progress: bool | ProgressDisplay | None = None,
+        progress: bool | progress.ProgressDisplay | None = None,
         entrypoint: str | None = None,
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
@@ -1169,7 +1161,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             (user_id, persistent_memory),
             streams=True,
         )
-        return self._pump.stream(*prepared, _event, self._total(total_timeout))
+        return self._pump.stream(*prepared, StreamEvent, self._total(total_timeout))
 
     @overload
     async def batch_run(
@@ -1203,7 +1195,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         self,
         inputs: Iterable[Mapping[str, Any]],
         *,
-        max_concurrency: int = DEFAULT_CONCURRENCY,
+        max_concurrency: int = defaults.CONCURRENCY,
         return_exceptions: bool = False,
         on_progress: Callable[[int, int], object] | None = None,
         timeout: float | None = None,
@@ -1257,7 +1249,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         max_concurrency: int | None = None,
         per_call: int = 1,
         response_model: Any = None,
-        progress: bool | ProgressDisplay | None = None,
+        progress: bool | progress.ProgressDisplay | None = None,
         entrypoint: str | None = None,
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,

@@ -6,10 +6,10 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
 
-from runagent import registry
+from runagent import defaults, registry
 from runagent.checks import (
     ProtocolName,
     check_agent_id,
@@ -28,33 +28,8 @@ from runagent.checks import (
 )
 from runagent.config_file import config_path, read_config_file
 from runagent.errors import AuthenticationError, ValidationError
-from runagent.logs import configure_logging
 from runagent.secrecy import SourcedSecret, conceal
 from runagent.urls import check_base_url, is_loopback
-
-
-class _Default:
-    """Marks a default in a signature; the same value passed by the user is not marked."""
-
-
-class _DefaultStr(_Default, str):
-    __slots__ = ()
-
-
-class _DefaultInt(_Default, int):
-    pass
-
-
-class _DefaultFloat(_Default, float):
-    pass
-
-
-DEFAULT_BASE_URL = _DefaultStr("https://api.run-agent.ai")
-DEFAULT_TIMEOUT = _DefaultInt(30)
-DEFAULT_MAX_RETRIES = _DefaultInt(3)
-DEFAULT_RETRY_DELAY = _DefaultFloat(1.0)
-DEFAULT_RETRY_BACKOFF = _DefaultFloat(2.0)
-DEFAULT_PROTOCOL = cast("ProtocolName", _DefaultStr("auto"))
 
 _URL_VARIABLES = ("RUNAGENT_API_URL", "RUNAGENT_BASE_URL")
 """The second is the name that `runagent` 0.1 reads."""
@@ -108,12 +83,12 @@ def resolve(
     *,
     agent_id: str,
     api_key: str | None = None,
-    base_url: str | None = DEFAULT_BASE_URL,
-    timeout: float | None = DEFAULT_TIMEOUT,
-    max_retries: int | None = DEFAULT_MAX_RETRIES,
-    retry_delay: float | None = DEFAULT_RETRY_DELAY,
-    retry_backoff: float | None = DEFAULT_RETRY_BACKOFF,
-    protocol: ProtocolName | None = DEFAULT_PROTOCOL,
+    base_url: str | None = defaults.BASE_URL,
+    timeout: float | None = defaults.TIMEOUT,
+    max_retries: int | None = defaults.MAX_RETRIES,
+    retry_delay: float | None = defaults.RETRY_DELAY,
+    retry_backoff: float | None = defaults.RETRY_BACKOFF,
+    protocol: ProtocolName | None = defaults.PROTOCOL,
     headers: Mapping[str, str] | None = None,
     allow_http: bool | None = None,
     total_timeout: float | None = None,
@@ -126,7 +101,10 @@ def resolve(
         ValidationError: A value is not valid; the message names it and says where it came from.
         AuthenticationError: There is no API key for a server on another machine.
     """
-    configure_logging()
+    if os.environ.get("RUNAGENT_LOG_LEVEL"):
+        from runagent.logs import configure_logging  # noqa: PLC0415 - few need it
+
+        configure_logging()
     agent_id = check_agent_id(agent_id)
     checked_headers = check_headers(headers, "headers")
     file = read_config_file(config_path())
@@ -137,11 +115,11 @@ def resolve(
     if not is_loopback(server.url):
         has_header = any(name.lower() == "authorization" for name in checked_headers)
         _check_remote(server, authorised=bool(server.key) or has_header, allow_http=may_use_http)
-    seconds, _ = find(check_timeout, "timeout", timeout, DEFAULT_TIMEOUT, "RUNAGENT_TIMEOUT")
-    retries, _ = retry(check_retries, "max_retries", max_retries, DEFAULT_MAX_RETRIES)
-    delay, _ = retry(check_delay, "retry_delay", retry_delay, DEFAULT_RETRY_DELAY)
-    backoff, _ = retry(check_backoff, "retry_backoff", retry_backoff, DEFAULT_RETRY_BACKOFF)
-    wire, _ = find(check_protocol, "protocol", protocol, DEFAULT_PROTOCOL, "RUNAGENT_PROTOCOL")
+    seconds, _ = find(check_timeout, "timeout", timeout, defaults.TIMEOUT, "RUNAGENT_TIMEOUT")
+    retries, _ = retry(check_retries, "max_retries", max_retries, defaults.MAX_RETRIES)
+    delay, _ = retry(check_delay, "retry_delay", retry_delay, defaults.RETRY_DELAY)
+    backoff, _ = retry(check_backoff, "retry_backoff", retry_backoff, defaults.RETRY_BACKOFF)
+    wire, _ = find(check_protocol, "protocol", protocol, defaults.PROTOCOL, "RUNAGENT_PROTOCOL")
     return Settings(
         agent_id=agent_id,
         api_key=server.key or None,
@@ -178,7 +156,7 @@ class _Finder:
     ) -> tuple[Any, str]:
         """Return the value, checked, and where it was set."""
         key = key or name
-        if argument is not None and not isinstance(argument, _Default):
+        if argument is not None and not isinstance(argument, defaults.Default):
             return check(argument, f"{name}="), f"the {name} argument"
         for variable in variables:
             if text := os.environ.get(variable, "").strip():
@@ -206,14 +184,14 @@ EMBEDDED = "the agents served by this process"
 def _find_server(
     find: _Finder, agent_id: str, api_key: str | None, base_url: str | None
 ) -> _Server:
-    explicit_url = base_url is not None and not isinstance(base_url, _Default)
+    explicit_url = base_url is not None and not isinstance(base_url, defaults.Default)
     embedded = None if explicit_url else registry.lookup(agent_id)
     if embedded is not None:
         url_source = key_source = EMBEDDED
         url, key = embedded.base_url, conceal(embedded.api_key)
     else:
         url, url_source = find(
-            check_text, "base_url", base_url, DEFAULT_BASE_URL, *_URL_VARIABLES, key="api_url"
+            check_text, "base_url", base_url, defaults.BASE_URL, *_URL_VARIABLES, key="api_url"
         )
         key, key_source = find(check_key, "api_key", api_key, None, "RUNAGENT_API_KEY")
         if isinstance(api_key, SourcedSecret):

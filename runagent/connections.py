@@ -284,15 +284,17 @@ class _ProcessConnections:
 
     def _give_turns(self) -> None:
         """Give free connections to the threads that wait."""
-        with contextlib.suppress(IndexError):
-            while True:
+        while self._waiting:
+            try:
                 self._free.pop()
-                try:
-                    turn = self._waiting.popleft()
-                except IndexError:
-                    self._free.append(None)
-                    return
-                turn.set()
+            except IndexError:
+                return
+            try:
+                turn = self._waiting.popleft()
+            except IndexError:
+                self._free.append(None)
+                return
+            turn.set()
 
 
 class AsyncConnections:

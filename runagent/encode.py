@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from functools import partial
+from functools import cache
 from itertools import chain
 from types import ModuleType
 from typing import Any
@@ -103,13 +103,21 @@ def encode(value: object, name: str) -> tuple[bytes, bool]:
 
 
 def _dump(value: object, *, check_circular: bool = True) -> bytes:
-    dumps = partial(
-        json.dumps, allow_nan=False, separators=(",", ":"), check_circular=check_circular
-    )
     try:
-        return dumps(value, ensure_ascii=False).encode()
+        return _encoder(check_circular, False).encode(value).encode()
     except UnicodeEncodeError:  # a lone surrogate: only an escape carries it
-        return dumps(value).encode()
+        return _encoder(check_circular, True).encode(value).encode()
+
+
+@cache
+def _encoder(check_circular: bool, ensure_ascii: bool) -> json.JSONEncoder:
+    """Return an encoder; making one takes longer than its work on a short value."""
+    return json.JSONEncoder(
+        check_circular=check_circular,
+        ensure_ascii=ensure_ascii,
+        allow_nan=False,
+        separators=(",", ":"),
+    )
 
 
 def _has_string_keys(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +24,7 @@ from runagent.errors import RunAgentError, StreamError
 from runagent.failures import Failure
 from runagent.items import items_of
 from runagent.redaction import Redactor
-from runagent.results import Entrypoint, Health, RunResult, StreamEvent
+from runagent.results import Entrypoint, Event, Health, RunResult
 from runagent.stream import StreamState
 from runagent.wire import Input, Outgoing, StreamReader, Wire
 from runagent.wire.text import PairJoiner
@@ -38,6 +39,13 @@ SPARE_EFFORT = 16_000_000
 
 Comments and pings are life, so that no silence ends a stream of nothing else. It would take all the
 time of a processor, though, if it came as fast as the network can.
+"""
+
+ENDING = 0.01
+"""Seconds that the end of a response may take after the end of the stream in it.
+
+Nearly all servers send both at once, and reading to the end keeps the connection. Others hold a
+response open for reasons of their own, and the user would wait with them.
 """
 
 logger = logging.getLogger("runagent")
@@ -69,10 +77,13 @@ class Answer:
     Attributes:
         response: Its status and headers.
         body: Its body, empty if it was left open.
+        reusable: Whether the connection of a body that was left open can be used again once that
+            has been read to its end, and a deadline ends each read of it.
     """
 
     response: httpx2.Response
     body: bytes = field(repr=False)
+    reusable: bool = False
 
 
 @dataclass(slots=True)
@@ -128,12 +139,12 @@ class Lock(Protocol):
 
 
 Step = Send | Wait | TakeTurn | Receive | Deliver
-Outcome = Answer | Failure | Lock | list[StreamEvent] | bool | None
+Outcome = Answer | Failure | Lock | list[Event] | bool | None
 Steps = Generator[Step, Any, T]
 """A flow whose result is a `T`. The docstring of each step says which `Outcome` is sent back."""
 
-Select = Callable[[StreamEvent], T | None]
-"""Turns an event into the item that a stream yields, or into `None` for no item."""
+Select = Callable[[str, Any, str | None], T | None]
+"""Turns the kind, value and text of an event into an item of a stream, or `None` for no item."""
 
 
 class Flow:
@@ -258,9 +269,12 @@ class Flow:
                 break
             yield Deliver(items_of(events, select, state, reader, pairs))
             if state.done:
+                if answer.reusable:
+                    receive.deadline = min(call.deadline, time.monotonic() + ENDING)
+                    yield receive
                 return
             if state.failed is not None:
-                error = reader.failure(state.failed)
+                error = reader.failure(state.failed[1])
                 break
             if reader.effort > most:
                 error = failures.nothing_but_noise(most)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from runagent.results import StreamEvent
+from runagent.results import Event
 from runagent.stream import StreamState
 from runagent.wire import StreamReader
 from runagent.wire.text import PairJoiner
@@ -15,31 +14,31 @@ T = TypeVar("T")
 
 
 def items_of(
-    events: list[StreamEvent],
-    select: Callable[[StreamEvent], T | None],
+    events: list[Event],
+    select: Callable[[str, Any, str | None], T | None],
     state: StreamState,
     reader: StreamReader,
     pairs: PairJoiner,
 ) -> Iterator[T]:
     """Yield the items of a stream's next events, up to its end."""
     idle = True
+    texts = state.recent_texts()
     for event in events:
-        if event.kind == "error":
+        kind, value, text = event
+        if kind == "error":
             state.failed = event
             return
-        text = event.text
-        if text is not None:
+        if text is None:
+            if kind == "done" and (half := pairs.finish()):
+                texts.append(half)
+                if (item := select("chunk", half, half)) is not None:
+                    yield item
+            state.take(kind, value)
+        else:
             if pairs.held or not text.isascii():
                 text = pairs.feed(text)
-                if text is not event.text:
-                    event = replace(event, text=text)  # noqa: PLW2901
-        elif event.kind == "done" and (text := pairs.finish()):
-            half = StreamEvent("chunk", text, text)
-            state.take(half)
-            if (item := select(half)) is not None:
-                yield item
-        state.take(event)
-        item = select(event)
+            texts.append(text)
+        item = select(kind, value, text)
         if item is not None:
             if idle and item != "":
                 idle = False

@@ -22,14 +22,14 @@ import httpx2
 
 from runagent.async_network import AsyncBackend
 from runagent.interrupt import BlockingIO, current_io
-from runagent.sockets import PIECE, addresses_of, check_process, keep_alive
-
-FRESH = 0.05
-"""Seconds for which a connection is assumed to be open, as its server has just answered on it.
-
-For each request, a pool asks all idle connections whether they were closed, and each asks the
-system. With many threads, that takes longer than the rest of a call.
-"""
+from runagent.sockets import (
+    FRESH,
+    PIECE,
+    addresses_of,
+    check_process,
+    is_held_head,
+    keep_alive,
+)
 
 
 def use_own_backends(client: httpx2.Client | httpx2.AsyncClient) -> None:
@@ -65,22 +65,37 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_free_pools)
 
 
-class _BlockingStream(httpcore2.NetworkStream):
+class BlockingStream(httpcore2.NetworkStream):
     """A stream whose every operation ends by the deadline of the call it is used for."""
 
     def __init__(self, stream: httpcore2.NetworkStream) -> None:
         self._stream = stream
         self._used = -math.inf
         self._pid = os.getpid()
+        self._head = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Return the next bytes, none at the end."""
         check_process(self._pid, httpcore2.ReadError)
+        if self._head:
+            self.write(b"", timeout)
         limit = self._limit(timeout, httpcore2.ReadTimeout)
         data = self._stream.read(max_bytes, limit)
         self._used = time.monotonic()
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send all bytes; the head of a request waits for the beginning of its body."""
+        if is_held_head(current_io(), buffer):
+            self._head = buffer
+            return
+        if self._head:
+            head, self._head = self._head, b""
+            self._write(head + buffer[:PIECE], timeout)
+            buffer = buffer[PIECE:]
+        self._write(buffer, timeout)
+
+    def _write(self, buffer: bytes, timeout: float | None) -> None:
         # In pieces, each with the time that is left: else a slow reader gets all of it each time.
         for start in range(0, len(buffer), PIECE):
             limit = self._limit(timeout, httpcore2.WriteTimeout)
@@ -96,6 +111,7 @@ class _BlockingStream(httpcore2.NetworkStream):
         return _limit(io, self._stream, timeout, error)
 
     def close(self) -> None:
+        """Close the stream."""
         self._stream.close()  # closes no more than this process's copy, also after a fork
 
     def start_tls(
@@ -104,6 +120,7 @@ class _BlockingStream(httpcore2.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore2.NetworkStream:
+        """Return an encrypted stream over this one."""
         io = current_io()
         limit = timeout
         try:
@@ -112,9 +129,10 @@ class _BlockingStream(httpcore2.NetworkStream):
         except BaseException:
             self._stream.close()  # nobody else closes a stream that was not handed on
             raise
-        return _BlockingStream(self._stream.start_tls(ssl_context, server_hostname, limit))
+        return BlockingStream(self._stream.start_tls(ssl_context, server_hostname, limit))
 
     def get_extra_info(self, info: str) -> Any:
+        """Return a fact about the stream."""
         if info == "is_readable" and time.monotonic() - self._used < FRESH:
             return False
         return self._stream.get_extra_info(info)
@@ -128,7 +146,7 @@ def _limit(
         raise httpcore2.ReadError("interrupted")
     if io.deadline == math.inf:
         return timeout
-    left: float = io.remaining
+    left: float = io.deadline - time.monotonic()
     if left <= 0:
         raise error("timed out")
     return left if timeout is None else min(timeout, left)
@@ -153,7 +171,7 @@ class _BlockingBackend(httpcore2.NetworkBackend):
         def connect() -> httpcore2.NetworkStream:
             return self._connect(host, port, limit, local_address, socket_options)
 
-        return _BlockingStream(_in_thread(connect, limit))
+        return BlockingStream(_in_thread(connect, limit))
 
     def _connect(
         self,
@@ -187,7 +205,7 @@ class _BlockingBackend(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         limit = _connect(timeout)
-        return _BlockingStream(self._backend.connect_unix_socket(path, limit, socket_options))
+        return BlockingStream(self._backend.connect_unix_socket(path, limit, socket_options))
 
 
 def _connect(timeout: float | None) -> float | None:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.request import getproxies
 
 import anyio
@@ -22,7 +22,7 @@ from runagent.failures import Failure, bare, is_unexpected, own_client_closed
 from runagent.flow import Answer, Flow, Outcome, Select, Send, Step, Steps, TakeTurn, Wait
 from runagent.interrupt import BlockingIO, IOGroup
 from runagent.locks import ForkSafeLock
-from runagent.receive import body, body_async, network_stream
+from runagent.receive import body, body_async, is_reusable, network_stream
 from runagent.request import build
 from runagent.results import Entrypoint, Health, RunResult
 from runagent.sources import AsyncCallIO, AsyncSource, SyncIO, items, running_loop
@@ -195,7 +195,8 @@ class SyncPump(_Pump):
                 try:
                     step = steps.send(outcome)
                 except StopIteration as stop:
-                    return cast("T", stop.value)
+                    result: T = stop.value
+                    return result
                 outcome = self._carry_out(step, io)
         except RunAgentError:
             raise
@@ -220,7 +221,7 @@ class SyncPump(_Pump):
         return self._detecting if self._detecting.acquire(seconds) else None
 
     def _send(self, step: Send, io: SyncIO) -> Answer | Failure:
-        io.begin_request()
+        io.begin_request(has_body=step.outgoing.content is not None)
         self._check_own_client()
         left = None if step.seconds == math.inf else step.seconds
         read = step.call.silence if step.call.streams else left
@@ -239,7 +240,7 @@ class SyncPump(_Pump):
                     if limit is None:
                         io.response = response
                         io.lease, lease = lease, None
-                        return Answer(response, b"")
+                        return Answer(response, b"", is_reusable(response))
                     return Answer(response, body(response, limit))
                 except BaseException:
                     response.close()
@@ -339,7 +340,8 @@ class AsyncPump(_Pump):
                 try:
                     step = steps.send(outcome)
                 except StopIteration as stop:
-                    return cast("T", stop.value)
+                    result: T = stop.value
+                    return result
                 outcome = await self._carry_out(step, io)
         except RunAgentError:
             raise
@@ -369,7 +371,7 @@ class AsyncPump(_Pump):
         return None
 
     async def _send(self, step: Send, io: AsyncCallIO) -> Answer | Failure:
-        io.begin_request()
+        io.begin_request(has_body=step.outgoing.content is not None)
         self._check_own_client()
         # The end of all of it ends each read too, and at no cost.
         read = step.call.silence if step.call.streams else None
@@ -389,7 +391,7 @@ class AsyncPump(_Pump):
                         io.stream = network_stream(response)
                         io.response = response
                         io.lease, lease = lease, None
-                        return Answer(response, b"")
+                        return Answer(response, b"", is_reusable(response))
                     return Answer(response, await body_async(response, limit))
                 except BaseException:
                     await response.aclose()

@@ -16,7 +16,8 @@ import httpx2
 from runagent.async_network import AsyncStream, Read
 from runagent.encodings import GzipDecoder, is_gzip, slices
 from runagent.lasting import Lasting
-from runagent.results import StreamEvent
+from runagent.network import BlockingStream
+from runagent.results import Event
 from runagent.wire import StreamReader
 
 T = TypeVar("T")
@@ -53,9 +54,10 @@ async def body_async(response: httpx2.Response, limit: int) -> bytes:
 
 def _pieces(response: httpx2.Response) -> Iterator[bytes]:
     """Yield a decoded body in pieces of at most `READ_SIZE`, or as they came in."""
-    if "content-encoding" not in response.headers:
-        return response.iter_bytes()
-    return _decoded(response)
+    if "content-encoding" in response.headers:
+        return _decoded(response)
+    # A transport of the user's own may have read it.
+    return response.iter_bytes() if response.is_stream_consumed else response.iter_raw()
 
 
 def _decoded(response: httpx2.Response) -> Iterator[bytes]:
@@ -70,9 +72,9 @@ def _decoded(response: httpx2.Response) -> Iterator[bytes]:
 
 def _pieces_async(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     """Yield a decoded body in pieces of at most `READ_SIZE`, or as they came in."""
-    if "content-encoding" not in response.headers:
-        return response.aiter_bytes()
-    return _decoded_async(response)
+    if "content-encoding" in response.headers:
+        return _decoded_async(response)
+    return response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
 
 
 async def _decoded_async(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
@@ -92,6 +94,12 @@ async def _decoded_async(response: httpx2.Response) -> AsyncGenerator[bytes, Non
 def network_stream(response: httpx2.Response) -> Any:
     """Return the network stream that a response comes over, `None` if its transport shows none."""
     return response.extensions.get("network_stream")
+
+
+def is_reusable(response: httpx2.Response) -> bool:
+    """Whether reading to its end, by a deadline, leaves its connection to other calls."""
+    switched = response.status_code == httpx2.codes.SWITCHING_PROTOCOLS
+    return not switched and isinstance(network_stream(response), (AsyncStream, BlockingStream))
 
 
 def _socket(response: httpx2.Response) -> Any:
@@ -126,17 +134,17 @@ class OpenStream:
         self._response = response
         self._reader = reader
         self._socket = _socket(response)
-        self._arrivals: Iterator[list[StreamEvent]]
+        self._arrivals: Iterator[list[Event]]
         if self._socket is None:
             self._arrivals = map(reader.feed, _pieces(response))
         else:
             self._arrivals = self._messages(silence)
 
-    def receive(self) -> list[StreamEvent] | None:
+    def receive(self) -> list[Event] | None:
         """Return the next events, `None` at the end of the connection."""
         return next(self._arrivals, None)
 
-    def _messages(self, silence: float | None) -> Iterator[list[StreamEvent]]:
+    def _messages(self, silence: float | None) -> Iterator[list[Event]]:
         reader = self._reader
         with _as_http_errors():
             self._socket.write(reader.outgoing(), silence)
@@ -158,7 +166,7 @@ class OpenStream:
         self._response.close()
 
 
-Received = list[StreamEvent] | None
+Received = list[Event] | None
 """The next events of a stream, `None` at the end of its connection."""
 
 
@@ -187,7 +195,7 @@ class AsyncOpenStream:
         self._step: Any = None  # the step of `_bytes` under way, and what it waits for:
         self._wanted: Any = None
         self._operation: Lasting[Any] | None = None  # an operation under way that is no read
-        self._events: list[StreamEvent] = []
+        self._events: list[Event] = []
         self._is_stepped = self._socket is None and isinstance(self._network, AsyncStream)
         if self._is_stepped:
             self._network.yields_reads = True
@@ -283,6 +291,11 @@ class AsyncOpenStream:
         except StopAsyncIteration:
             return None
         return found
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an operation was given up and is under way, so that closing waits for its end."""
+        return self._operation is not None or self._step is not None
 
     def abandon(self) -> None:
         """Make the operation under way end at once, if it is not one that shutting down ends."""

@@ -47,16 +47,19 @@ def build(
         # Before the call's own end, so that the error says that a connection was waited for.
         "pool": None if left is None else 0.95 * left,
     }
-    # The same as `http.build_request`, in a third of the time.
+    # The same as `http.build_request`, in a fraction of the time: a request that is given a stream
+    # leaves its headers as they are, and reading the stream keeps the content for who asks for it.
+    url = _parsed(outgoing.url)
     request = httpx2.Request(
         outgoing.method,
-        _parsed(outgoing.url),
+        url,
         params=http.params or None,
-        headers=_headers(http, settings, outgoing, headers, idempotency_key),
+        headers=_headers(http, settings, outgoing, headers, idempotency_key, url.netloc),
         cookies=_cookies(http),
-        content=outgoing.content,
+        stream=httpx2.ByteStream(outgoing.content or b""),
         extensions={"timeout": timeouts},
     )
+    request.read()
     if outgoing.key_in_query and settings.api_key is not None:
         # Only in the bytes that are sent: the URL is logged.
         query = b"?token=" + quote(settings.api_key, safe="").encode()
@@ -70,10 +73,12 @@ def _headers(
     outgoing: Outgoing,
     headers: Mapping[str, str],
     idempotency_key: str,
+    host: bytes,
 ) -> list[tuple[bytes, bytes]]:
     """Return the headers, of which later ones take the place of those of the same name."""
     key = settings.api_key
-    found = {name.lower(): (name, value) for name, value in http.headers.raw}
+    found = {b"host": (b"Host", host)}
+    found |= {name.lower(): (name, value) for name, value in http.headers.raw}
     for some in (
         {"User-Agent": USER_AGENT},
         outgoing.headers,
@@ -85,6 +90,8 @@ def _headers(
         for name, value in some.items():
             encoded = name.encode()
             found[encoded.lower()] = encoded, value.encode()
+    if outgoing.content is not None:
+        found[b"content-length"] = b"Content-Length", b"%d" % len(outgoing.content)
     return list(found.values())
 
 

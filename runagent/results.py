@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+_RATE_LIMIT_HEADERS = frozenset(
+    f"x-ratelimit-{name}" for name in ("limit", "remaining", "reset", "reset-after")
+)
+
 
 @dataclass(frozen=True)
 class RateLimit:
@@ -26,6 +30,8 @@ class RateLimit:
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> RateLimit:
         """Read the headers; one that is missing or not a number becomes `None`."""
+        if _RATE_LIMIT_HEADERS.isdisjoint(headers):
+            return cls()
         limit = number(headers.get("x-ratelimit-limit"))
         remaining = number(headers.get("x-ratelimit-remaining"))
         return cls(
@@ -88,6 +94,13 @@ class StreamEvent:
     text: str | None = None
 
 
+Event = tuple[str, Any, str | None]
+"""The kind, value and text of a `StreamEvent`, before anybody asks for one.
+
+Most streams give out the text alone, and a tuple is made in a fraction of the time.
+"""
+
+
 @dataclass(frozen=True)
 class Entrypoint:
     """A named way into an agent that `runagent serve` serves.
@@ -130,9 +143,10 @@ class Health:
 def cost_in(*places: object) -> float | None:
     """Return the field `cost` of the first of a server's objects that has it as an amount."""
     for place in places:
-        found = number(place.get("cost")) if isinstance(place, dict) else None
-        if found is not None and found >= 0:
-            return found
+        if isinstance(place, dict) and "cost" in place:
+            found = number(place["cost"])
+            if found is not None and found >= 0:
+                return found
     return None
 
 

@@ -27,6 +27,29 @@ PIECE = 1 << 16
 """Bytes written at most at a time."""
 
 
+FRESH = 0.05
+"""Seconds for which a connection is assumed to be open, as its server has just answered on it.
+
+For each request, a pool asks all idle connections whether they were closed, and each asks the
+system. With many threads, that takes longer than the rest of a call.
+"""
+
+
+def is_held_head(io: Any, buffer: bytes) -> bool:
+    """Whether these are the first bytes of a request with a body, which follows at once.
+
+    Sent together, both take one packet, and one call of the system.
+
+    Args:
+        io: The I/O of the call that sends them, `None` for none.
+        buffer: The bytes.
+    """
+    if io is None or not io.has_body or len(buffer) > PIECE:
+        return False
+    io.has_body = False
+    return True
+
+
 def keep_alive(stream: Any, chosen: Iterable[httpcore2.SOCKET_OPTION] | None) -> None:
     """Turn TCP's keep-alive on for a connection, except for options that the user has chosen.
 

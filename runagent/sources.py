@@ -26,7 +26,7 @@ from runagent.flow import Deliver, Outcome, Receive, Step, Steps
 from runagent.interrupt import AsyncIO, BlockingIO, IOGroup, shut_down
 from runagent.lasting import Lasting
 from runagent.receive import AsyncOpenStream, OpenStream
-from runagent.results import StreamEvent
+from runagent.results import Event
 from runagent.stream import GENERATORS, Place, StreamState, again, broken_off
 
 T = TypeVar("T")
@@ -117,7 +117,7 @@ def items(
             del error  # it refers to this frame
 
 
-def _receive(stream: OpenStream, io: SyncIO, deadline: float) -> list[StreamEvent] | Failure | None:
+def _receive(stream: OpenStream, io: SyncIO, deadline: float) -> list[Event] | Failure | None:
     try:
         with io.until(deadline):
             return stream.receive()
@@ -322,7 +322,8 @@ class AsyncSource:
     async def _let_go(self) -> None:
         """Close the connection, or give it back, whatever is cancelled meanwhile."""
         # A stream that ended as announced waits for nothing, and a scope would take its time.
-        is_quick = self._state.done or self._io is None or self._is_forsaken()
+        is_idle = self._stream is None or not self._stream.is_busy
+        is_quick = (self._state.done and is_idle) or self._io is None or self._is_forsaken()
         shield = nullcontext() if is_quick else anyio.CancelScope(shield=True)
         with shield:
             try:

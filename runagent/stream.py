@@ -10,13 +10,13 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from runagent import views
 from runagent.errors import RunAgentError, StreamError
-from runagent.results import StreamEvent, cost_in, number
+from runagent.results import Event, cost_in, number
 from runagent.slips import AsyncStreamSlips, BlockingStreamSlips
 
 T = TypeVar("T")
 
 _TOGETHER = 1_000
-"""The number of chunks whose texts are joined into one string."""
+"""The number of chunks from which on their texts are joined into one string."""
 
 
 class StreamState:
@@ -40,7 +40,7 @@ class StreamState:
         self.cost: float | None = None
         self.request_id: str | None = None
         self.done = False
-        self.failed: StreamEvent | None = None
+        self.failed: Event | None = None
 
     @property
     def text(self) -> str:
@@ -48,19 +48,21 @@ class StreamState:
         parts, recent = self._held
         return "".join((*parts, *recent))
 
-    def take(self, event: StreamEvent) -> None:
-        """Take note of an event."""
-        if event.text is not None:
-            parts, recent = self._held
-            recent.append(event.text)
-            if len(recent) >= _TOGETHER:  # a string for each chunk would take far more memory
-                self._held = ((*parts, "".join(recent)), [])
-        elif event.kind in ("start", "done"):
-            facts = event.value if isinstance(event.value, dict) else {}
+    def recent_texts(self) -> list[str]:
+        """Return the list that the texts of the next chunks are appended to."""
+        parts, recent = self._held
+        if len(recent) >= _TOGETHER:  # a string for each chunk would take far more memory
+            parts, recent = self._held = ((*parts, "".join(recent)), [])
+        return recent
+
+    def take(self, kind: str, value: Any) -> None:
+        """Take note of an event that has no text."""
+        if kind in ("start", "done"):
+            facts = value if isinstance(value, dict) else {}
             if self.request_id is None:
                 found = facts.get("request_id", facts.get("invocation_id"))
                 self.request_id = None if found is None else str(found)
-            if event.kind == "start":
+            if kind == "start":
                 return
             self.done = True
             usage = facts.get("usage")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from runagent.checks import refuse
 from runagent.errors import ValidationError
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 _MAX_LABEL = 63
 
@@ -59,22 +62,25 @@ def is_loopback_host(host: str) -> bool:
         return True
     if _NUMERIC.fullmatch(name):
         return _is_this_machine(_ipv4(name))
+    from ipaddress import ip_address  # noqa: PLC0415 - importing runagent stays cheap
+
     try:
-        address = ipaddress.ip_address(name)
+        address = ip_address(name)
     except ValueError:
         return False
     return _is_this_machine(getattr(address, "ipv4_mapped", None) or address)
 
 
-def _ipv4(name: str) -> ipaddress.IPv4Address | None:
+def _ipv4(name: str) -> IPv4Address | None:
     """Return the address that a system's resolver makes of numbers and dots."""
     import socket  # noqa: PLC0415 - importing runagent stays cheap
+    from ipaddress import IPv4Address  # noqa: PLC0415
 
     try:
-        return ipaddress.IPv4Address(socket.inet_aton(name))
+        return IPv4Address(socket.inet_aton(name))
     except OSError:
         return None
 
 
-def _is_this_machine(address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
+def _is_this_machine(address: IPv4Address | IPv6Address | None) -> bool:
     return address is not None and (address.is_loopback or address.is_unspecified)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from runagent.errors import RunAgentError
-from runagent.results import Entrypoint, Health, RunResult, StreamEvent
+from runagent.results import Entrypoint, Event, Health, RunResult
 from runagent.wire.health import health
 
 GENERIC = "generic"
@@ -79,10 +79,10 @@ class StreamReader(Protocol):
 
     effort: int
 
-    def feed(self, data: bytes) -> list[StreamEvent]:
+    def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes; return the events they complete.
 
-        The last event of a stream has the kind `"done"`, or `"error"` with a `value` that
+        The last event of a stream has the kind `"done"`, or `"error"` with a value that
         `failure` understands; nothing after it counts.
         """
 
@@ -92,8 +92,8 @@ class StreamReader(Protocol):
     def closing(self) -> bytes:
         """Return bytes that end the stream, to be sent before the connection is closed."""
 
-    def failure(self, event: StreamEvent) -> RunAgentError:
-        """Return the exception for an `"error"` event."""
+    def failure(self, value: Any) -> RunAgentError:
+        """Return the exception for an `"error"` event with this value."""
 
 
 @dataclass(frozen=True)

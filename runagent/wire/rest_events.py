@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runagent import errors
-from runagent.results import StreamEvent
+from runagent.results import Event
 from runagent.wire.error_answers import is_error, problem_in
 from runagent.wire.sse import EventTooLargeError, SSEDecoder
 from runagent.wire.text import ExpansionError, brief, chunk_text, excerpt, parse_json
@@ -30,7 +30,7 @@ class EventStreamReader:
         self._decoder = SSEDecoder(max_message_size)
         self._limit = max_message_size
 
-    def feed(self, data: bytes) -> list[StreamEvent]:
+    def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes; return the events they complete."""
         size = len(data)
         self.effort += size + _EFFORT
@@ -52,11 +52,11 @@ class EventStreamReader:
         """Return nothing, as closing the connection is enough."""
         return b""
 
-    def failure(self, event: StreamEvent) -> errors.RunAgentError:
-        """Return the exception for an `"error"` event."""
-        problem = problem_in(event.value)
+    def failure(self, value: Any) -> errors.RunAgentError:
+        """Return the exception for an `"error"` event with this value."""
+        problem = problem_in(value)
         return errors.StreamError(
-            problem.message or f"The stream failed with {brief(event.value)}.",
+            problem.message or f"The stream failed with {brief(value)}.",
             problem.code,
             problem.fields or None,
             retry_after=problem.retry_after,
@@ -65,7 +65,7 @@ class EventStreamReader:
         )
 
 
-def _event(kind: str, text: str, limit: int) -> StreamEvent:
+def _event(kind: str, text: str, limit: int) -> Event:
     value: Any
     try:
         # The text of a chunk that is an object is JSON once more.
@@ -73,18 +73,18 @@ def _event(kind: str, text: str, limit: int) -> StreamEvent:
         if kind == "chunk":
             if isinstance(value, dict) and "content" in value:
                 value = value["content"]
-            return StreamEvent(kind, value, chunk_text(value))
+            return kind, value, value if isinstance(value, str) else chunk_text(value)
     except ExpansionError as exc:
         return _broken(f"an event is too large: {exc}; {_LARGER}", "MESSAGE_TOO_LARGE")
     except (ValueError, RecursionError) as exc:
         if kind == "chunk":
             if not text.strip():
-                return StreamEvent(kind, None)
+                return kind, None, None
             return _broken(f"a chunk is not JSON ({exc}): {excerpt(text)!r}", "INVALID_RESPONSE")
         value = text
     if kind == "message" and _is_nameless_error(value):
         kind = "error"
-    return StreamEvent(kind, value)
+    return kind, value, None
 
 
 def _is_nameless_error(value: Any) -> bool:
@@ -94,5 +94,5 @@ def _is_nameless_error(value: Any) -> bool:
     )
 
 
-def _broken(problem: str, code: str) -> StreamEvent:
-    return StreamEvent("error", {"error": f"The stream cannot be read: {problem}.", "code": code})
+def _broken(problem: str, code: str) -> Event:
+    return "error", {"error": f"The stream cannot be read: {problem}.", "code": code}, None

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from runagent import errors
-from runagent.results import StreamEvent
+from runagent.results import Event
 from runagent.wire.error_answers import problem_in
 from runagent.wire.runagent_serve_values import decode
 from runagent.wire.text import ExpansionError, as_text, brief, chunk_text, excerpt, parse_json
@@ -62,9 +62,9 @@ class WebSocketReader:
             data += self._connection.send(self._events.CloseConnection(self._close_code))
         return data
 
-    def feed(self, data: bytes) -> list[StreamEvent]:
+    def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes; return the events they complete."""
-        found: list[StreamEvent] = []
+        found: list[Event] = []
         self.effort += len(data) + _PIECE_EFFORT
         self._connection.receive_data(data)
         for event in self._connection.events():
@@ -79,11 +79,11 @@ class WebSocketReader:
                 self._outgoing += self._connection.send(event.response())
             elif isinstance(event, self._events.CloseConnection):
                 found.append(self._closed(int(event.code), event.reason or ""))
-            if found and found[-1].kind in ("done", "error"):
+            if found and found[-1][0] in ("done", "error"):
                 break
         return found
 
-    def _take(self, part: str, finished: bool) -> list[StreamEvent]:
+    def _take(self, part: str, finished: bool) -> list[Event]:
         whole = finished and not self._message
         size = len(part)
         if not (whole and part.isascii()):
@@ -106,7 +106,7 @@ class WebSocketReader:
         self._message = bytearray()
         return [_event(part, self._limit)]
 
-    def _closed(self, code: int, reason: str) -> StreamEvent:
+    def _closed(self, code: int, reason: str) -> Event:
         if self._connection.state is self._open:  # these are not bytes of a WebSocket
             self._close_code = code
             return _broken(f"The stream cannot be read: {reason}.", "INVALID_RESPONSE")
@@ -114,9 +114,9 @@ class WebSocketReader:
         problem = f"The stream was cut off: the server closed it before its end ({why})."
         return _broken(problem, "STREAM_CUT_OFF", _CLOSE_HINTS.get(code))
 
-    def failure(self, event: StreamEvent) -> errors.RunAgentError:
-        """Return the exception for an `"error"` event."""
-        frame: dict[str, Any] = event.value
+    def failure(self, value: Any) -> errors.RunAgentError:
+        """Return the exception for an `"error"` event with this value."""
+        frame: dict[str, Any] = value
         problem = problem_in(frame)
         message = problem.message or f"The stream failed: {brief(frame)}"
         details = problem.details or (problem.fields if problem.fields is not frame else None)
@@ -137,9 +137,9 @@ class WebSocketReader:
         )
 
 
-def _event(message: str, limit: int) -> StreamEvent:
+def _event(message: str, limit: int) -> Event:
     if not message.strip():
-        return StreamEvent("message", None)
+        return "message", None, None
     try:
         return _read(parse_json(message, limit), limit, sys.getsizeof(message))
     except ExpansionError as exc:
@@ -152,25 +152,25 @@ def _event(message: str, limit: int) -> StreamEvent:
         )
 
 
-def _read(frame: Any, limit: int, held: int) -> StreamEvent:
+def _read(frame: Any, limit: int, held: int) -> Event:
     if not isinstance(frame, dict):
-        return StreamEvent("message", frame)
+        return "message", frame, None
     kind = frame.get("type")
     if kind == "data":
         key = next((key for key in ("content", "data", "payload", "delta") if key in frame), "")
         content = frame.get(key)
         value = decode(content, limit, held + sys.getsizeof(content))
-        return StreamEvent("chunk", value, chunk_text(value))
+        return "chunk", value, chunk_text(value)
     if kind == "error" or (kind is None and (frame.get("error") or frame.get("detail"))):
-        return StreamEvent("error", frame)
+        return "error", frame, None
     status = frame.get("status")
     if kind != "status" or not isinstance(status, str):
-        return StreamEvent(as_text(kind) or "message", frame)
+        return as_text(kind) or "message", frame, None
     if status in _FAILED:
-        return StreamEvent("error", {"error": f"The stream failed: {status}", **frame})
+        return "error", {"error": f"The stream failed: {status}", **frame}, None
     known = {"stream_started": "start", "stream_completed": "done"}
-    return StreamEvent(known.get(status, status), frame)
+    return known.get(status, status), frame, None
 
 
-def _broken(problem: str, code: str, hint: str | None = None) -> StreamEvent:
-    return StreamEvent("error", {"error": problem, "code": code, "hint": hint})
+def _broken(problem: str, code: str, hint: str | None = None) -> Event:
+    return "error", {"error": problem, "code": code, "hint": hint}, None

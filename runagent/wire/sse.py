@@ -5,21 +5,11 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 _BOM = b"\xef\xbb\xbf"
 
-
-class ServerSentEvent(NamedTuple):
-    r"""One dispatched event.
-
-    Attributes:
-        event: Its type, `"message"` unless the stream named one.
-        data: Its data, the lines joined by `"\n"`.
-    """
-
-    event: str
-    data: str
+ServerSentEvent = tuple[str, str]
+r"""One dispatched event: its type, `"message"` unless the stream named one; its data, the lines
+joined by `"\n"`."""
 
 
 class EventTooLargeError(ValueError):
@@ -81,37 +71,42 @@ class SSEDecoder:
         if piece:
             self._line.append(piece)
             self._line_size += len(piece)
-            self._check_size()
+        if len(self._event) + len(self._data or b"") + self._line_size > self._limit:
+            raise self._too_large()
 
-    def _check_size(self) -> None:
-        if len(self._data or b"") + len(self._event) + self._line_size > self._limit:
-            raise EventTooLargeError(f"an event is larger than {self._limit:,} bytes")
+    def _too_large(self) -> EventTooLargeError:
+        return EventTooLargeError(f"an event is larger than {self._limit:,} bytes")
 
     def _read(self, lines: list[bytes]) -> list[ServerSentEvent]:
-        events = []
+        events: list[ServerSentEvent] = []
+        event, data = self._event, self._data
         for line in lines:
             if not line:
-                if self._data is not None:
-                    events.append(
-                        ServerSentEvent(
-                            self._event.decode("utf-8", "replace") or "message",
-                            self._data.decode("utf-8", "replace"),
-                        )
-                    )
-                    self._data = None
-                self._event = b""
-                continue
-            name, _, value = line.partition(b":")
-            value = value.removeprefix(b" ")
-            if name == b"data":
-                if self._data is None:
-                    self._data = value
-                else:
-                    if isinstance(self._data, bytes):
-                        self._data = bytearray(self._data)
-                    self._data += b"\n"
-                    self._data += value
-                self._check_size()
-            elif name == b"event":
-                self._event = value
+                if data is not None:
+                    if len(event) + len(data) > self._limit:
+                        raise self._too_large()
+                    kind = event.decode("utf-8", "replace") or "message"
+                    events.append((kind, data.decode("utf-8", "replace")))
+                    data = None
+                event = b""
+            elif data is None and line.startswith(b"data: "):  # the lines of almost all events
+                data = line[6:]
+            elif line.startswith(b"event: "):
+                event = line[7:]
+            else:
+                name, _, value = line.partition(b":")
+                value = value.removeprefix(b" ")
+                if name == b"event":
+                    event = value
+                elif name == b"data":
+                    data = value if data is None else _joined(data, value)
+        self._event, self._data = event, data
         return events
+
+
+def _joined(data: bytes | bytearray, line: bytes) -> bytearray:
+    """Return data with another line; it grows in place."""
+    grown = bytearray(data) if isinstance(data, bytes) else data
+    grown += b"\n"
+    grown += line
+    return grown

@@ -40,7 +40,7 @@ from runagent import (
     TimeoutError,  # noqa: A004
     ValidationError,
 )
-from runagent.network import FRESH
+from runagent.sockets import FRESH
 
 Serve = Callable[..., FaultServer]
 LOCAL = "http://localhost:8000"

@@ -21,7 +21,7 @@ from support.mutations import Case, Mutator
 from support.websockets import UPGRADE, WebSocketServer
 from wsproto.utilities import generate_accept_token
 
-from runagent import RunAgentClient, RunAgentError, RunResult
+from runagent import RunAgentClient, RunAgentError, RunResult, StreamEvent
 from runagent.flow import Answer, Deliver, Flow, Receive, Send, Steps, TakeTurn, Wait
 from runagent.stream import StreamState
 from runagent.wire import Input
@@ -134,7 +134,7 @@ def try_case(flow: Flow, seed: int, wire: str, kind: str) -> bool:
             made = flow.prepare("stream", Input(b"{}"), PATIENCE, {})
             state = StreamState()
             try:
-                driver.run(flow.stream(made, lambda event: event, state))
+                driver.run(flow.stream(made, StreamEvent, state))
             finally:
                 text = [event.text for event in driver.items if event.text is not None]
                 assert "".join(text) == state.text

@@ -7,13 +7,14 @@ import contextlib
 import gc
 import socket
 import ssl
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from support.calls import MODES
+from support.calls import MODES, call
 from support.clock import PATIENCE
 from support.faults import Do, FaultServer, answer
 
@@ -198,3 +199,33 @@ def test_the_choice_of_a_client_of_ones_own_stays(
         (found,) = connected(server.url, server.port, "sync", http_client=own)
     assert (found["on"], found["idle"]) == (chosen, 77)
     assert found["interval"] == sockets.KEEPALIVE_INTERVAL
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_small_request_is_sent_at_once(mode: str) -> None:
+    """The server reads once: the head of the request did not come by itself."""
+    arrived: list[bytes] = []
+    body = b'{"result":1}'
+
+    def serve(listener: socket.socket) -> None:
+        for _ in range(2):
+            connection, _ = listener.accept()
+            with connection:
+                arrived.append(connection.recv(1 << 16))
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+                    % (len(body), body)
+                )
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        for text in ("first", "second"):
+            outcome = call(url, "invoke", mode, {"text": text}, protocol="rest")
+            assert outcome.value == {"result": 1}
+        thread.join(PATIENCE)
+    assert [data.partition(b"\r\n\r\n")[2] for data in arrived] == [
+        b'{"text":"first"}',
+        b'{"text":"second"}',
+    ]

@@ -179,7 +179,8 @@ def test_a_fault_of_a_package_below_is_an_error(
         compile("def decode(*a, **k):\n    return {}[0]", "<below>", "exec"),
         space := {"__name__": "json"},
     )
-    monkeypatch.setattr("runagent.wire.text.json.loads", space["decode"])
+    for name in ("json.loads", "_raw_decode"):
+        monkeypatch.setattr(f"runagent.wire.text.{name}", space["decode"])
     outcome = call(serve(good(kind)).url, kind, mode, api_key="planted-key")
     assert isinstance(outcome.error, RunAgentError)
     assert outcome.error.code == "UNEXPECTED"
