@@ -48,6 +48,10 @@ class Fence(NamedTuple):
         run = line.strip(" \t\n")
         return len(run) >= self.length and not run.strip(self.marker)
 
+    def may_be_closed_by(self, line: str) -> bool:
+        """Check whether a line may close the block when more of it has come."""
+        return not line.strip(" \t").strip(self.marker)
+
 
 def columns_of(line: str) -> int:
     """Measure the indentation of a line, with tabs expanded."""

@@ -11,6 +11,7 @@ from runagent_jupyter.data_uris import number_of
 from runagent_jupyter.html import syntax
 from runagent_jupyter.html.annotations import annotate
 from runagent_jupyter.html.links import is_safe_url
+from runagent_jupyter.html.open_syntax import add_open_syntax
 from runagent_jupyter.html.render_rules import RENDER_RULES
 
 NESTING: Final = 40
@@ -26,8 +27,11 @@ class _Parser(MarkdownIt):
 
 
 @functools.cache
-def parser() -> MarkdownIt:
+def parser(*, is_open: bool = False) -> MarkdownIt:
     """Build the parser, once.
+
+    Args:
+        is_open: Whether the text breaks off, so that what is open at its end has to be closed.
 
     Returns:
         The parser. HTML in Markdown is text to it.
@@ -38,16 +42,13 @@ def parser() -> MarkdownIt:
     made.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])
     made.block.ruler.at("reference", syntax.reference_definition)
     made.block.ruler.at("table", syntax.bounded_table, {"alt": ["paragraph", "reference"]})
-    made.block.ruler.before(
-        "fence",
-        "math",
-        syntax.math_block,
-        {"alt": ["paragraph", "reference", "blockquote", "list"]},
-    )
+    made.block.ruler.before("fence", "math", syntax.math_block, {"alt": syntax.FORMULA_ENDS})
     made.inline.ruler.before("escape", "math", syntax.math_inline)
     made.inline.ruler.before("escape", "bare_url", syntax.bare_url)
     made.inline.ruler.before("link", "footnote", syntax.footnote)
     made.inline.ruler.at("link", syntax.bounded_link)
     made.inline.ruler.at("image", syntax.bounded_image)
     made.core.ruler.push("annotate", annotate)
+    if is_open:
+        add_open_syntax(made)
     return made

@@ -24,7 +24,7 @@ from runagent_jupyter.html.line_kinds import (
     kind_of,
     open_fence,
 )
-from runagent_jupyter.html.unfinished import close_inline, is_undecided
+from runagent_jupyter.html.unfinished import is_undecided
 
 SIZE: Final = 8_192
 """Characters of a piece, which is parsed as one, and again and again while it is open."""
@@ -39,6 +39,7 @@ class Piece:
     end: int  # position in the whole text
     info: str = ""
     continued: bool = False
+    is_open: bool = False  # whether the text goes on where the piece ends
 
 
 class Splitter:
@@ -114,26 +115,29 @@ class Splitter:
         """Look at the open rest as it would end now.
 
         Returns:
-            The pieces that `finish` would return, but with everything in them closed. Nothing is
-            finished by this.
+            The pieces that `finish` would return, less a line of which it is not clear what it
+            will be. Nothing is finished by this.
         """
         ahead = copy.copy(self)
         ahead._lines, ahead._out = self._lines.copy(), []  # noqa: SLF001  # lists of its own
         return ahead._finish_early()  # noqa: SLF001
 
     def _finish_early(self) -> list[Piece]:
-        if is_undecided(self._partial):
-            self._partial = ""
-        elif self._partial:
-            self._line(self._partial)
-            self._partial = ""
-        kind = self._kind
+        partial, self._partial = self._partial, ""
+        if partial and not self._is_undecided(partial):
+            self._line(partial)
+        else:
+            partial = ""
+        is_open = bool(partial or self._kind)
         pieces = self.finish()
-        if pieces and kind == "math":
-            pieces[-1] = replace(pieces[-1], kind="fence", info="latex")
-        elif pieces and kind in {"text", "quote", "list", "rest"}:
-            pieces[-1] = replace(pieces[-1], text=close_inline(pieces[-1].text))
+        if pieces and is_open:
+            pieces[-1] = replace(pieces[-1], is_open=True)
         return pieces
+
+    def _is_undecided(self, partial: str) -> bool:
+        if self._kind == "fence":
+            return self._fence.may_be_closed_by(partial)
+        return self._kind != "rest" and is_undecided(partial)
 
     def _take(self) -> list[Piece]:
         pieces, self._out = self._out, []

@@ -97,7 +97,7 @@ class MarkdownStream:
         self._blocks.append(block)
 
     def tail(self) -> str:
-        """Render the unfinished rest as it looks now, with everything in it closed.
+        """Render the unfinished rest as it looks now: as it may end, less what is half there.
 
         Returns:
             HTML to show below the finished blocks until the next call; empty after `finish`.
@@ -211,13 +211,13 @@ def _rendered(piece: Piece, references: References, uris: _Uris) -> str:
     if piece.kind == "fence":
         code = code_block(uris.expanded(piece.text), piece.info, piece.continued)
         return uris.finished(sanitize(code))
-    markdown = parser()
+    markdown = parser(is_open=piece.is_open)
     env: dict[str, Any] = {"references": references, "uris": uris}
-    if piece.kind == "rest":
+    if piece.kind == "rest" or (piece.kind == "math" and piece.is_open):
         tokens = markdown.parseInline(piece.text, env)
         content = markdown.renderer.render(tokens, markdown.options, env)
-        content = f'<p class="runagent-continued" dir="auto">{content}</p>\n'
-        return uris.finished(sanitize(content))
+        name = ' class="runagent-continued"' if piece.kind == "rest" else ""
+        return uris.finished(sanitize(f'<p{name} dir="auto">{content}</p>\n'))
     tokens = markdown.parse(piece.text, env)
     if any(token.level >= NESTING - 1 for token in tokens):
         return uris.finished(plain(piece.text))  # the parser drops content that is nested deeper

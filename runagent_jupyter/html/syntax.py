@@ -13,8 +13,13 @@ from runagent_jupyter.html.links import LONGEST_URL
 from runagent_jupyter.html.tex_allowlist import is_safe_tex
 
 # Bounds on the work, so that it grows with the length of the text and not with its square.
-_LONGEST_FORMULA: Final = 2_048  # characters
-_MOST_BRACKETS: Final = 500  # in one piece of text; with more of them, none of them make links
+LONGEST_FORMULA: Final = 2_048
+"""Characters of a formula."""
+MOST_BRACKETS: Final = 500
+"""Brackets in one piece of text; with more of them, none of them make links."""
+
+FORMULA_ENDS: Final = ["paragraph", "reference", "blockquote", "list"]
+"""The blocks that a formula on a line of its own can end."""
 
 _DOLLAR_MATH = re.compile(r"\$(?![\s$])(?:[^$\\]|\\.){1,2048}(?<!\s)\$(?![\w$])", re.DOTALL)
 _BARE_URL = re.compile(r"://[^\s<>\"`\\$|{}^\x00-\x20]+")
@@ -28,7 +33,7 @@ def math_inline(state: StateInline, silent: bool) -> bool:
         return False
     opener = src[start : start + 2]
     if opener in CLOSERS:
-        end = src.find(CLOSERS[opener], start + 2, min(start + _LONGEST_FORMULA, state.posMax))
+        end = src.find(CLOSERS[opener], start + 2, min(start + LONGEST_FORMULA, state.posMax))
         if end < start + 3:
             return False
         tex, end = src[start + 2 : end], end + 2
@@ -72,7 +77,7 @@ def math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         return False
     if silent:
         return True
-    safe = len(tex) <= _LONGEST_FORMULA and is_safe_tex(tex)
+    safe = len(tex) <= LONGEST_FORMULA and is_safe_tex(tex)
     token = state.push("math_block" if safe else "fence", "", 0)
     token.content = f"\\[{tex}\\]" if safe else f"{opener}\n{tex}\n{closer}\n"
     token.info = "" if safe else "latex"
@@ -116,7 +121,7 @@ def footnote(state: StateInline, silent: bool) -> bool:
 
 
 def _may_be_link(state: StateInline) -> bool:
-    return state.src[state.pos] in "![" and state.src.count("[") <= _MOST_BRACKETS
+    return state.src[state.pos] in "![" and state.src.count("[") <= MOST_BRACKETS
 
 
 def bounded_link(state: StateInline, silent: bool) -> bool:

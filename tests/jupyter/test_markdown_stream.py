@@ -295,7 +295,7 @@ def test_the_first_definition_wins_and_the_tail_defines_nothing() -> None:
     stream = MarkdownStream()
     stream.feed("[a]: https://tail.exam")
     assert stream.tail() == ""
-    stream.feed("ple\n\n[a]: https://second.example\n\n[a]")
+    stream.feed("ple\n\n[a]: https://second.example\n\nSee [a]")
     assert 'href="https://tail.example"' in stream.tail()
     assert "second" not in stream.html()
 
