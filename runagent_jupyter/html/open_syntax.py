@@ -29,6 +29,8 @@ _OPEN: Final = "open"
 """In the parser's environment: the tokens of the open text, or `None`."""
 _PARAGRAPH: Final = "open_paragraph"
 """In the parser's environment: the tokens around the open text, if it is a paragraph."""
+_LINKS: Final = "open_links"
+"""In the parser's environment: whether the open text may have links."""
 
 _LAST_CELL_CLOSED = re.compile(r"(?<!\\)\|\s*\Z")
 _CELL_BORDER = re.compile(r"(?<=\s)\|(?=\s|\Z)")
@@ -143,6 +145,7 @@ def _find_open_text(state: StateCore) -> None:
         is_open = is_line
     if is_open:
         state.env[_OPEN] = text.children
+        state.env[_LINKS] = text.content.count("[") <= MOST_BRACKETS
         if _is_open_title(state.src, text):
             text.content = ""
 
@@ -243,7 +246,7 @@ def _bracket(state: StateInline, silent: bool) -> bool:
     src, start = state.src, state.pos
     if footnote := _FOOTNOTE.match(src, start):
         return not footnote[1] and _skip(state)
-    if src.count("[") > MOST_BRACKETS:
+    if not state.env[_LINKS]:
         return False
     end = state.md.helpers.parseLinkLabel(state, start)
     is_last = end < 0 or end + 1 == len(src)

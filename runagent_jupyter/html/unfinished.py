@@ -7,8 +7,8 @@ import re
 from runagent_jupyter.html.line_kinds import open_fence
 
 _UNDECIDED = re.compile(
-    r"(?:[-=*+_#>~`|$:\\ \t]|\d{1,9}[.)](?=[ \t]))*"  # marks, such as those of a quote or of items
-    r"(?:\d{1,9}[.)]?|(?<![`\w])`{3,}[^`]*|~~~.*)?\Z"  # a number, or the language of a block of code
+    r"(?:[-=*+_#>~`|$:\\ \t]|\d{1,9}[.)](?=[ \t]))*"  # marks, also of quotes and items
+    r"(?:\d{1,9}[.)]?|(?<![`\w])`{3,}[^`]*|~~~.*)?\Z"  # a number, or the start of a fence
 )
 
 
