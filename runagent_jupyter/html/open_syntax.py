@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import Any, Final
 
 from markdown_it import MarkdownIt
@@ -20,6 +21,7 @@ from markdown_it.rules_inline.state_inline import Delimiter
 from markdown_it.token import Token
 
 from runagent_jupyter.html.formulas import CLOSERS
+from runagent_jupyter.html.links import LONGEST_URL
 from runagent_jupyter.html.syntax import FORMULA_ENDS, LONGEST_FORMULA, MOST_BRACKETS, math_block
 
 _LONGEST_WAIT: Final = 100
@@ -38,12 +40,15 @@ _CELL_BORDER = re.compile(r"(?<=\s)\|(?=\s|\Z)")
 _ENTITY = re.compile(r"&#?\w{0,31}\Z")
 _FOOTNOTE = re.compile(r"\[\^[^\s\[\]]{0,50}(\]|\Z)")
 _LABEL = re.compile(r"\[[^\[\]]*\Z")
-_DESTINATION = re.compile(
-    r"\(\s*(?:<(?:[^<>\n\\]|\\.)*>?|(?!<)(?:[^\s()\\]|\\.|\([^\s()]*\)?)*\\?)"
-    r"""(?:\s+(?:"[^"]*"?|'[^']*'?|\([^()]*\)?)?)?\s*\Z"""
+_ANGLED = re.compile(r"<(?:[^<>\n\\]|\\.)*(?:>|\\?\Z)")
+_BARE = re.compile(r"(?!<)\S*")
+_ESCAPED = re.compile(r"\\.?")
+_WHOLE_TITLE = re.compile(
+    r"""\s+(?:(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\((?:[^()\\]|\\.)*\))\s*)?\Z"""
 )
-_TITLE: Final = r"""(?:"[^"]*|'[^']*|\([^)]*)\Z"""
+_TITLE: Final = r"""(?:"(?:[^"\\]|\\.)*|'(?:[^'\\]|\\.)*|\((?:[^()\\]|\\.)*)\\?\Z"""
 _OPEN_TITLE = re.compile(_TITLE)
+_TITLE_BEHIND = re.compile(rf"\s+{_TITLE}")
 _DEFINITION = re.compile(rf":\s*(?:<[^<>\n]*|\S*)\Z|:\s*\S+[ \t]+{_TITLE}")
 _DEFINITION_LINE = re.compile(r"[> \t]*\[[^\[\]]+\]:")
 _TAG = re.compile(
@@ -53,6 +58,7 @@ _TAG = re.compile(
     r"|<!--(?!.*-->)",
     re.IGNORECASE | re.DOTALL,
 )
+_DEPTH: Final = {"(": 1, ")": -1}
 _NO_TEX = re.compile('["`]')
 _DOLLAR_FORMULA = re.compile(
     r"\$(?=[^\s$])(?![a-z]{3,})(?:[^$\\]|\\.)*\\?\Z", re.IGNORECASE | re.DOTALL
@@ -256,16 +262,37 @@ def _bracket(state: StateInline, silent: bool) -> bool:
             return _skip(state)
     elif is_last and end > 0 and _is_defined(state.env, src[start + 1 : end]):
         return False
+    if not (is_last or _is_open_destination(src, end + 1) or _LABEL.match(src, end + 1)):
+        return False
+    is_short = len(src) - start <= _LONGEST_WAIT
+    if is_short and src.startswith("![", start - 1) and "![" in src[start:]:
+        return _skip(state)  # a picture within the words of another is words, too
     if end < 0:
         state.pos += 1
         return True
-    if not (is_last or _DESTINATION.match(src, end + 1) or _LABEL.match(src, end + 1)):
-        return False
     if not silent:
         state.pos, state.posMax = start + 1, end
         state.md.inline.tokenize(state)
         state.posMax = len(src)
     return _skip(state)
+
+
+def _is_open_destination(src: str, start: int) -> bool:
+    """Whether the text ends within the parentheses behind a label."""
+    if not src.startswith("(", start):
+        return False
+    rest = src[start + 1 :].lstrip()
+    match = _ANGLED.match(rest) or _BARE.match(rest)
+    if not match or match.end() > LONGEST_URL:
+        return False
+    depths = list(accumulate(_DEPTH.get(mark, 0) for mark in _ESCAPED.sub("", match[0])))
+    if match[0][:1] != "<" and min(depths, default=0) < 0:
+        return False
+    if match.end() == len(rest):
+        return True
+    is_balanced = match[0][:1] == "<" or not depths or not depths[-1]
+    has_title = _TITLE_BEHIND.match(rest, match.end()) or _WHOLE_TITLE.match(rest, match.end())
+    return is_balanced and has_title is not None
 
 
 def _is_defined(env: Any, label: str) -> bool:

@@ -87,6 +87,21 @@ ANSWERS: Final = {
     ),
     "marks across lines": "A **bold\nover lines** and *it\nalics* and `co\nde` and [li\nnk](https://example.com) end.\n",
     "mail and shouting": "Hello! Write to <me@example.com> or me@example.com! Wow!! Is it [so]? Yes!\n",
+    "folds": (
+        "<think>\nFirst *look* at `x`.\n\n- a **b\n</think>\n\nSo:\n\n<details>\n<summary>More *info*</summary>\n\n"
+        "| a | b |\n|---|---|\n| 1 | 2 |\n\n```py\nx = 1\n```\n</details>\n\n<!-- hidden\n\nnote --> shown\n"
+    ),
+    "alerts and notes": (
+        "> [!NOTE]\n> Useful *text*.\n\n> [!WARNING] Careful\n> with `this`\n\nA claim[^a] and [^2] and 【1†source】.\n\n"
+        "[^a]: First *note*\n    with `code`.\n[^2]: https://example.com/x\n"
+    ),
+    "Markdown in Markdown": (
+        "```markdown\n# Title\n\n```py\nx = 1\n```\n\n- *a*\n```\n\nAfter **it**.\n"
+    ),
+    "lines": "Roses *are* red,\nviolets `are` blue\n\n• one\n• two **2**\n\nwww.example.com/a_b and me@example.com.\n",
+    "odd links": (
+        '[a](./f_1) [b](#x "t \\" u") [c](tel:1) [d](<a b>) [e](foo(and(bar))) [f](x y) ![g ![h](i)](j)\n'
+    ),
     "a whole answer": (
         "## Summary\n\nThe function **`load_data()`** reads *all* files:\n\n1. **Open** – see [`open`](https://docs.python.org/3/library/functions.html#open)\n"
         "   - uses `utf-8`\n   - raises `OSError`\n2. **Parse** – about $O(n \\log n)$\n\n   ```python\n   rows = [r for r in csv.reader(f)]  # *all*\n   ```\n\n"
