@@ -43,13 +43,14 @@ _LABEL = re.compile(r"\[[^\[\]]*\Z")
 _ANGLED = re.compile(r"<(?:[^<>\n\\]|\\.)*(?:>|\\?\Z)")
 _BARE = re.compile(r"(?!<)\S*")
 _ESCAPED = re.compile(r"\\.?")
-_WHOLE_TITLE = re.compile(
+_PARENTHESIS = re.compile(r"[()]")
+_TITLE_BEHIND = re.compile(
     r"""\s+(?:(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\((?:[^()\\]|\\.)*\))\s*)?\Z"""
 )
-_TITLE: Final = r"""(?:"(?:[^"\\]|\\.)*|'(?:[^'\\]|\\.)*|\((?:[^()\\]|\\.)*)\\?\Z"""
-_OPEN_TITLE = re.compile(_TITLE)
-_TITLE_BEHIND = re.compile(rf"\s+{_TITLE}")
-_DEFINITION = re.compile(rf":\s*(?:<[^<>\n]*|\S*)\Z|:\s*\S+[ \t]+{_TITLE}")
+_HALF_TITLE: Final = r"""(?:"(?:[^"\\]|\\.)*|'(?:[^'\\]|\\.)*|\((?:[^()\\]|\\.)*)\\?\Z"""
+_OPEN_TITLE = re.compile(_HALF_TITLE)
+_OPEN_TITLE_BEHIND = re.compile(rf"\s+{_HALF_TITLE}")
+_DEFINITION = re.compile(rf":\s*(?:<[^<>\n]*|\S*)\Z|:\s*\S+[ \t]+{_HALF_TITLE}")
 _DEFINITION_LINE = re.compile(r"[> \t]*\[[^\[\]]+\]:")
 _TAG = re.compile(
     r"""</?[a-z][\w-]*(?:\s+[\w:.-]+\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>`]+))*"""
@@ -58,7 +59,6 @@ _TAG = re.compile(
     r"|<!--(?!.*-->)",
     re.IGNORECASE | re.DOTALL,
 )
-_DEPTH: Final = {"(": 1, ")": -1}
 _NO_TEX = re.compile('["`]')
 _DOLLAR_FORMULA = re.compile(
     r"\$(?=[^\s$])(?![a-z]{3,})(?:[^$\\]|\\.)*\\?\Z", re.IGNORECASE | re.DOTALL
@@ -282,17 +282,20 @@ def _is_open_destination(src: str, start: int) -> bool:
     if not src.startswith("(", start):
         return False
     rest = src[start + 1 :].lstrip()
-    match = _ANGLED.match(rest) or _BARE.match(rest)
+    angled = _ANGLED.match(rest)
+    match = angled or _BARE.match(rest)
     if not match or match.end() > LONGEST_URL:
         return False
-    depths = list(accumulate(_DEPTH.get(mark, 0) for mark in _ESCAPED.sub("", match[0])))
-    if match[0][:1] != "<" and min(depths, default=0) < 0:
+    steps = () if angled else _PARENTHESIS.findall(_ESCAPED.sub("", match[0]))
+    depths = list(accumulate(1 if step == "(" else -1 for step in steps))
+    if depths and min(depths) < 0:
         return False
     if match.end() == len(rest):
         return True
-    is_balanced = match[0][:1] == "<" or not depths or not depths[-1]
-    has_title = _TITLE_BEHIND.match(rest, match.end()) or _WHOLE_TITLE.match(rest, match.end())
-    return is_balanced and has_title is not None
+    if depths and depths[-1]:
+        return False
+    title = _OPEN_TITLE_BEHIND.match(rest, match.end()) or _TITLE_BEHIND.match(rest, match.end())
+    return title is not None
 
 
 def _is_defined(env: Any, label: str) -> bool:

@@ -24,7 +24,7 @@ _IMAGE = re.compile(r'<img[^>]* alt="([^"]*)"[^>]*>')
 
 def specification(name: str) -> list[str]:
     """The examples of a specification, of which the files say the source and the licence."""
-    file = Path(__file__).with_name("markdown_specs") / f"{name}.json"
+    file = Path(__file__).parent / "jupyter" / "markdown_specs" / f"{name}.json"
     return [example["markdown"] for example in json.loads(file.read_text("utf-8"))["examples"]]
 
 
