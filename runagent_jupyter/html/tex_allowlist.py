@@ -73,6 +73,23 @@ _TOKEN = re.compile(r"\\([A-Za-z]+|.|\Z)|[{}$%]", re.DOTALL)
 _ENVIRONMENT = re.compile(r"\s*\{([A-Za-z]+)\*?\}")
 
 
+_LABEL = re.compile(r"\\label\s*\{[^{}]*\}")
+
+
+def safe_tex(tex: str) -> str | None:
+    r"""Make a formula safe to be handed to a page's typesetter.
+
+    Args:
+        tex: The formula without its delimiters.
+
+    Returns:
+        The formula without its labels, which are names for other formulas and draw nothing; `None`
+        if it does more than draw.
+    """
+    shown = _LABEL.sub("", tex)
+    return shown if is_safe_tex(shown) else None
+
+
 def is_safe_tex(tex: str) -> bool:
     r"""Check that a formula only draws and cannot reach beyond its delimiters.
 
