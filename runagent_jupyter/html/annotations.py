@@ -18,7 +18,9 @@ _ALIGNMENT: Final = {
 }
 
 
-_ALERT = re.compile(r"\[!(note|tip|important|warning|caution)\][ \t]*(?:\n|\Z)", re.IGNORECASE)
+_ALERT = re.compile(
+    r"\[!(note|tip|important|warning|caution)\][ \t]*(?:\n|\Z)", re.IGNORECASE | re.ASCII
+)
 
 
 def annotate(state: StateCore) -> None:

@@ -9,11 +9,13 @@ from typing import Final, NamedTuple
 from runagent_jupyter.html.line_kinds import FOLD_OPENER, Fence, fence_in, fold_kind
 
 _CLOSERS: Final = {
-    "details": re.compile(r"(?<!`)</details\s*>", re.IGNORECASE),
-    "think": re.compile(r"(?<!`)</think(?:ing)?\s*>", re.IGNORECASE),
+    "details": re.compile(r"(?<!`)</details\s*>", re.IGNORECASE | re.ASCII),
+    "think": re.compile(r"(?<!`)</think(?:ing)?\s*>", re.IGNORECASE | re.ASCII),
     "comment": re.compile(r"-->"),
 }
-_SUMMARY = re.compile(r"[ \t]*<summary(?:[\s/][^<>]*)?>(.*?)(?:</summary\s*>|$)", re.IGNORECASE)
+_SUMMARY = re.compile(
+    r"[ \t]*<summary(?:[\s/][^<>]*)?>(.*?)(?:</summary\s*>|$)", re.IGNORECASE | re.ASCII
+)
 
 
 class Fold(NamedTuple):

@@ -7,6 +7,7 @@ import re
 from typing import Final
 
 from runagent_jupyter.html.mathml import to_mathml
+from runagent_jupyter.html.tex_allowlist import ENVIRONMENTS
 
 CLOSERS: Final = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
 """The closing delimiter of a formula, by its opening delimiter."""
@@ -14,9 +15,7 @@ CLOSERS: Final = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
 LONGEST_FORMULA: Final = 2_048
 """Characters of a formula; a longer one is code."""
 
-_BEGIN = re.compile(
-    r"\\begin\{((?:align|alignat|alignedat|aligned|eqnarray|equation|gather|gathered|multline|split)\*?)\}"
-)
+_BEGIN = re.compile(rf"\\begin\{{((?:{'|'.join(sorted(ENVIRONMENTS))})\*?)\}}")
 
 # Text cannot contain such an element, because ``<`` is escaped there.
 _ELEMENT = re.compile(

@@ -13,7 +13,7 @@ _DEEPEST: Final = 8  # of these tags in one another; those beyond it are left ou
 _ATTRIBUTES = r"(?:[\s/](?:[^<>\"']|\"[^\"]{0,500}\"|'[^']{0,500}'){0,500})?"
 _TAG = re.compile(
     rf"<(?:(/?)(br|kbd|mark|sub|sup)|/(?:details|summary|think(?:ing)?)){_ATTRIBUTES}>",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 

@@ -32,7 +32,9 @@ TABLE_DELIMITERS = re.compile(r"[ \t]*[|:-][|:\- \t]*\n?\Z")
 HEADING_UNDERLINE = re.compile(r" {0,3}(?:=+|-+)[ \t]*\n?\Z")
 """The line below a text that makes that text a heading."""
 
-FOLD_OPENER = re.compile(r"<(?:(details|think(?:ing)?)(?:[\s/][^<>]*)?>|!--)", re.IGNORECASE)
+FOLD_OPENER = re.compile(
+    r"<(?:(details|think(?:ing)?)(?:[\s/][^<>]*)?>|!--)", re.IGNORECASE | re.ASCII
+)
 """The beginning of details, of a thought or of a comment."""
 
 _FENCE = re.compile(r"(`{3,})([^`\n]*)\n?\Z|(~{3,})([^\n]*)\n?\Z")

@@ -15,15 +15,22 @@ from runagent_jupyter.html.tex_allowlist import safe_tex
 # Bounds on the work, so that it grows with the length of the text and not with its square.
 _MOST_BRACKETS: Final = 500  # in one piece of text; with more of them, none of them make links
 
-# A letter behind it shows that a dollar ends no formula, unless it makes an ordinal or a plural.
-_DOLLAR_MATH = re.compile(
-    r"\$(?![\s$])((?:[^$\\]|\\.){1,2048})(?<!\s)\$(?:(?![\w$])|(?=(?:th|st|nd|rd|s)\b))", re.DOTALL
-)
+_DOLLAR_MATH = re.compile(r"\$(?![\s$])((?:[^$\\]|\\.){1,2048})(?<!\s)\$", re.DOTALL)
+_ENDING = re.compile(r"(?:th|st|nd|rd|s)\b")  # of an ordinal or a plural
 _MONEY = re.compile(r"\d[\d.,]*\s*[-\u2013]?\s+[A-Za-z]{2,}\b")
 _BARE_URL = re.compile(rf"://(?:[^\s<>\"`\\$|{{}}^\x00-\x20{CJK_MARKS}]|\\[()])+")
 _SCHEME = re.compile(r"(?<![A-Za-z0-9_.+-])https?\Z", re.IGNORECASE)
 _ESCAPED_PARENTHESIS = re.compile(r"\\([()])")
 _FOOTNOTE = re.compile(r"\[\^([^\s\[\]]{1,50})\]")
+
+
+def _is_money(src: str, match: re.Match[str]) -> bool:
+    """Tell amounts and variables of a shell between two dollars from a formula."""
+    after = src[match.end() : match.end() + 1]
+    if after == "$" or _MONEY.match(match[1]):
+        return True
+    is_word = (after.isalnum() or after == "_") and not is_cjk(after)
+    return is_word and not _ENDING.match(src, match.end())
 
 
 def math_inline(state: StateInline, silent: bool) -> bool:
@@ -46,7 +53,7 @@ def math_inline(state: StateInline, silent: bool) -> bool:
         match = _DOLLAR_MATH.match(src, start, state.posMax)
         # "US$5 or A$6" is about money.
         before = src[start - 1] if start else " "
-        if not match or (before.isalnum() and not is_cjk(before)) or _MONEY.match(match[1]):
+        if not match or (before.isalnum() and not is_cjk(before)) or _is_money(src, match):
             return False
         opener, tex, end = "\\(", match[1], match.end()
     if not silent:
