@@ -12,6 +12,7 @@ from runagent_jupyter.html.line_kinds import CODE_INDENT, NOTE, fence_in, fold_k
 from runagent_jupyter.html.tex_allowlist import safe_tex
 
 _MOST_LINES: Final = 100  # of a formula
+_DEEPEST: Final = 12  # level of blocks in which a fold is parsed, as each one looks for its end
 
 
 def math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
@@ -69,7 +70,7 @@ def fold_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     Comments are not shown. The others become folded elements, and attributes are dropped.
     """
     first = state.bMarks[start] + state.tShift[start]
-    if state.src[first : first + 1] != "<" or state.is_code_block(start):
+    if state.src[first : first + 1] != "<" or state.level > _DEEPEST or state.is_code_block(start):
         return False
     kind = fold_kind(state.src[first : state.eMarks[start]])
     if not kind or silent:

@@ -223,7 +223,7 @@ class Splitter:
         if can_go_on and self._size >= (SIZE if line.isspace() else 2 * SIZE):
             self._header = self._header or head_of(self._lines)
             self._flush("fold")
-        elif self._size >= 4 * SIZE:
+        elif self._size >= (SIZE if self._fold.kind == "comment" else 4 * SIZE):
             self._flush()
 
     def _blank_line(self, line: str) -> None:
