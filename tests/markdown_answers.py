@@ -102,6 +102,9 @@ ANSWERS: Final = {
     "odd links": (
         '[a](./f_1) [b](#x "t \\" u") [c](tel:1) [d](<a b>) [e](foo(and(bar))) [f](x y) ![g ![h](i)](j)\n'
     ),
+    "environments": (
+        "\\begin{align}\na &= b \\\\\nc &= d_1\n\\end{align}\n\n$$\na\n\nb_2\n$$\n\nInline \\(x\\) and $a$ and $b$.\n"
+    ),
     "a whole answer": (
         "## Summary\n\nThe function **`load_data()`** reads *all* files:\n\n1. **Open** – see [`open`](https://docs.python.org/3/library/functions.html#open)\n"
         "   - uses `utf-8`\n   - raises `OSError`\n2. **Parse** – about $O(n \\log n)$\n\n   ```python\n   rows = [r for r in csv.reader(f)]  # *all*\n   ```\n\n"

@@ -84,6 +84,7 @@ def faults(text: str) -> Iterator[Fault]:
 def _most_shown(text: str) -> int:
     """How many characters of the finished text this much Markdown can be, without white space."""
     size = len("".join(text.split()))
+    size += text.count("\\begin") * len("\\[\\]ed")
     return size + text.count("![") * len("[image:]") + text.count("$") * len("\\(")
 
 

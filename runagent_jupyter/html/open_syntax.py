@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import normalizeReference
+from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_block.table import escapedSplit
 from markdown_it.rules_core import StateCore
@@ -20,9 +21,10 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.state_inline import Delimiter
 from markdown_it.token import Token
 
-from runagent_jupyter.html.formulas import CLOSERS
+from runagent_jupyter.html.block_syntax import fold_block, math_block
+from runagent_jupyter.html.formulas import CLOSERS, LONGEST_FORMULA, math_marks
 from runagent_jupyter.html.links import LONGEST_URL
-from runagent_jupyter.html.syntax import FORMULA_ENDS, LONGEST_FORMULA, MOST_BRACKETS, math_block
+from runagent_jupyter.html.syntax import MOST_BRACKETS
 
 _LONGEST_WAIT: Final = 100
 """Characters that are hidden while it is not clear what they are."""
@@ -34,6 +36,7 @@ _PARAGRAPH: Final = "open_paragraph"
 _LINKS: Final = "open_links"
 """In the parser's environment: whether the open text may have links."""
 
+_UNTITLED = re.compile(r"<details[^<>]*>?[\s>]*(?:<[^<>]*>?)?\Z", re.IGNORECASE)
 _LAST_CELL_CLOSED = re.compile(r"(?<!\\)\|\s*\Z")
 _CELL_BORDER = re.compile(r"(?<=\s)\|(?=\s|\Z)")
 
@@ -59,6 +62,7 @@ _TAG = re.compile(
     r"|<!--(?!.*-->)",
     re.IGNORECASE | re.DOTALL,
 )
+_SOURCE = re.compile("\u3010\\d{1,4}(?::\\d{0,4})?(?:\u2020[^\u3010\u3011\n]{0,200})?\\Z|\u3010\\Z")
 _NO_TEX = re.compile('["`]')
 _DOLLAR_FORMULA = re.compile(
     r"\$(?=[^\s$])(?![a-z]{3,})(?:[^$\\]|\\.)*\\?\Z", re.IGNORECASE | re.DOTALL
@@ -70,14 +74,16 @@ _PRICE = re.compile(
 )
 
 
-def add_open_syntax(parser: MarkdownIt) -> None:
+def add_open_syntax(parser: MarkdownIt, ends: RuleOptionsType) -> None:
     """Add the rules to a parser.
 
     Args:
         parser: A parser of this package, which will be used for text that breaks off alone.
+        ends: The blocks that a formula or a fold can end.
     """
     parser.block.ruler.before("table", "open_table", _open_table, {"alt": ["paragraph"]})
-    parser.block.ruler.at("math", _finished_formula, {"alt": FORMULA_ENDS})
+    parser.block.ruler.at("math", _open_formula, ends)
+    parser.block.ruler.at("fold", _titled_fold, ends)
     parser.core.ruler.before("inline", "find_open_text", _find_open_text)
     parser.core.ruler.after("inline", "drop_empty", _drop_empty)
     parser.inline.ruler.after("text", "open_mark", _open_mark)
@@ -119,10 +125,42 @@ def _open_table(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
     return True
 
 
-def _finished_formula(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Parse a formula on lines of its own, unless more text may follow in its line."""
-    is_last = state.eMarks[start] >= len(state.src)
-    return not is_last and math_block(state, start, end, silent)
+def _open_formula(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Parse a formula on lines of its own, unless more text may follow in its line.
+
+    One that is not complete becomes a paragraph, with the empty lines that a formula may have.
+    """
+    first, last = _first(state, start), state.eMarks[start]
+    if last >= len(state.src):
+        return False
+    if math_block(state, start, end, silent):
+        return True
+    marks = math_marks(state.src[first:last])
+    is_open = (
+        marks and marks[0] == state.src[first:last].strip() and marks[1] not in state.src[last:]
+    )
+    if silent or not is_open or state.is_code_block(start):
+        return False
+    number = start + 1
+    while number < end and (state.isEmpty(number) or state.sCount[number] >= state.blkIndent):
+        number += 1
+    state.push("paragraph_open", "p", 1).map = [start, number]
+    token = state.push("inline", "", 0)
+    token.content, token.children = (
+        state.getLines(start, number, state.blkIndent, False).strip(),
+        [],
+    )
+    state.push("paragraph_close", "p", -1)
+    state.line = number
+    return True
+
+
+def _titled_fold(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Parse a fold, or hide it as long as its title is not there."""
+    if not silent and _UNTITLED.match(state.src, _first(state, start)):
+        state.line = end
+        return True
+    return fold_block(state, start, end, silent)
 
 
 def _find_open_text(state: StateCore) -> None:
@@ -231,6 +269,12 @@ def _formula(state: StateInline, silent: bool) -> bool:
     src, start = state.src, state.pos
     closer = CLOSERS.get(src[start : start + 2])
     is_short = len(src) - start <= LONGEST_FORMULA and not _NO_TEX.search(src, start)
+    if "\\begin{".startswith(src[start:]):
+        return _skip(state)
+    if src.startswith("\\begin", start):
+        marks = math_marks(src[start : start + 40])
+        is_open = is_short and (marks[1] not in src if marks else "}" not in src[start:])
+        return is_open and _code(state, silent, src[start:].rstrip("\\"))
     if closer:
         is_open = is_short and src.find(closer, start + 2) < 0
         return is_open and _code(state, silent, src[start + 2 :].rstrip("\\$"))
@@ -335,7 +379,7 @@ def _close_marks(state: StateInline) -> None:
     if tokens is not state.env[_OPEN]:
         return
     if tokens and tokens[-1].type == "text":
-        tokens[-1].content = tokens[-1].content.rstrip()
+        tokens[-1].content = _SOURCE.sub("", tokens[-1].content).rstrip()
     if state.env[_PARAGRAPH]:
         _hide_borders(tokens)
     closers: list[Token] = []
