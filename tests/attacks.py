@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
+from construct_attacks import CONSTRUCTS
 from picture_files import PNG, gif, jpeg, png, uri, webp
 
 BEACON = "http://beacon.invalid"
@@ -439,6 +440,7 @@ ATTACKS: tuple[Attack, ...] = (
             )
         ),
     ),
+    *(a for category, templates in CONSTRUCTS.items() for a in _category(category, **templates)),
     *_category(
         "size",
         quotes=">" * _LONG + " x <script>@RUN@</script>",
@@ -456,6 +458,9 @@ ATTACKS: tuple[Attack, ...] = (
         references="[a]: https://example.com/" + "x" * 2_000 + "\n\n" + "[a]" * _LONG,
         one_line="x" * 9_000 + "<script>@RUN@</script>" + "[x](javascript:window.__pwned=1)",
         long_fence="```html\n" + "<b onclick=window.__pwned=1>x</b>\n" * 700,
+        open_tags="<sub><sup>" * _LONG + "<script>@RUN@</script>",
+        open_folds="<details>\n" * _LONG + "<script>@RUN@</script>",
+        long_thought="<think>\n" + "<b onclick=window.__pwned=1>x</b>\n\n" * 900,
         long_list="- [x](javascript:window.__pwned=1)\n" * 400,
     ),
 )

@@ -7,8 +7,8 @@ import re
 
 TAGS = {
     *("a", "b", "blockquote", "br", "code", "details", "div", "em", "h1", "h2", "h3", "h4", "h5"),
-    *("h6", "hr", "i", "li", "ol", "p", "pre", "s", "samp", "span", "strong", "summary", "sup"),
-    *("table", "tbody", "td", "th", "thead", "tr", "ul"),
+    *("h6", "hr", "i", "kbd", "li", "mark", "ol", "p", "pre", "s", "samp", "span", "strong", "sub"),
+    *("summary", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul"),
 }
 MATHML = {
     "runagent-tex",

@@ -1,4 +1,4 @@
-"""Attributes added to parsed Markdown: writing direction, alignment of cells, task list marks."""
+"""Added to parsed Markdown: directions, alignment of cells, marks of tasks, notes and alerts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,16 @@ _ALIGNMENT: Final = {
 }
 
 
+_ALERT = re.compile(
+    r"\[!(note|tip|important|warning|caution)\][ \t]*(?:\n|\Z)", re.IGNORECASE | re.ASCII
+)
+
+
 def annotate(state: StateCore) -> None:
-    """Add direction, alignment and task marks to the tokens, in ways that the sanitizer allows."""
+    """Add directions, alignment and marks to the tokens, in ways that the sanitizer allows."""
     tokens = state.tokens
+    _mark_notes(tokens)
+    _mark_alerts(tokens)
     # With dir="auto", a browser does not look into the paragraphs of a list or a quote.
     direction = "auto"
     for token in reversed(tokens):
@@ -46,3 +53,33 @@ def annotate(state: StateCore) -> None:
             mark = Token("task", "", 0, content="\u2610" if match[1] == " " else "\u2611")
             token.children.insert(0, mark)
             tokens[index - 2].attrs["class"] = "runagent-task"
+
+
+def _mark_notes(tokens: list[Token]) -> None:
+    """Put the label of each footnote before its text."""
+    for index, token in enumerate(tokens[:-2]):
+        inline = tokens[index + 2]
+        if token.type == "note_open" and inline.type == "inline" and inline.children is not None:
+            label = Token("footnote", "", 0, content=token.content)
+            inline.children[:0] = [label, Token("text", "", 0, content=" ")]
+
+
+def _mark_alerts(tokens: list[Token]) -> None:
+    """Make alerts of the quotes whose first line is ``[!NOTE]`` or the like, as GitHub does."""
+    for index, token in enumerate(tokens[:-2]):
+        inline = tokens[index + 2]
+        if token.type != "blockquote_open" or token.level or inline.type != "inline":
+            continue
+        match = _ALERT.match(inline.content)
+        if not match or not inline.children:
+            continue
+        kind = match[1].lower()
+        token.attrs["class"] = f"runagent-alert runagent-{kind}"
+        breaks = [i for i, child in enumerate(inline.children) if child.type.endswith("break")]
+        rest = inline.children[breaks[0] + 1 :] if breaks else []
+        title = [
+            Token("strong_open", "strong", 1),
+            Token("text", "", 0, content=kind.capitalize()),
+            Token("strong_close", "strong", -1),
+        ]
+        inline.children = [*title, *([Token("hardbreak", "br", 0)] if rest else []), *rest]

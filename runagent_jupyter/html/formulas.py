@@ -7,15 +7,48 @@ import re
 from typing import Final
 
 from runagent_jupyter.html.mathml import to_mathml
+from runagent_jupyter.html.tex_allowlist import ENVIRONMENTS
 
 CLOSERS: Final = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
 """The closing delimiter of a formula, by its opening delimiter."""
+
+LONGEST_FORMULA: Final = 2_048
+"""Characters of a formula; a longer one is code."""
+
+_BEGIN = re.compile(rf"\\begin\{{((?:{'|'.join(sorted(ENVIRONMENTS))})\*?)\}}")
 
 # Text cannot contain such an element, because ``<`` is escaped there.
 _ELEMENT = re.compile(
     r'(?P<element><(?:span|div) class="runagent-math">)'
     r"(?P<formula>\\(?P<open>[(\[])(?P<tex>[^<]*)\\[)\]])(?=</(?:span|div)>)"
 )
+
+
+def math_marks(text: str) -> tuple[str, str] | None:
+    """Find the delimiters of a formula on lines of its own.
+
+    Args:
+        text: The line on which it may begin.
+
+    Returns:
+        The opening and the closing one, or `None` if no such formula begins here. An environment
+        for formulas needs no other delimiters than its own.
+    """
+    if text[:2] in {"$$", "\\["}:
+        return text[:2], CLOSERS[text[:2]]
+    match = _BEGIN.match(text)
+    return (match[0], f"\\end{{{match[1]}}}") if match else None
+
+
+def is_math_mark(line: str) -> bool:
+    """Check whether a line has nothing in it but the opening delimiter of a formula.
+
+    Such a formula may have empty lines in it. Behind another line, an empty one shows that the
+    delimiter was none.
+    """
+    content = line.strip()
+    marks = math_marks(content)
+    return marks is not None and marks[0] == content
 
 
 def formula(tag: str, tex: str) -> str:

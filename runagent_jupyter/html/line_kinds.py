@@ -6,19 +6,22 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from runagent_jupyter.html.formulas import CLOSERS
+from runagent_jupyter.html.formulas import math_marks
 
 CODE_INDENT: Final = 4
 """Columns of indentation that make a line code."""
 
-INTERRUPTING: Final = frozenset({"fence", "heading", "quote", "math", "formula", "note"})
+INTERRUPTING: Final = frozenset({"fence", "heading", "quote", "math", "formula", "note", "fold"})
 """The kinds of lines that can end a paragraph without a blank line before them."""
 
 LIST_ITEM = re.compile(r"([-+*]|(\d{1,9})[.)])(?:([ \t]+)|(?=\n|\Z))")
 """The marker of a list item: group 1 is the marker, 2 its number, 3 the spaces behind it."""
 
-NOTE = re.compile(r"\[\^[^\s\[\]]{1,50}\]:")
-"""The beginning of a footnote."""
+NOTE_MARK: Final = "[^"
+"""The first characters of a footnote."""
+
+NOTE = re.compile(r"\[\^([^\s\[\]]{1,50})\]:")
+"""The beginning of a footnote: group 1 is its label."""
 
 DEFINITION = re.compile(r" {0,3}\[[^\[\]\n]{1,999}\]:")
 """The beginning of a link reference definition, or of a footnote."""
@@ -28,6 +31,11 @@ TABLE_DELIMITERS = re.compile(r"[ \t]*[|:-][|:\- \t]*\n?\Z")
 
 HEADING_UNDERLINE = re.compile(r" {0,3}(?:=+|-+)[ \t]*\n?\Z")
 """The line below a text that makes that text a heading."""
+
+FOLD_OPENER = re.compile(
+    r"<(?:(details|think(?:ing)?)(?:[\s/][^<>]*)?>|!--)", re.IGNORECASE | re.ASCII
+)
+"""The beginning of details, of a thought or of a comment."""
 
 _FENCE = re.compile(r"(`{3,})([^`\n]*)\n?\Z|(~{3,})([^\n]*)\n?\Z")
 _HEADING = re.compile(r"#{1,6}(?:[ \t\n]|\Z)")
@@ -43,10 +51,42 @@ class Fence(NamedTuple):
     indent: int  # columns
     info: str  # the info string
 
+    @property
+    def holds_markdown(self) -> bool:
+        """Whether the text in the block is Markdown, which may have blocks of its own."""
+        return self.info.split(maxsplit=1)[:1] in (["markdown"], ["md"])
+
     def is_closed_by(self, line: str) -> bool:
         """Check whether a line closes the block, whatever its indentation."""
         run = line.strip(" \t\n")
         return len(run) >= self.length and not run.strip(self.marker)
+
+    def may_be_closed_by(self, line: str) -> bool:
+        """Check whether a line may close the block when more of it has come."""
+        return not line.strip(" \t").strip(self.marker)
+
+    def depth_behind(self, line: str, depth: int) -> int:
+        """Count the blocks that are open inside this one, if it holds Markdown.
+
+        Agents show Markdown in a block whose fences are no longer than those in it. There, a fence
+        with a language opens a block, and the next bare fence closes that block alone.
+
+        Args:
+            line: A line of the block, with its indentation.
+            depth: The number of blocks that are open before it.
+
+        Returns:
+            The number behind it; -1 if the line closes this block.
+        """
+        if columns_of(line) >= CODE_INDENT:
+            return depth
+        if self.is_closed_by(line):
+            return depth - 1
+        if not self.holds_markdown:
+            return depth
+        inner = fence_in(line)
+        is_open = inner and inner.info and inner.marker == self.marker
+        return depth + 1 if inner and is_open and inner.length >= self.length else depth
 
 
 def columns_of(line: str) -> int:
@@ -70,7 +110,7 @@ def kind_of(line: str) -> str:
 
     Returns:
         `"fence"`, `"heading"`, `"quote"`, `"rule"`, `"math"` (a formula that goes on in the next
-        line), `"formula"` (a whole one), `"note"`, `"item"`, or nothing for running text.
+        line), `"formula"` (a whole one), `"note"`, `"fold"`, `"item"`, or nothing for running text.
     """
     content = line.lstrip(" \t")
     first = content[:1]
@@ -82,14 +122,33 @@ def kind_of(line: str) -> str:
         return "quote"
     if first in "-*_" and _RULE.match(content):
         return "rule"
-    if content[:2] in {"$$", "\\["}:
-        _, found, rest = content[2:].partition(CLOSERS[content[:2]])
+    if first in "$\\" and (marks := math_marks(content)):
+        tex, found, rest = content[len(marks[0]) :].partition(marks[1])
         if not found:
-            return "math"
+            # An escaped bracket is often that of words which are no link.
+            return "" if marks[0] == "\\[" and "]" in tex else "math"
         return "" if rest.strip(" \t\n.,;") else "formula"
+    if first == "<" and fold_kind(content):
+        return "fold"
     if first == "[" and NOTE.match(content):
         return "note"
     return "item" if LIST_ITEM.match(content) else ""
+
+
+def fold_kind(line: str) -> str:
+    """Tell which block from one mark to another a line opens.
+
+    Args:
+        line: A line whose indentation does not make it code.
+
+    Returns:
+        `"details"`, `"think"` or `"comment"`, or nothing.
+    """
+    match = FOLD_OPENER.match(line.lstrip(" \t"))
+    if not match:
+        return ""
+    name = (match[1] or "comment").lower()
+    return "think" if name.startswith("think") else name
 
 
 def can_interrupt(line: str) -> bool:
@@ -105,6 +164,21 @@ def fence_of(content: str, indent: int) -> Fence:
     assert match
     marker = match[1] or match[3]
     return Fence(marker[0], len(marker), indent, (match[2] or match[4] or "").strip())
+
+
+def fence_in(line: str) -> Fence | None:
+    """Read a line that opens a block of code.
+
+    Args:
+        line: Any line.
+
+    Returns:
+        The opening line, or `None` if it is another one.
+    """
+    content = line.lstrip(" \t")
+    if content[:1] not in {"`", "~"} or not _FENCE.match(content):
+        return None
+    return fence_of(content, columns_of(line)) if columns_of(line) < CODE_INDENT else None
 
 
 def open_fence(lines: Iterable[str]) -> Fence | None:

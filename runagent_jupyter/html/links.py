@@ -6,6 +6,8 @@ import html
 import re
 from typing import Any, Final
 
+from runagent_jupyter.html.cjk import is_cjk
+
 LONGEST_URL: Final = 2_048
 """Characters of an address; a longer one is no link."""
 
@@ -30,6 +32,45 @@ def is_safe_url(url: str) -> bool:
     """
     is_whole = _PART_OF_MARK not in url
     return len(url) <= LONGEST_URL and is_whole and _SAFE_URL.fullmatch(url) is not None
+
+
+_END_MARKS: Final = ".,;:!?'\"*_~"
+_ENTITY = re.compile(r"&[A-Za-z0-9]{1,32};\Z")
+_HOST = re.compile(r"(?:[a-z]+://)?([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)", re.IGNORECASE)
+
+CJK_MARKS: Final = (
+    r"\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\u2018-\u201f\u2026"
+)
+"""For a class of characters: the punctuation of Chinese, Japanese and Korean text."""
+
+
+def bare_address(text: str) -> str:
+    """Find the end of an address that stands in running text.
+
+    Args:
+        text: The text from the address on, up to a space or a character that no address has.
+
+    Returns:
+        The address without the punctuation behind it. A name of a host in ASCII ends where Chinese,
+        Japanese or Korean text goes on.
+    """
+    host = _HOST.match(text)
+    if host and is_cjk(text[host.end() : host.end() + 1] or " "):
+        return host[0]
+    surplus = text.count(")") - text.count("(")
+    end = len(text)
+    while end:
+        entity = _ENTITY.search(text, max(0, end - 34), end)
+        if entity:
+            end = entity.start()
+        elif text[end - 1] in _END_MARKS:
+            end -= 1
+        elif text[end - 1] == ")" and surplus > 0:
+            end -= 1
+            surplus -= 1
+        else:
+            break
+    return text[:end]
 
 
 def link_tag(url: str) -> str:

@@ -10,6 +10,8 @@ from xml.etree.ElementTree import Element
 
 import nh3
 
+from runagent_jupyter.html.tex_macros import written_out
+
 _TOKENS: Final = frozenset({"mi", "mn", "mo", "mtext"})
 _TAGS: Final = _TOKENS | {
     *("math", "menclose", "mfrac", "mover", "mpadded", "mphantom", "mroot", "mrow", "mspace"),
@@ -55,10 +57,8 @@ def to_mathml(tex: str, *, block: bool) -> str | None:
     """
     from latex2mathml.converter import convert_to_element  # noqa: PLC0415  # loaded late
 
-    # The converter knows this environment by another name.
-    known = tex.replace("{aligned}", "{split}")
     try:
-        element = convert_to_element(known, display="block" if block else "inline")
+        element = convert_to_element(written_out(tex), display="block" if block else "inline")
         return _cleaner.clean(_serialized(element))
     except Exception:  # noqa: BLE001  # any failure of the converter: the formula stays TeX
         return None
@@ -66,6 +66,8 @@ def to_mathml(tex: str, *, block: bool) -> str | None:
 
 def _serialized(element: Element) -> str:
     tag = element.tag
+    if tag == "mo" and not element.text and "fence" in element.attrib:
+        return ""  # the dot of `\\left.`, which stands for no delimiter
     attributes = {name: value for name, value in element.attrib.items() if name != "xmlns"}
     # The converter writes characters as character references.
     text = html.unescape(element.text or "")

@@ -13,18 +13,20 @@ from runagent_jupyter.data_uris import number_of
 from runagent_jupyter.html.code_block import code_block
 from runagent_jupyter.html.escaping import escape
 from runagent_jupyter.html.formulas import formula
-from runagent_jupyter.html.links import link_tag
+from runagent_jupyter.html.links import is_safe_url, link_tag
 
 
 def _open_link(_: Any, tokens: Sequence[Token], idx: int, _options: Any, env: Any) -> str:
-    env["in_link"] = True
+    """Begin a link; of one that must not lead anywhere, only the words are shown."""
     url = str(tokens[idx].attrGet("href") or "")
-    return link_tag("" if number_of(url) is not None else url)
+    is_data = number_of(url) is not None
+    env["in_link"] = is_data or is_safe_url(url)
+    return link_tag("" if is_data else url) if env["in_link"] else ""
 
 
 def _close_link(_: Any, _tokens: Sequence[Token], _idx: int, _options: Any, env: Any) -> str:
-    env["in_link"] = False
-    return "</a>"
+    was_in_link, env["in_link"] = env["in_link"], False
+    return "</a>" if was_in_link else ""
 
 
 def _image(
@@ -39,7 +41,8 @@ def _image(
         alt = renderer.renderInlineAsText(tokens[idx].children, options, env)
         return str(env["uris"].image(number, alt))
     shown = f"[image: {escape(renderer.renderInlineAsText(tokens[idx].children, options, env))}]"
-    return shown if env.get("in_link") else f"{link_tag(url)}{shown}</a>"
+    is_link = is_safe_url(url) and not env.get("in_link")
+    return f"{link_tag(url)}{shown}</a>" if is_link else shown
 
 
 def _task_mark(box: str) -> str:
@@ -68,6 +71,8 @@ RENDER_RULES: Final[Mapping[str, Callable[..., str]]] = {
     "math_block": lambda _, tokens, idx, *_rest: formula("div", tokens[idx].content) + "\n",
     "footnote": lambda _, tokens, idx, *_rest: _footnote_mark(tokens[idx].content),
     "task": lambda _, tokens, idx, *_rest: _task_mark(tokens[idx].content),
+    "note_open": lambda *_: '<div class="runagent-note">\n',
+    "note_close": lambda *_: "</div>\n",
     "table_open": lambda *_: '<div class="runagent-table"><table dir="auto">\n',
     "table_close": lambda *_: "</table></div>\n",
 }

@@ -20,8 +20,9 @@ _TOKENS: Final = frozenset(
     | {"ra-na", "ra-nb", "ra-nd", "ra-nf", "ra-nt", "ra-s"}
 )
 _CLASSES: Final[Mapping[str, frozenset[str]]] = {
-    "div": _own("code", "continued", "code-head", "math", "records", "table", "tree"),
-    "details": _own("json"),
+    "blockquote": _own("alert", "note", "tip", "important", "warning", "caution"),
+    "div": _own("code", "continued", "code-head", "math", "note", "records", "table", "tree"),
+    "details": _own("fold", "json", "thought"),
     "li": _own("task"),
     "p": _own("continued"),
     "pre": _own("pre", "plain"),
@@ -47,8 +48,8 @@ _REFUSES_RELATIVE_URLS: Final[Mapping[str, Any]] = (
 _cleaner = nh3.Cleaner(
     tags={
         *("a", "b", "blockquote", "br", "code", "details", "div", "em", "h1", "h2", "h3", "h4"),
-        *("h5", "h6", "hr", "i", "li", "ol", "p", "pre", "s", "samp", "span", "strong"),
-        *("summary", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul"),
+        *("h5", "h6", "hr", "i", "kbd", "li", "mark", "ol", "p", "pre", "s", "samp", "span"),
+        *("strong", "sub", "summary", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul"),
     },
     clean_content_tags=set(),
     attributes={

@@ -7,24 +7,26 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from runagent_jupyter.html.formulas import CLOSERS
+from runagent_jupyter.html.folds import Fold, head_of
+from runagent_jupyter.html.formulas import LONGEST_FORMULA, is_math_mark, math_marks
 from runagent_jupyter.html.line_kinds import (
     CODE_INDENT,
     DEFINITION,
     HEADING_UNDERLINE,
     INTERRUPTING,
     LIST_ITEM,
-    NOTE,
+    NOTE_MARK,
     TABLE_DELIMITERS,
     Fence,
     can_interrupt,
     columns_of,
     dedent,
     fence_of,
+    fold_kind,
     kind_of,
     open_fence,
 )
-from runagent_jupyter.html.unfinished import close_inline, is_undecided
+from runagent_jupyter.html.unfinished import is_undecided
 
 SIZE: Final = 8_192
 """Characters of a piece, which is parsed as one, and again and again while it is open."""
@@ -39,6 +41,7 @@ class Piece:
     end: int  # position in the whole text
     info: str = ""
     continued: bool = False
+    is_open: bool = False  # whether the text goes on where the piece ends
 
 
 class Splitter:
@@ -56,16 +59,18 @@ class Splitter:
         self.seen = 0
         """Characters of complete lines so far."""
         self._out: list[Piece] = []
-        self._kind = ""  # of the open piece: text, quote, list, indented, math, fence, rest
+        self._kind = ""  # of the open piece: text, quote, list, indented, math, fence, fold, rest
         self._blank = False  # whether the open piece ends with a blank line
         self._fence = Fence("", 0, 0, "")  # of the open block of code
+        self._inner = 0  # blocks of code that are open inside it, if it holds Markdown
         self._continued = False  # whether the open block of code began in an earlier piece
-        self._marker = ""  # of the list, or of the formula
+        self._fold = Fold("")  # the open details, thought or comment
+        self._marker = ""  # of the list; the end of the formula
         self._offset = 0  # the column in which the content of the list's last item begins
         self._empty = False  # whether that item has no content yet
         self._dedent = 0  # columns removed from each line, in a list item cut in two
-        self._header = ""  # of the open table
-        self._prefix = ""  # the header again, in a table cut in two
+        self._header = ""  # of the open table or fold
+        self._prefix = ""  # the header again, in a table or fold cut in two
 
     @property
     def size(self) -> int:
@@ -122,18 +127,21 @@ class Splitter:
         return ahead._finish_early()  # noqa: SLF001
 
     def _finish_early(self) -> list[Piece]:
-        if is_undecided(self._partial):
-            self._partial = ""
-        elif self._partial:
-            self._line(self._partial)
-            self._partial = ""
-        kind = self._kind
+        partial, self._partial = self._partial, ""
+        if partial and not self._is_undecided(partial):
+            self._line(partial)
+        else:
+            partial = ""
+        is_open = bool(partial or self._kind)
         pieces = self.finish()
-        if pieces and kind == "math":
-            pieces[-1] = replace(pieces[-1], kind="fence", info="latex")
-        elif pieces and kind in {"text", "quote", "list", "rest"}:
-            pieces[-1] = replace(pieces[-1], text=close_inline(pieces[-1].text))
+        if pieces and is_open:
+            pieces[-1] = replace(pieces[-1], is_open=True)
         return pieces
+
+    def _is_undecided(self, partial: str) -> bool:
+        if self._kind == "fence":
+            return self._fence.may_be_closed_by(partial)
+        return self._kind != "rest" and is_undecided(partial)
 
     def _take(self) -> list[Piece]:
         pieces, self._out = self._out, []
@@ -155,7 +163,7 @@ class Splitter:
             self._continued = kind == "fence"
         elif text:
             self._emit(self._kind, self._prefix + text)
-        self._prefix = self._header if kind == "text" else ""
+        self._prefix = self._header if kind in {"text", "fold"} else ""
         self._header = self._prefix
         self._kind = kind
         self._blank = False
@@ -168,11 +176,14 @@ class Splitter:
         self._line(part)
         if self._kind == "fence":
             self._flush("fence")
-        elif self._kind != "rest":
+        elif self._kind not in {"fold", "rest"}:
             self._flush("rest")
 
     def _line(self, line: str) -> None:
         self.seen += len(line)
+        self._take_line(line)
+
+    def _take_line(self, line: str) -> None:
         if self._kind == "rest":
             self._append(line)
             self._flush("" if line.endswith("\n") else "rest")
@@ -184,13 +195,16 @@ class Splitter:
             line = dedent(line, self._dedent)
         if self._kind == "fence":
             self._code_line(line)
+        elif self._kind == "fold":
+            self._fold_line(line)
         elif not line.strip(" \t\n"):
             self._blank_line(line)
         elif not self._continue(line):
             self._begin(line)
 
     def _code_line(self, line: str) -> None:
-        if self._fence.is_closed_by(line) and columns_of(line) < CODE_INDENT:
+        self._inner = self._fence.depth_behind(line, self._inner)
+        if self._inner < 0:
             self._flush()
             return
         # A long block is cut at a line that probably begins a new top-level statement.
@@ -200,8 +214,27 @@ class Splitter:
         indent = self._fence.indent
         self._append(dedent(line, min(indent, columns_of(line))) if indent else line)
 
+    def _fold_line(self, line: str) -> None:
+        self._fold, end = self._fold.after(line)
+        if end >= 0:
+            self._append(line[:end])
+            self._flush()
+            if rest := line[end:].strip(" \t\n"):
+                self._take_line(rest + "\n")
+            return
+        self._append(line)
+        can_go_on = self._fold.kind != "comment" and self._fold.depth == 1 and not self._fold.fence
+        if can_go_on and self._size >= (SIZE if line.isspace() else 2 * SIZE):
+            self._header = self._header or head_of(self._lines)
+            self._flush("fold")
+        elif self._size >= (SIZE if self._fold.kind == "comment" else 4 * SIZE):
+            self._flush()
+
     def _blank_line(self, line: str) -> None:
-        if self._kind in {"list", "indented"}:
+        is_math = self._kind == "math" and is_math_mark(self._lines[0])
+        if is_math and self._size < LONGEST_FORMULA:
+            self._append(line)
+        elif self._kind in {"list", "indented"}:
             self._append(line)
             self._blank = True
             if self._size >= 4 * SIZE:
@@ -227,7 +260,7 @@ class Splitter:
                 return True
             case "math" if kind != "fence":
                 self._append(line)
-                if CLOSERS[self._marker] in line or self._size >= SIZE:
+                if self._marker in line or self._size >= SIZE:
                     self._flush()
                 return True
             case "quote" if kind in {"", "quote"}:
@@ -244,16 +277,12 @@ class Splitter:
         return False
 
     def _continue_text(self, line: str, kind: str) -> None:
-        # Agents list notes and definitions line by line, without the blank lines that CommonMark
-        # expects between them.
-        if DEFINITION.match(line) and NOTE.match(self._lines[0].lstrip(" ") if self._lines else ""):
-            self._flush("text")
         before = self._lines[-1] if self._lines else ""
         self._append(line)
         if "|" in before and TABLE_DELIMITERS.match(line):
             header = before + line
             self._header = header if len(header) <= SIZE // 4 else ""
-        elif kind == "rule" or HEADING_UNDERLINE.match(line):
+        elif kind == "rule" or (HEADING_UNDERLINE.match(line) and not DEFINITION.match(before)):
             self._flush()
         elif self._size >= SIZE:
             self._flush("text")
@@ -271,7 +300,10 @@ class Splitter:
                 self._flush("list")
             self._begin_item(line, item)
             return True
-        if kind or self._blank or self._empty or self._size >= 4 * SIZE:
+        # Agents list notes and definitions line by line, without the blank lines that CommonMark
+        # expects between them.
+        is_definition = self._marker == NOTE_MARK and DEFINITION.match(line)
+        if kind or is_definition or self._blank or self._empty or self._size >= 4 * SIZE:
             self._flush()
             return False
         self._append(line)
@@ -285,7 +317,7 @@ class Splitter:
         line = dedent(line, self._offset)
         if fence:
             self._fence = fence._replace(indent=max(0, fence.indent - self._offset))
-            self._kind, self._continued = "fence", True
+            self._kind, self._continued, self._inner = "fence", True, 0
             self._code_line(line)
         else:
             self._begin(line)
@@ -297,7 +329,13 @@ class Splitter:
         kind = kind_of(line) if columns < CODE_INDENT else "indented"
         if kind == "fence":
             self._fence = fence_of(content, columns)
-            self._kind, self._continued = "fence", False
+            self._kind, self._continued, self._inner = "fence", False, 0
+        elif kind == "fold":
+            self._kind, self._fold = "fold", Fold(fold_kind(content))
+            self._fold_line(line)
+        elif kind == "note":
+            self._kind, self._marker, self._offset = "list", NOTE_MARK, CODE_INDENT
+            self._append(line)
         elif kind == "item":
             item = LIST_ITEM.match(content)
             assert item
@@ -305,7 +343,7 @@ class Splitter:
             self._begin_item(line, item)
         else:
             self._kind = kind if kind in {"indented", "quote", "math"} else "text"
-            self._marker = content[:2]
+            self._marker = (math_marks(content) or ("", ""))[1]
             self._append(line)
             if kind in {"heading", "rule", "formula"}:
                 self._flush()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from markdown_it import MarkdownIt
+
 from runagent_jupyter.control_characters import TextStream
 from runagent_jupyter.data_uris import DataUris, with_marks_replaced
 from runagent_jupyter.html.code_block import code_block
@@ -22,20 +24,24 @@ _SHORT_URI: Final = 200
 _REFERENCE_BUDGET: Final = 100_000
 
 
-def render(text: str) -> str:
+def render(text: str, *, line_breaks: bool = True) -> str:
     """Render Markdown.
 
-    It is CommonMark with tables, strikethrough, task lists, footnote marks, bare links and TeX
-    formulas. HTML in it is shown as text. An image that comes as data is shown once it was checked,
-    and any other is a link to it. The result loads nothing and runs nothing.
+    It is CommonMark with tables, strikethrough, task lists, footnotes, alerts, bare links, folded
+    details and thoughts, and TeX formulas. A few tags of HTML are read, without attributes; all
+    other HTML is shown as text. An image that comes as data is shown once it was checked, and any
+    other is a link to it. The result loads nothing and runs nothing.
 
     Args:
         text: Any text of any size; the work grows linearly.
+        line_breaks: Whether the end of a line in running text is kept, as GitHub does in comments.
+            Agents do not wrap their text, so they mean the lines they write: of poems, addresses
+            and lists with marks of their own. CommonMark shows a space instead.
 
     Returns:
         Safe HTML, to be put into `wrap`.
     """
-    stream = MarkdownStream()
+    stream = MarkdownStream(line_breaks=line_breaks)
     stream.feed(text)
     stream.finish()
     return stream.html()
@@ -55,9 +61,14 @@ class MarkdownStream:
     removes the tail, shows the blocks that `finish` returns and replaces those in `revised`; or it
     simply shows `html`. The blocks are then the same, byte for byte, however the text was cut into
     chunks, and the same as those of `render`.
+
+    Args:
+        line_breaks: Whether the end of a line in running text is kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, line_breaks: bool = True) -> None:
+        self._parser = parser(line_breaks=line_breaks)
+        self._open_parser = parser(line_breaks=line_breaks, is_open=True)
         self._controls = TextStream()
         self._uris = DataUris()
         self._pictures = PictureBudget()
@@ -104,7 +115,11 @@ class MarkdownStream:
         """
         references = References(self._references, self._budget(self._splitter.seen))
         uris = _Uris(self._uris.found)
-        return "".join(_rendered(piece, references, uris) for piece in self._splitter.preview())
+        pieces = self._splitter.preview()
+        return "".join(
+            _rendered(self._open_parser if piece.is_open else self._parser, piece, references, uris)
+            for piece in pieces
+        )
 
     def finish(self) -> list[str]:
         """End the text.
@@ -139,7 +154,7 @@ class MarkdownStream:
         uris = _FinishedUris(
             self._uris.found, self._pictures.slots(position), self._homes, position
         )
-        rendered = _rendered(piece, references, uris)
+        rendered = _rendered(self._parser, piece, references, uris)
         self._spent += references.spent
         return rendered, references
 
@@ -207,17 +222,16 @@ class _FinishedUris(_Uris):
         return self._slots.fill(self.expanded(content))
 
 
-def _rendered(piece: Piece, references: References, uris: _Uris) -> str:
+def _rendered(markdown: MarkdownIt, piece: Piece, references: References, uris: _Uris) -> str:
     if piece.kind == "fence":
         code = code_block(uris.expanded(piece.text), piece.info, piece.continued)
         return uris.finished(sanitize(code))
-    markdown = parser()
     env: dict[str, Any] = {"references": references, "uris": uris}
-    if piece.kind == "rest":
+    if piece.kind == "rest" or (piece.kind == "math" and piece.is_open):
         tokens = markdown.parseInline(piece.text, env)
         content = markdown.renderer.render(tokens, markdown.options, env)
-        content = f'<p class="runagent-continued" dir="auto">{content}</p>\n'
-        return uris.finished(sanitize(content))
+        name = ' class="runagent-continued"' if piece.kind == "rest" else ""
+        return uris.finished(sanitize(f'<p{name} dir="auto">{content}</p>\n'))
     tokens = markdown.parse(piece.text, env)
     if any(token.level >= NESTING - 1 for token in tokens):
         return uris.finished(plain(piece.text))  # the parser drops content that is nested deeper

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from runagent_jupyter.html.tex_macros import NAMES
+
 _MAX_DEPTH: Final = 40  # of braces: more than any real formula has, less than any recursion limit
 
 # TeX is a programming language, and typesetters extend it with links, styles and ids. A formula
 # passes only if this list contains each of its commands. Every command here draws and does nothing
 # else; \href, \class, \style, \require, \def and \label are examples of commands that do more.
-_COMMANDS: Final = frozenset(
-    """
+_COMMANDS: Final = (
+    frozenset(
+        """
     alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa varkappa lambda
     mu nu xi omicron pi varpi rho varrho sigma varsigma tau upsilon phi varphi chi psi omega
     digamma Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega frac dfrac tfrac cfrac
@@ -59,18 +62,49 @@ _COMMANDS: Final = frozenset(
     complement eth Finv Game Bbbk circledS circledR vartriangle blacktriangle blacktriangledown
     diagup diagdown quad qquad enspace enskip thinspace medspace thickspace negthinspace
     negmedspace negthickspace hfill space nobreakspace pmod bmod mod pod begin end hline tag
-    notag nonumber color textcolor ce pu
+    notag nonumber color textcolor ce pu underbracket overbracket
     """.split()  # noqa: SIM905  # a table of words
+    )
+    | NAMES
 )
+_SPACE = re.compile(
+    r"\*?\s*\{?\s*\d{0,2}(?:\.\d{1,3})?\s*(?:em|ex|mu|pt|px|bp|cm|mm|in)(?![A-Za-z])"
+)
+"""The argument of a command for a space: one that cannot reach far beyond the formula."""
+_SPACES: Final = frozenset({"hskip", "hspace", "kern", "mkern", "mskip", "mspace"})
 _SYMBOLS: Final = frozenset("\\{}|,;:!> %#&_$'\n")
-_ENVIRONMENTS: Final = frozenset(
+ENVIRONMENTS: Final = frozenset(
     """
-    align aligned alignat alignedat array bmatrix Bmatrix cases dcases rcases equation gather
-    gathered matrix multline pmatrix smallmatrix split vmatrix Vmatrix
+    align aligned alignat alignedat array bmatrix Bmatrix cases dcases rcases eqnarray equation
+    gather gathered matrix multline pmatrix smallmatrix split subequations vmatrix Vmatrix
     """.split()  # noqa: SIM905  # a table of words
 )
 _TOKEN = re.compile(r"\\([A-Za-z]+|.|\Z)|[{}$%]", re.DOTALL)
 _ENVIRONMENT = re.compile(r"\s*\{([A-Za-z]+)\*?\}")
+
+
+_LABEL = re.compile(r"\\label\s*\{[^{}]*\}")
+_REFERENCE = re.compile(r"\\(eq)?ref\s*\{([\w:. -]*)\}")
+
+
+def safe_tex(tex: str) -> str | None:
+    r"""Make a formula safe to be handed to a page's typesetter.
+
+    Args:
+        tex: The formula without its delimiters.
+
+    Returns:
+        The formula without its labels, which are names for other formulas and draw nothing, and
+        with such names as words; `None` if it does more than draw.
+    """
+    if "\\" not in tex:
+        return tex if is_safe_tex(tex) else None
+    shown = _REFERENCE.sub(_reference, _LABEL.sub("", tex))
+    return shown if is_safe_tex(shown) else None
+
+
+def _reference(match: re.Match[str]) -> str:
+    return rf"(\text{{{match[2]}}})" if match[1] else rf"\text{{{match[2]}}}"
 
 
 def is_safe_tex(tex: str) -> bool:
@@ -88,10 +122,13 @@ def is_safe_tex(tex: str) -> bool:
         name = match[1]
         if name in {"begin", "end"}:
             environment = _ENVIRONMENT.match(tex, match.end())
-            if not environment or environment[1] not in _ENVIRONMENTS:
+            if not environment or environment[1] not in ENVIRONMENTS:
                 return False
         elif name is not None:
-            if name not in _COMMANDS and name not in _SYMBOLS:
+            if name in _SPACES:
+                if not _SPACE.match(tex, match.end()):
+                    return False
+            elif name not in _COMMANDS and name not in _SYMBOLS:
                 return False
         elif match[0] in "$%":
             return False

@@ -1,4 +1,4 @@
-"""Unfinished Markdown: closes the parts of it that are still open, so that it can be shown."""
+"""Markdown that breaks off: a last line that may become anything, and a block of code to close."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import re
 
 from runagent_jupyter.html.line_kinds import open_fence
 
-_UNDECIDED = re.compile(r"[ \t]*(?:[-=*+_#>~`|$:\\ \t]+|\d{1,9}[.)]?)\Z")
-_DELIMITER = re.compile(r"\\.|(`+)|(\*{1,3}|_{1,3}|~~)", re.DOTALL)
-_OPEN_LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\Z")
+_UNDECIDED = re.compile(
+    r"(?:[-=*+_#>~`|$:\\ \t]|\d{1,9}[.)](?=[ \t]))*"  # marks, also of quotes and items
+    r"(?:\d{1,9}[.)]?|(?<![`\w])`{3,}[^`]*|~~~.*)?\Z"  # a number, or the start of a fence
+)
 
 
 def is_undecided(line: str) -> bool:
@@ -39,37 +40,3 @@ def close_code(text: str) -> str:
     if not fence:
         return text
     return f"{text.rstrip()}\n{' ' * fence.indent}{fence.marker * fence.length}"
-
-
-def close_inline(text: str) -> str:
-    """Close the code, the emphasis and the address of a link that are open at the end of text.
-
-    Args:
-        text: One piece of Markdown.
-
-    Returns:
-        The text, whose last paragraph has nothing open.
-    """
-    start = text.rstrip().rfind("\n\n") + 1
-    body = text[start:].rstrip()
-    ticks = ""
-    stack: list[str] = []
-    end = 0
-    for match in _DELIMITER.finditer(body):
-        if match[1]:
-            ticks = "" if ticks == match[1] else ticks or match[1]
-        elif match[2] and not ticks:
-            before, after = body[: match.start()][-1:], body[match.end() :][:1]
-            within = before.isalnum() and after.isalnum() and match[2][0] == "_"
-            if stack and stack[-1] == match[2] and before.strip():
-                stack.pop()
-            elif after.strip() and not within:
-                stack.append(match[2])
-            elif not after:
-                end = len(match[2])  # opened, with nothing in it yet
-    if ticks:
-        return text[:start] + (body.removesuffix(ticks) if body.endswith(ticks) else body + ticks)
-    if end:
-        body = body[:-end].rstrip()
-    body = _OPEN_LINK.sub(r"\1", body)
-    return text[:start] + body + "".join(reversed(stack)) + "\n"

@@ -76,6 +76,35 @@ $$
 \\frac{1}{2}
 - 1
 $$
+<details><summary>More</summary>
+
+- one
+
+```
+</details>
+```
+</details> and on
+<think>
+A thought
+
+of *two* paragraphs</think>
+<!-- not
+
+shown -->
+> [!NOTE]
+> H<sub>2</sub>O
+
+```markdown
+```py
+x = 1
+```
+
+# no heading
+```
+\\begin{align}
+a &= b \\label{a}
+
+\\end{align}
 1. first
 2. second
 ***
@@ -84,6 +113,8 @@ $$
     code
 
 [^1]: A note.
+
+    Its second paragraph.
 [ref]: https://example.com
 """
 
@@ -143,6 +174,10 @@ LINES = st.sampled_from(
             "\r",
             "&amp;",
         ),
+        *("<details>", "<summary>s</summary>", "x</details> y", "</details>", "- <details>"),
+        *("<think>", "thought</think> answer", "<!-- no", "--> yes", "x <!-- y --> <sub>z"),
+        *("```markdown", "> [!NOTE]", "\\begin{align}", "\\end{align}", "    more of the note"),
+        *("[^2]: <kbd>x", "a<br>b</sub>", "www.a.org, a@b.org", "**\u300ca\u300d**\u5185"),
     ]
 )
 DOCUMENTS = st.lists(LINES, max_size=25).map("\n".join)
@@ -189,6 +224,15 @@ BLOCKS = (
     "Text\n- list\n- list\n# heading\ntext\n> quote\n1. list",
     "10) ten\n11) eleven",
     "* a\n\n* b",
+    "<details>\n<summary>s</summary>\n\n- a\n\n```\n</details>\n```\n\n</details>",
+    "<think>\nfirst\n\nsecond\n</think>",
+    "<!-- not\n\nshown -->",
+    "Text\n<details>one line</details>",
+    "```markdown\n```py\nx\n```\n\ny\n```",
+    "$$\nx\n\ny\n$$",
+    "\\begin{align}\nx\n\ny\n\\end{align}",
+    "[^1]: a note\n\n    of two paragraphs",
+    "> [!TIP]\n> quoted",
 )
 
 
@@ -200,7 +244,7 @@ def test_blocks_look_the_same_alone_and_together(first: str, second: str) -> Non
     )
     # A list goes on with items and indented text after a blank line, as indented code does.
     begins_list = second[0] in "-1*" and second[:3] != "***"
-    ends_open = first[0] in "-1*" or first.startswith("    ") or first.endswith("list")
+    ends_open = first[0] in "-1*[" or first.startswith("    ") or first.endswith("list")
     if not (ends_open and (begins_list or second.startswith("    "))):
         assert render(f"{first}\n\n{second}") == render(first) + render(second)
 
@@ -295,7 +339,7 @@ def test_the_first_definition_wins_and_the_tail_defines_nothing() -> None:
     stream = MarkdownStream()
     stream.feed("[a]: https://tail.exam")
     assert stream.tail() == ""
-    stream.feed("ple\n\n[a]: https://second.example\n\n[a]")
+    stream.feed("ple\n\n[a]: https://second.example\n\nSee [a]")
     assert 'href="https://tail.example"' in stream.tail()
     assert "second" not in stream.html()
 
@@ -322,6 +366,11 @@ DEGENERATE: dict[str, Callable[[int], str]] = {
     "open formula": lambda size: "$$\n" + repeat("x +\n", size),
     "blank lines in a list": lambda size: "- a\n" + "\n" * size,
     "growing nesting": lambda size: "".join("  " * n + "- a\n" for n in range(int(size**0.5))),
+    "open details": lambda size: "<details>\n" + repeat("- a\n\nb\n\n", size),
+    "open thought": lambda size: "<think>\n" + repeat("a *b*\n\n", size),
+    "open thought, one line": lambda size: "<think>" + repeat("word and ", size),
+    "open comment": lambda size: "<!--\n" + repeat("a\n\n", size),
+    "one note": lambda size: "[^1]: a\n" + repeat("    b\n\n", size),
     "controls": lambda size: repeat("\x1b]8;;", size),
     **{
         f"repeated {unit!r}": lambda size, unit=unit: repeat(unit, size)  # type: ignore[misc]
@@ -377,6 +426,9 @@ DEGENERATE: dict[str, Callable[[int], str]] = {
                 "\r",
                 "\u202e",
             ),
+            *("<details>\n", "<think>\n", "</details>\n", "<sub>", "<sub x='", "<!-- "),
+            *("```markdown\n", "[^1]: a\n", "> [!NOTE]\n", "www.a.b ", "a@b.c@"),
+            *("\\begin{align}\n", "$\\abs{", "**\u300ca\u300d"),
         )
     },
 }

@@ -1,0 +1,202 @@
+"""Rules of the Markdown parser for blocks: those beyond CommonMark, and bounds on slow ones."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from markdown_it.rules_block import StateBlock, fence, reference, table
+
+from runagent_jupyter.html.folds import Fold, opener_end, summary_of
+from runagent_jupyter.html.formulas import LONGEST_FORMULA, math_marks
+from runagent_jupyter.html.line_kinds import CODE_INDENT, NOTE, fence_in, fold_kind
+from runagent_jupyter.html.tex_allowlist import safe_tex
+
+_MOST_LINES: Final = 100  # of a formula
+_DEEPEST: Final = 12  # level of blocks in which a fold is parsed, as each one looks for its end
+
+
+def math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    r"""Parse a formula that begins a line, up to its closer at the end of a line.
+
+    It stands in ``$$`` or ``\[``, or is an environment such as ``\begin{align}``.
+    """
+    first = state.bMarks[start] + state.tShift[start]
+    if state.src[first : first + 1] not in {"$", "\\"} or state.is_code_block(start):
+        return False
+    marks = math_marks(state.src[first : state.eMarks[start]])
+    if not marks or state.src.find(marks[1], first + len(marks[0])) < 0:
+        return False
+    opener, closer = marks
+    may_have_gaps = not state.src[first + len(opener) : state.eMarks[start]].strip()
+    lines: list[str] = []
+    for number in range(start, min(end, start + _MOST_LINES)):
+        is_gap = number > start and state.isEmpty(number)
+        if is_gap and may_have_gaps:
+            continue
+        if is_gap or (number > start and state.sCount[number] < state.blkIndent):
+            return False
+        begin = state.bMarks[number] + state.tShift[number]
+        begin += len(opener) if number == start else 0
+        content, found, rest = state.src[begin : state.eMarks[number]].partition(closer)
+        lines.append(content)
+        if found:
+            break
+    else:
+        return False
+    tex = "\n".join(lines).strip()
+    if rest.strip(" \t.,;") or not tex:
+        return False
+    if silent:
+        return True
+    _push_formula(state, (opener, tex, closer), rest.strip())
+    token = state.tokens[-1]
+    token.map = [start, number + 1]
+    state.line = number + 1
+    return True
+
+
+def _push_formula(state: StateBlock, parts: tuple[str, str, str], rest: str) -> None:
+    opener, tex, closer = parts
+    shown = f"{opener}\n{tex}\n{closer}" if opener.startswith("\\begin") else tex
+    safe = safe_tex(shown + rest) if len(tex) <= LONGEST_FORMULA else None
+    token = state.push("fence" if safe is None else "math_block", "", 0)
+    token.content = f"{opener}\n{tex}\n{closer}\n" if safe is None else f"\\[{safe}\\]"
+    token.info = "latex" if safe is None else ""
+
+
+def fold_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Parse details, a thought or a comment, up to its end or that of the block it stands in.
+
+    Comments are not shown. The others become folded elements, and attributes are dropped.
+    """
+    first = state.bMarks[start] + state.tShift[start]
+    if state.src[first : first + 1] != "<" or state.level > _DEEPEST or state.is_code_block(start):
+        return False
+    kind = fold_kind(state.src[first : state.eMarks[start]])
+    if not kind or silent:
+        return bool(kind)
+    fold = Fold(kind)
+    close = -1
+    number = start
+    while number < end and close < 0:
+        if number > start and not state.isEmpty(number) and state.sCount[number] < state.blkIndent:
+            break
+        begin = state.bMarks[number] + state.tShift[number]
+        margin = " " * min(CODE_INDENT, state.sCount[number] - state.blkIndent)
+        fold, close = fold.after(margin + state.src[begin : state.eMarks[number]])
+        number += 1
+    rest = ""
+    if close >= 0:
+        close += begin - len(margin)
+        rest = state.src[close : state.eMarks[number - 1]].strip()
+    if kind != "comment":
+        _push_fold(state, kind, start, number, close)
+    if rest:
+        state.push("paragraph_open", "p", 1)
+        inline = state.push("inline", "", 0)
+        inline.content, inline.children = rest, []
+        state.push("paragraph_close", "p", -1)
+    state.line = number
+    return True
+
+
+def _push_fold(state: StateBlock, kind: str, start: int, end: int, close: int) -> None:
+    """Push the tokens of a fold in the lines up to `end`, of which the last ends at `close`."""
+    last = state.eMarks[end - 1]
+    if close >= 0:
+        state.eMarks[end - 1] = state.src.rindex("</", 0, close)
+    begin = state.bMarks[start] + state.tShift[start]
+    _begin_at(state, start, begin + opener_end(state.src[begin : state.eMarks[start]]))
+    title = "Thought"
+    if kind == "details":
+        title, start = _take_summary(state, start, end)
+    token = state.push("fold_open", "details", 1)
+    token.attrs["class"] = "runagent-fold" + (" runagent-thought" if kind == "think" else "")
+    state.push("summary_open", "summary", 1)
+    inline = state.push("inline", "", 0)
+    inline.content, inline.children = title, []
+    state.push("summary_close", "summary", -1)
+    outer, state.lineMax = state.lineMax, end
+    state.md.block.tokenize(state, start, end)
+    state.lineMax = outer
+    state.eMarks[end - 1] = last
+    state.push("fold_close", "details", -1)
+
+
+def _begin_at(state: StateBlock, number: int, position: int) -> None:
+    """Let a line begin at a position in it."""
+    content = state.src[position : state.eMarks[number]].lstrip(" \t")
+    state.bMarks[number] = position
+    state.tShift[number] = max(0, state.eMarks[number] - position - len(content))
+    state.sCount[number] = state.blkIndent
+
+
+def _take_summary(state: StateBlock, start: int, end: int) -> tuple[str, int]:
+    """Read the title of details, and say in which line their content begins."""
+    for number in range(start, min(end, start + 2)):
+        first = state.bMarks[number] + state.tShift[number]
+        found = summary_of(state.src, first, state.eMarks[number])
+        if found:
+            _begin_at(state, number, found[1])
+            return found[0] or "Details", number
+        if not state.isEmpty(number):
+            break
+    return "Details", start
+
+
+def note(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Parse a footnote, ``[^1]: text``, with the indented blocks below it. It stays there."""
+    first = state.bMarks[start] + state.tShift[start]
+    match = NOTE.match(state.src, first, state.eMarks[start])
+    if not match or state.is_code_block(start) or silent:
+        return bool(match and not state.is_code_block(start))
+    before = state.bMarks[start], state.tShift[start], state.sCount[start]
+    _begin_at(state, start, match.end())
+    state.blkIndent += CODE_INDENT
+    state.sCount[start] = state.blkIndent
+    state.push("note_open", "div", 1).attrs["class"] = "runagent-note"
+    state.tokens[-1].content = match[1]
+    state.md.block.tokenize(state, start, end)
+    state.push("note_close", "div", -1)
+    state.blkIndent -= CODE_INDENT
+    state.bMarks[start], state.tShift[start], state.sCount[start] = before
+    return True
+
+
+def markdown_fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Parse a block of code. One that holds Markdown may have others in it."""
+    if silent or not fence(state, start, end, True):
+        return silent and fence(state, start, end, True)
+    first = state.bMarks[start] + state.tShift[start]
+    opened = fence_in(state.src[first : state.eMarks[start]])
+    if not opened or not opened.holds_markdown:
+        return fence(state, start, end, False)
+    depth = 0
+    number = start + 1
+    while number < end and depth >= 0:
+        if not state.isEmpty(number) and state.sCount[number] < state.blkIndent:
+            break
+        margin = " " * max(0, state.sCount[number] - state.blkIndent)
+        content = state.src[state.bMarks[number] + state.tShift[number] : state.eMarks[number]]
+        depth = opened.depth_behind(margin + content, depth)
+        number += 1
+    token = state.push("fence", "code", 0)
+    token.info = opened.info
+    last = number - 1 if depth < 0 else number
+    token.content = state.getLines(start + 1, last, state.sCount[start], True)
+    token.map = [start, number]
+    state.line = number
+    return True
+
+
+def reference_definition(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Parse a link reference definition, but not a footnote, which looks like one."""
+    is_footnote = state.src.startswith("[^", state.bMarks[start] + state.tShift[start])
+    return not is_footnote and reference(state, start, end, silent)
+
+
+def bounded_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Parse a table, unless the parser would have to make up most cells to fill short rows."""
+    columns = state.src.count("|", state.bMarks[start], state.eMarks[start])
+    is_filled = columns * (end - start) <= state.eMarks[end - 1] - state.bMarks[start]
+    return is_filled and table(state, start, end, silent)

@@ -1,0 +1,106 @@
+"""Emphasis beside Chinese, Japanese and Korean text, which has no spaces around its marks."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import MutableMapping
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import isMdAsciiPunct, isPunctChar, isWhiteSpace
+from markdown_it.parser_inline import ParserInline
+from markdown_it.rules_inline.state_inline import Scanned, StateInline
+from markdown_it.token import Token
+
+
+def is_cjk(character: str) -> bool:
+    """Check whether a character belongs to Chinese, Japanese or Korean writing.
+
+    Args:
+        character: One character.
+
+    Returns:
+        Whether it is wide, or Hangul, and no emoji. Ideographic variation selectors count too.
+    """
+    if character < "\u1100":
+        return False
+    if "\u1100" <= character <= "\u11ff" or "\ud7b0" <= character <= "\ud7ff":
+        return True  # Hangul, some of which has no width of its own
+    if "\U000e0100" <= character <= "\U000e01ef":
+        return True
+    if unicodedata.east_asian_width(character) not in {"W", "F", "H"}:
+        return False
+    is_pictorial = "\u2300" <= character <= "\u2bff" or "\U0001f000" <= character <= "\U0001faff"
+    return not (is_pictorial and unicodedata.category(character).startswith("S"))
+
+
+class _Beside:
+    """One side of a run of delimiters."""
+
+    def __init__(self, character: str, selected: str = "") -> None:
+        self.is_space = isWhiteSpace(ord(character))
+        self.is_punctuation = isMdAsciiPunct(ord(character)) or isPunctChar(character)
+        # A variation selector can make the quotation marks wide.
+        self.is_cjk = is_cjk(character) or (
+            selected == "\ufe01" and character in "\u2018\u2019\u201c\u201d"
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether punctuation on the other side of the run does not bind to this one."""
+        return self.is_space or self.is_punctuation or self.is_cjk
+
+    @property
+    def is_binding(self) -> bool:
+        """Whether it is punctuation of scripts that separate words by spaces."""
+        return self.is_punctuation and not self.is_cjk
+
+
+class _State(StateInline):
+    def scanDelims(self, start: int, canSplitWord: bool) -> Scanned:  # noqa: N802, N803
+        """Tell whether a run of delimiters can open and close emphasis.
+
+        These are CommonMark's rules with the amendment that is known as "CJK-friendly": the
+        punctuation of these scripts is no obstacle, and other punctuation is none beside them.
+        """
+        end = start
+        marker = self.src[start]
+        while end < self.posMax and self.src[end] == marker:
+            end += 1
+        before = self.src[start - 1] if start else " "
+        selected = ""
+        if "\ufe00" <= before <= "\ufe0e" and start > 1:
+            before, selected = self.src[start - 2], before
+        last = _Beside(before, selected)
+        following = _Beside(self.src[end] if end < self.posMax else " ")
+        left = not following.is_space and (not following.is_binding or last.is_open)
+        right = not last.is_space and (not last.is_binding or following.is_open)
+        return Scanned(
+            left and (canSplitWord or not right or last.is_punctuation),
+            right and (canSplitWord or not left or following.is_punctuation),
+            end - start,
+        )
+
+
+class InlineParser(ParserInline):
+    """Markdown-it's parser of running text, with emphasis beside these scripts."""
+
+    def parse(
+        self, src: str, md: MarkdownIt, env: MutableMapping[str, Any], tokens: list[Token]
+    ) -> list[Token]:
+        """Parse running text.
+
+        Args:
+            src: The text.
+            md: The whole parser.
+            env: The surroundings of the text.
+            tokens: The list to which the tokens are added.
+
+        Returns:
+            That list.
+        """
+        state = _State(src, md, env, tokens)
+        self.tokenize(state)
+        for rule in self.ruler2.getRules(""):
+            rule(state)
+        return state.tokens

@@ -1,0 +1,119 @@
+"""Every moment of a stream shows what the finished text shows, less what is not there yet."""
+
+from __future__ import annotations
+
+import pytest
+from markdown_answers import ANSWERS
+from markdown_moments import faults, specification
+from safe_html import text_of
+
+from runagent_jupyter.html import MarkdownStream
+
+SPECIFICATIONS = {name: specification(name) for name in ("commonmark", "gfm")}
+EXAMPLES = [
+    pytest.param(text, id=f"{name}-{number}")
+    for name, texts in SPECIFICATIONS.items()
+    for number, text in enumerate(texts, 1)
+]
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answers_are_right_in_every_moment(name: str) -> None:
+    assert list(faults(ANSWERS[name])) == []
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answers_without_their_last_newline_are_right_in_every_moment(name: str) -> None:
+    assert list(faults(ANSWERS[name].rstrip("\n"))) == []
+
+
+@pytest.mark.parametrize("text", EXAMPLES[::10])
+def test_some_examples_of_the_specifications_are_right_in_every_moment(text: str) -> None:
+    assert list(faults(text)) == []
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_examples_of_the_specifications_are_right_in_every_moment(text: str) -> None:
+    assert list(faults(text)) == []
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("around", ["> {}", "- {}", "1. a\n\n   {}", "a\n\n{}", "> - {}"])
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answers_within_other_blocks_are_right_in_every_moment(name: str, around: str) -> None:
+    before, margin = around.removesuffix("{}"), around.rpartition("\n")[2].removesuffix("{}")
+    margin = "".join(">" if character == ">" else " " for character in margin)
+    text = before + ANSWERS[name].replace("\n", f"\n{margin}")
+    assert list(faults(text)) == []
+
+
+def tail(text: str) -> str:
+    stream = MarkdownStream()
+    stream.feed(text)
+    return stream.tail()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("**bold `code` more", "<strong>bold <code>code</code> more</strong>"),
+        ("***both", "<em><strong>both</strong></em>"),
+        ("a *b __c* d", "a <em>b __c</em> d"),
+        ("**bold*", "<strong>bold</strong>"),
+        ("5 * 3 *x", "5 * 3 <em>x</em>"),
+        ("``a ` b", "<code>a</code>"),
+        ("an array[0", "an array0"),
+        ("see [the `docs`](<https://exam", "see the <code>docs</code>"),
+        ('see [it](https://example.com "Ti', "see it"),
+        ("see [it][ref", "see it"),
+        ("see [it] and", "see [it] and"),
+        ("a footnote[^1", "a footnote"),
+        ("<https://example.c", ""),
+        ("a <b", "a"),
+        ('a <span class="x', "a"),
+        ("a < b", "a &lt; b"),
+        ("AT&", "AT"),
+        ("AT&T is", "AT&amp;T is"),
+        ("a back\\", "a back"),
+        (r"so $\sum_{i", r"so <code>\sum_{i</code>"),
+        (r"so \(a_", "so <code>a_</code>"),
+        ("it costs $5 or", "it costs <span>$</span>5 or"),
+        ("it costs $1", "it costs"),
+        ("Door | Good for", "Door  Good for"),
+        ("Wow", "Wow"),
+        ("Wow!", "Wow"),
+    ],
+)
+def test_half_of_something_is_shown_as_text_or_not_at_all(text: str, shown: str) -> None:
+    assert tail(text) == (f'<p dir="auto">{shown}</p>\n' if shown else "")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("- a\n- [", "a"),
+        ("- a\n- [x", "a"),
+        ("- a\n- ```py", "a"),
+        ("- ```\n  x\n  ``", "x"),
+        ("> a\n> 1", "a"),
+        ("```py", ""),
+        ("```py\nx = 1\n#", "pyx = 1 #"),
+        ("[label]: https:", ""),
+        ('[label]: https://example.com\n"Tit', ""),
+        ("- all *.py files\n- _x\n- last", "all *.py files _x last"),
+        ("# A **b", "A b"),
+        ("| a | b", "a b"),
+        ("| a | *b |\n|---|-", "a *b"),
+        ("$$\nx_", "x_"),
+    ],
+)
+def test_half_of_a_block_shows_no_marks(text: str, shown: str) -> None:
+    assert text_of(tail(text)).split() == shown.split()
+
+
+def test_a_line_that_begins_with_a_bar_is_a_table_at_once() -> None:
+    assert "<th>" in tail("| a")
+    assert "<th>" in tail("text\n| a | b |\n|--")
+    assert "<th>" not in tail("| a |\ntext")
+    assert tail("| a |\n|---|\n| 1 | *2").count("<tr>") == 2
