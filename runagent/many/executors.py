@@ -121,12 +121,13 @@ class Workers:
         if stopped and self._due:
             self._post([Answered(step.task, step.ticket, Attempt()) for step in self._due])
             self._due.clear()
-        while self._due:
-            under_way = [len(group.steps) for group in list(self._under_way.values())]
-            most = self._spread.rows(len(self._due), under_way)
-            if not most:
-                break
-            self._submit_group(self._taken(most))
+        if not self._due:
+            return
+        under_way = [len(group.steps) for group in list(self._under_way.values())]
+        while most := self._spread.rows(len(self._due), under_way):
+            steps = self._taken(most)
+            under_way.append(len(steps))
+            self._submit_group(steps)
 
     def _taken(self, most: int) -> list[Send]:
         """Take the rows of one task from those that are due."""
