@@ -9,7 +9,7 @@ To try it:
 import os
 
 from shiny import reactive
-from shiny.express import input, ui
+from shiny.express import input, session, ui
 from shinychat.express import Chat
 
 from runagent import AsyncRunAgentClient
@@ -26,6 +26,7 @@ chat.ui(placeholder="Ask the agent", enable_cancel=True)
 async def answer(query: str) -> None:
     """Stream the answer into the chat."""
     stream = agent.run_generic_stream({"query": query})
+    session.on_ended(stream.aclose)  # the page was closed
     await chat.append_message_stream(stream.chunks())
 
 

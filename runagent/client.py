@@ -401,7 +401,7 @@ class _BaseClient:
         if executor is not None:
             data = dataclasses.replace(sent, entrypoint=entrypoint)
             tasks = worker.Tasks(settings, self._arguments, data, seconds, checked, ships=ships)
-            remote = many.Remote(executor, worker.attempt, tasks, ships=ships)
+            remote = many.Remote(executor, worker.attempts, tasks, ships=ships)
         return many.Plan(
             inputs,
             attempt=attempt,

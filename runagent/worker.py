@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
 import secrets
 import socket
+import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from typing import Any
 from weakref import WeakValueDictionary
@@ -30,12 +32,15 @@ MOST_PUMPS = 8
 LONGEST_DETAILS = 10_000
 """Characters of an error's details that are sent back, at most."""
 
-Reply = tuple[str, float, "Attempt | None", "RunAgentError | None"]
-"""The worker's name, the seconds that the attempt took, and the attempt or why none was made."""
+Outcome = tuple[float, "Attempt | None", "RunAgentError | None"]
+"""Of one row: the seconds that its attempt took, and the attempt or why none was made."""
+
+Reply = tuple[str, float, list[Outcome]]
+"""The worker's name, the seconds that the task took, and the outcome of each row."""
 
 
 class Tasks:
-    """Makes the tasks of one batch: everything that a worker needs for a row, and no secrets.
+    """Makes the tasks of one batch: everything that a worker needs for some rows, and no secrets.
 
     A worker takes the API key, the proxies and the certificates to trust from the place where it
     runs. Threads of this process find them in memory.
@@ -109,14 +114,19 @@ class Tasks:
             self._secret["verify_ssl"] = self._public.pop("verify_ssl")
             self._missing.append("the SSLContext of verify_ssl=")
 
-    def arguments(self, content: bytes, key: str) -> tuple[Any, ...]:
-        """Return the arguments of `attempt` for an input and its idempotency key."""
-        call = (content, self._call.entrypoint, self._call.user_id, self._call.persistent_memory)
+    @property
+    def most_rows(self) -> int:
+        """Rows of one task, at most: a worker has a connection for each."""
+        return int(self._public["connection_pool_size"])
+
+    def arguments(self, rows: list[tuple[bytes, str]]) -> tuple[Any, ...]:
+        """Return the arguments of `attempts` for some inputs and their idempotency keys."""
+        call = (self._call.entrypoint, self._call.user_id, self._call.persistent_memory)
         shipped = self._secret if self._ships else None
         # An engine may know calls by their arguments, and would not run the same call again.
         number = next(self._numbers)
         place = (self._token, number, self._missing)
-        return (__version__, place, self._public, shipped, call, self._timeout, key)
+        return (__version__, place, self._public, shipped, call, self._timeout, rows)
 
     def give_up(self) -> None:
         """End the attempts under way in threads of this process."""
@@ -138,44 +148,85 @@ _lock = ForkSafeLock()
 _pumps: OrderedDict[tuple[Any, ...], tuple[SyncPump, str | None]] = OrderedDict()
 
 
-def attempt(
+def attempts(
     version: str,
+    place: tuple[str, int, list[str]],
+    settings: dict[str, Any],
+    shipped: dict[str, Any] | None,
+    call: tuple[str | None, str | None, bool],
+    timeout: float,
+    rows: list[tuple[bytes, str]],
+) -> Reply:
+    """Make one attempt for each row in a worker, all of them at the same time.
+
+    It raises nothing, so that each failure comes back named. One row's failure does not matter to
+    the others.
+    """
+    name, began = worker_name(), time.monotonic()
+    settings = conceal(settings)
+    outcomes: list[Outcome] = [(0.0, None, None)] * len(rows)
+    waiting = deque(enumerate(rows))
+
+    def work() -> None:
+        with contextlib.suppress(IndexError):  # no row is left
+            while True:
+                index, (content, key) = waiting.popleft()
+                started = time.monotonic()
+                made: Attempt | None = None
+                problem: RunAgentError | None = None
+                try:
+                    if version != __version__:
+                        raise _other_version(version)
+                    made = _attempt(place, settings, shipped, (content, *call), timeout, key)
+                except Exception as exc:  # noqa: BLE001 - see above
+                    problem = _named(exc, name)
+                outcomes[index] = time.monotonic() - started, made, problem
+
+    threads = []
+    with contextlib.suppress(RuntimeError):  # no more threads: those that there are do it all
+        for _ in rows[1:]:
+            thread = threading.Thread(target=work, name="runagent-row", daemon=True)
+            thread.start()
+            threads.append(thread)
+    work()
+    for thread in threads:
+        thread.join()
+    return name, time.monotonic() - began, outcomes
+
+
+def _attempt(
     place: tuple[str, int, list[str]],
     settings: dict[str, Any],
     shipped: dict[str, Any] | None,
     call: tuple[bytes, str | None, str | None, bool],
     timeout: float,
     key: str,
-) -> Reply:
-    """Make one attempt in a worker. It raises nothing, so that each failure comes back named."""
-    name, began = worker_name(), time.monotonic()
-    settings = conceal(settings)
-    made: Attempt | None = None
-    problem: RunAgentError | None = None
-    try:
-        if version != __version__:
-            raise _other_version(version)
-        token, _, missing = place
-        home = _homes.get(token)
-        if home is not None and home.pid != os.getpid():
-            home = None  # a copy in a forked process, which is a worker as any other
-        known = shipped if home is None else home.settings
-        if known is None and missing:
-            raise _withheld(missing)
-        ident, pump, source = _pump({**settings, **(known or {})})
-        content, entrypoint, user_id, remembers = call
-        data = Input(content, entrypoint, user_id=user_id, persistent_memory=remembers)
-        made = pump.attempt(data, timeout, {}, key, None if home is None else home.group)
-        error = made.error
-        if error is not None and error.status_code == 401 and known is None:  # noqa: PLR2004
-            _pumps.pop(ident, None)  # the worker may get another key
-            made, error.hint = None, _about_key(source)
-            raise error
-    except Exception as exc:  # noqa: BLE001 - see above
-        problem = exc if isinstance(exc, RunAgentError) else RunAgentError(_described(exc))
-        problem.message = f"Worker {name}: {problem.message}"
-        problem.args = (problem.message,)
-    return name, time.monotonic() - began, None if made is None else _small(made), problem
+) -> Attempt:
+    token, _, missing = place
+    home = _homes.get(token)
+    if home is not None and home.pid != os.getpid():
+        home = None  # a copy in a forked process, which is a worker as any other
+    known = shipped if home is None else home.settings
+    if known is None and missing:
+        raise _withheld(missing)
+    ident, pump, source = _pump({**settings, **(known or {})})
+    content, entrypoint, user_id, remembers = call
+    data = Input(content, entrypoint, user_id=user_id, persistent_memory=remembers)
+    made = pump.attempt(data, timeout, {}, key, None if home is None else home.group)
+    error = made.error
+    if error is not None and error.status_code == 401 and known is None:  # noqa: PLR2004
+        _pumps.pop(ident, None)  # the worker may get another key
+        error.hint = _about_key(source)
+        raise error
+    return _small(made)
+
+
+def _named(exc: Exception, name: str) -> RunAgentError:
+    """Return the error of a worker with the worker's name in its message."""
+    problem = exc if isinstance(exc, RunAgentError) else RunAgentError(_described(exc))
+    problem.message = f"Worker {name}: {problem.message}"
+    problem.args = (problem.message,)
+    return problem
 
 
 def _pump(settings: dict[str, Any]) -> tuple[tuple[Any, ...], SyncPump, str | None]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from runagent.call import Attempt
@@ -37,11 +38,14 @@ class AsyncBatch(BatchBase):
         self._thread = 0
         self._woken = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._workers = None if plan.remote is None else Workers(plan.remote, self._post)
+        self._workers = None if plan.remote is None else Workers(plan.remote, self._post_all)
         super().__init__(plan)
 
     def _post(self, event: Event) -> None:
-        self._events.append(event)
+        self._post_all((event,))
+
+    def _post_all(self, events: Iterable[Event]) -> None:
+        self._events.extend(events)
         if threading.get_ident() == self._thread and self._news is not None:
             self._news.set()
         elif self._loop is not None and self._news is not None and not self._woken:
@@ -86,6 +90,8 @@ class AsyncBatch(BatchBase):
             except StopIteration:
                 return None
             outcome = None
+            if self._workers is not None and not isinstance(step, Send):
+                self._workers.flush(stopped=self._engine.is_stopped)
             if isinstance(step, Deliver):
                 if delivers:
                     return step.row

@@ -33,8 +33,12 @@ Source = Executor | Callable[[], Executor]
 class Tasks(Protocol):
     """Makes the arguments of the tasks."""
 
-    def arguments(self, content: bytes, key: str) -> tuple[Any, ...]:
-        """Return the arguments of the function that workers call."""
+    @property
+    def most_rows(self) -> int:
+        """Rows of one task, at most."""
+
+    def arguments(self, rows: list[tuple[bytes, str]]) -> tuple[Any, ...]:
+        """Return the arguments of the function that workers call, for inputs and their keys."""
 
     def give_up(self) -> None:
         """End the attempts under way in threads of this process."""
@@ -46,8 +50,8 @@ class Remote:
 
     Attributes:
         source: An executor, or a function that makes one; that one belongs to the batch.
-        function: The function that workers call; it returns a name, seconds, an attempt and a
-            problem, as `runagent.worker.attempt` does.
+        function: The function that workers call; it returns a name, seconds and the outcome of
+            each row, as `runagent.worker.attempts` does.
         tasks: Makes its arguments.
         ships: Whether the arguments hold secrets.
     """

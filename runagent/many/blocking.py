@@ -6,6 +6,7 @@ import math
 import signal
 import threading
 from collections import deque
+from collections.abc import Iterable
 from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,10 @@ class _Inbox:
 
     def post(self, event: Event) -> None:
         self._events.append(event)
+        self._news.set()
+
+    def post_all(self, events: Iterable[Event]) -> None:
+        self._events.extend(events)
         self._news.set()
 
     def wait(self, seconds: float) -> list[Event]:
@@ -65,6 +70,9 @@ class _Threads:
             self._threads.append(thread)
             thread.start()
         self._steps.put((step, self.group))
+
+    def flush(self, *, stopped: bool) -> None:
+        """Do nothing: a request is sent at once."""
 
     def answered(self) -> None:
         self._under_way -= 1
@@ -146,7 +154,7 @@ class Batch(BatchBase):
 
     def _hired(self, plan: Plan) -> _Threads | Workers:
         if plan.remote is not None:
-            return Workers(plan.remote, self._inbox.post)
+            return Workers(plan.remote, self._inbox.post_all)
         return _Threads(plan, self._inbox)
 
     def _post(self, event: Event) -> None:
@@ -188,6 +196,8 @@ class Batch(BatchBase):
             except StopIteration:
                 return None
             outcome = None
+            if not isinstance(step, Send):
+                self._workers.flush(stopped=self._engine.is_stopped)
             if isinstance(step, Deliver):
                 if delivers:
                     return step.row

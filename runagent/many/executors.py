@@ -6,8 +6,10 @@ import asyncio
 import concurrent.futures
 import pickle
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, cast
 
 from runagent.call import Attempt
@@ -15,9 +17,11 @@ from runagent.errors import RunAgentError, ValidationError
 from runagent.many import failures
 from runagent.many.batch import Remote, Source, content
 from runagent.many.engine import Answered, Send
+from runagent.many.spread import Spread
 from runagent.warn import warn_user
 
 Future = concurrent.futures.Future[Any]
+_Outcome = tuple[Attempt, "BaseException | None"]
 
 MOST_BREAKS = 3
 """Executors that break one after the other, without an answer in between, before a batch ends."""
@@ -25,10 +29,15 @@ MOST_BREAKS = 3
 MOST_NAMES = 20
 """Workers that are named in a message, at most."""
 
+MOST_BYTES = 1_000_000
+"""Bytes of inputs from which no further row joins a task."""
+
 _NAMING = """(
     __import__("pickle").loads(call)
     if all(map(__import__("importlib.util").util.find_spec, ("runagent", "runagent.worker")))
-    else (__import__("socket").gethostname(), 0.0, None, __import__("os").getpid())
+    else (
+        f'{__import__("socket").gethostname()}, process {__import__("os").getpid()}', 0.0, []
+    )
 )"""
 """Makes a call in a worker that may have no runagent; then only its name comes back."""
 
@@ -50,32 +59,96 @@ class _Call:
         return self._parts
 
 
-class Workers:
-    """Has an executor make attempts, and posts their outcomes, in any thread."""
+@dataclass(eq=False, slots=True)
+class _Group:
+    """The rows of one task.
 
-    def __init__(self, remote: Remote, post: Callable[[Answered], object]) -> None:
+    Attributes:
+        steps: The steps that asked for them.
+        names: Whether the task names its worker if that has no runagent.
+        submitted: When it was submitted.
+        under_way: The tasks that were under way then, this one among them.
+    """
+
+    steps: list[Send]
+    names: bool
+    submitted: float
+    under_way: int
+
+
+class Workers:
+    """Has an executor make attempts, and posts their outcomes, in any thread.
+
+    Rows are gathered until `flush`, and then spread over tasks. A task ends with its slowest row.
+    """
+
+    def __init__(self, remote: Remote, post: Callable[[Iterable[Answered]], object]) -> None:
         """Use the executor; one that has to be made is made for the first request."""
         self._remote = remote
         self._post = post
         self._is_own = not isinstance(remote.source, Executor)
         self._executor: Executor | None = None
-        self._under_way: dict[Future, tuple[Send, bool]] = {}  # and whether it names its worker
+        self._due: deque[Send] = deque()
+        self._under_way: dict[Future, _Group] = {}
+        self._ended: deque[tuple[_Group, float, list[float]]] = deque()
         self._names: dict[str, None] = {}
         self._breaks = 0
         self._asks_names = False
+        self._spread = Spread(remote.tasks.most_rows)
         if not self._is_own:
             self._use(cast("Executor", remote.source))
 
     def _use(self, executor: Executor) -> None:
         if self._remote.ships and self._executor is None:
             warn_unless_encrypted(executor)
+        if isinstance(executor, ThreadPoolExecutor):
+            self._spread.most_rows = 1  # its tasks cost little, and each of its threads is for one
         self._executor = executor
 
     def send(self, step: Send) -> None:
-        """Submit the attempt of a step."""
-        task = step.task
-        arguments = self._remote.tasks.arguments(content(task), task.key)
-        call = pickle.dumps(_Call(self._remote.function, arguments))
+        """Have the attempt of a step made, with the next `flush` or a later one."""
+        self._due.append(step)
+
+    def flush(self, *, stopped: bool) -> None:
+        """Submit the rows that are due, but for those that wait until a task has ended.
+
+        Args:
+            stopped: Whether nothing more is sent; then they are posted as not sent.
+        """
+        while self._ended:
+            group, now, times = self._ended.popleft()
+            self._spread.ended(group.submitted, now, group.under_way, times)
+        if stopped and self._due:
+            self._post([Answered(step.task, step.ticket, Attempt()) for step in self._due])
+            self._due.clear()
+        if not self._due:
+            return
+        under_way = [len(group.steps) for group in list(self._under_way.values())]
+        while most := self._spread.rows(len(self._due), under_way):
+            steps = self._taken(most)
+            under_way.append(len(steps))
+            self._submit_group(steps)
+
+    def _taken(self, most: int) -> list[Send]:
+        """Take the rows of one task from those that are due."""
+        steps = [self._due.popleft()]
+        size = len(content(steps[0].task))
+        # A row that has lost a worker goes alone: it may be the reason, and the others would be
+        # lost with it again.
+        while (
+            len(steps) < most
+            and self._due
+            and not (steps[-1].task.workers_lost or self._due[0].task.workers_lost)
+            and size < MOST_BYTES
+        ):
+            steps.append(self._due.popleft())
+            size += len(content(steps[-1].task))
+        return steps
+
+    def _submit_group(self, steps: list[Send]) -> None:
+        rows = [(content(step.task), step.task.key) for step in steps]
+        call = pickle.dumps(_Call(self._remote.function, self._remote.tasks.arguments(rows)))
+        group = _Group(steps, self._asks_names, time.monotonic(), len(self._under_way) + 1)
         try:
             future = self._submit(call)
         except Exception as exc:  # noqa: BLE001 - of the executor; raised at the end of the batch
@@ -83,10 +156,19 @@ class Workers:
             if not isinstance(exc, ValidationError):
                 names = list(self._names)
                 error = failures.executor_broken(self._kind, exc, names, own=self._is_own)
-            self._post(Answered(task, step.ticket, Attempt(), error))
+            self._answer(group, [(Attempt(), error)] * len(steps))
             return
-        self._under_way[future] = step, self._asks_names
+        self._under_way[future] = group
         future.add_done_callback(self._done)
+
+    def _answer(self, group: _Group, outcomes: Iterable[_Outcome]) -> None:
+        # All at once: rows that end together are followed by rows that go together.
+        self._post(
+            [
+                Answered(step.task, step.ticket, attempt, failure)
+                for step, (attempt, failure) in zip(group.steps, outcomes, strict=True)
+            ]
+        )
 
     def _submit(self, call: bytes) -> Future:
         while True:
@@ -108,57 +190,60 @@ class Workers:
         return "executor=" if self._executor is None else type(self._executor).__name__
 
     def _done(self, future: Future) -> None:
-        step, named = self._under_way.pop(future, (None, False))
-        if step is None:
-            return  # it was given up
-        attempt, failure = self._outcome(step, future, named=named)
-        self._post(Answered(step.task, step.ticket, attempt, failure))
+        group = self._under_way.pop(future, None)
+        if group is not None:  # otherwise it was given up
+            self._answer(group, self._outcomes(group, future))
 
-    def _outcome(
-        self, step: Send, future: Future, *, named: bool
-    ) -> tuple[Attempt, BaseException | None]:
+    def _outcomes(self, group: _Group, future: Future) -> list[_Outcome]:
         exc: BaseException | None
         try:
             exc = future.exception()
         except (concurrent.futures.CancelledError, asyncio.CancelledError) as cancelled:
             exc = cancelled
-        if isinstance(exc, ImportError) and not named:
-            self._asks_names = True  # and the row is sent again
+        count = len(group.steps)
+        if isinstance(exc, ImportError) and not group.names:
+            self._asks_names = True  # and the rows are sent again
         elif isinstance(exc, _UNUSABLE) and not isinstance(exc, concurrent.futures.BrokenExecutor):
-            return Attempt(), failures.worker_unusable(self._kind, exc)
+            return [(Attempt(), failures.worker_unusable(self._kind, exc))] * count
         if exc is not None:  # engines have exceptions of their own for a worker that is lost
-            lost = failures.worker_lost(self._kind, exc, list(self._names))
-            return Attempt(error=lost, again=True), None
+            names = list(self._names)
+            return [
+                (Attempt(error=failures.worker_lost(self._kind, exc, names), again=True), None)
+                for _ in group.steps
+            ]
         try:
-            name, seconds, attempt, problem = future.result()
+            name, seconds, replies = future.result()
+            outcomes = [(attempt, problem) for _, attempt, problem in replies]
         except (TypeError, ValueError) as strange:  # the reply of another version
-            return Attempt(), failures.worker_unusable(self._kind, strange)
+            return [(Attempt(), failures.worker_unusable(self._kind, strange))] * count
         self._breaks = 0
         if len(self._names) < MOST_NAMES:
             self._names[name] = None
-        if attempt is None and not isinstance(problem, RunAgentError):
-            return Attempt(), failures.no_package(f"{name}, process {problem}")
-        if attempt is None:
-            return Attempt(), problem
-        # Until then it waited for a worker, which says nothing about the server.
-        step.ticket.sent = max(step.ticket.sent, time.monotonic() - seconds)
-        return attempt, None
+        if not outcomes:
+            return [(Attempt(), failures.no_package(name))] * count
+        now = time.monotonic()
+        self._ended.append((group, now, [took for took, _, _ in replies]))
+        for step in group.steps:
+            # Until then it waited for a worker, which says nothing about the server.
+            step.ticket.sent = max(step.ticket.sent, now - seconds)
+        return [(attempt or Attempt(), problem) for attempt, problem in outcomes]
 
     def answered(self) -> None:
         """Do nothing: a future that is done is forgotten by itself."""
 
     def give_up(self) -> None:
         """Give up the attempts under way, and post that each of them was."""
-        for step in self._forget():
-            given_up = Attempt(error=RunAgentError("The request was given up."))
-            self._post(Answered(step.task, step.ticket, given_up))
+        steps = [*self._forget(), *self._due]
+        self._due.clear()
+        given_up = Attempt(error=RunAgentError("The request was given up."))
+        self._post([Answered(step.task, step.ticket, given_up) for step in steps])
 
     def _forget(self) -> list[Send]:
         steps = []
         for future in list(self._under_way):
-            step, _ = self._under_way.pop(future, (None, False))
-            if step is not None:
-                steps.append(step)
+            group = self._under_way.pop(future, None)
+            if group is not None:
+                steps += group.steps
                 future.cancel()
         self._remote.tasks.give_up()
         return steps

@@ -1,4 +1,4 @@
-"""The examples of chats in the browser: an answer streams to its end, and the stop button ends it."""
+"""The examples of chats in the browser: an answer streams to its end; its button or page ends it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 from support.apps import EXAMPLES, agent_at, running
+from support.chromium import new_page
 from support.clock import MOMENT
 from support.faults import SSE_HEAD, STALL, FaultServer, Repeat, chunk, frame
 
@@ -35,7 +36,7 @@ by_framework = pytest.mark.parametrize("framework", COMMANDS)
 @by_framework
 def test_an_answer_streams_to_its_end(framework: str, browser: Browser, tmp_path: Path) -> None:
     with running(tmp_path, *COMMANDS[framework], **VARIABLES) as url:
-        page = browser.new_page()
+        page = new_page(browser)
         page.goto(url)
         box = page.get_by_role("textbox").last
         box.fill("Hello")
@@ -54,7 +55,7 @@ def test_the_stop_button_ends_the_call(
     last = [STALL] if silent else [Repeat(frame(chunk(" and")), pause=MOMENT)]
     server = serve([SSE_HEAD, frame(chunk("Hello there")), *last])
     with running(tmp_path, *COMMANDS[framework], **VARIABLES, **agent_at(server)) as url:
-        page = browser.new_page()
+        page = new_page(browser)
         page.goto(url)
         box = page.get_by_role("textbox").last
         box.fill("Hello")
@@ -63,3 +64,19 @@ def test_the_stop_button_ends_the_call(
         page.locator(STOP_BUTTONS[framework]).first.click()
         assert server.last.wait_closed()
         page.close()
+
+
+@pytest.mark.parametrize("framework", ["gradio", "shinychat"])
+def test_a_page_that_is_closed_ends_the_call(
+    framework: str, browser: Browser, serve: Callable[..., FaultServer], tmp_path: Path
+) -> None:
+    server = serve([SSE_HEAD, frame(chunk("Hello there")), STALL])
+    with running(tmp_path, *COMMANDS[framework], **VARIABLES, **agent_at(server)) as url:
+        page = new_page(browser)
+        page.goto(url)
+        box = page.get_by_role("textbox").last
+        box.fill("Hello")
+        box.press("Enter")
+        expect(page.get_by_text("Hello there").last).to_be_visible()
+        page.close()
+        assert server.last.wait_closed()

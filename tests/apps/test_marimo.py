@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.apps import EXAMPLES, agent_at, running
+from support.chromium import new_page
 from support.clock import PATIENCE
 from support.contrast import contrasts
 from support.faults import DONE, LAST_FRAME, RESET, SSE_HEAD, FaultServer, chunk, frame
@@ -45,7 +46,7 @@ def page(request: pytest.FixtureRequest, browser: Browser, tmp_path: Path) -> It
     (tmp_path / ".marimo.toml").write_text(f'[display]\ntheme = "{theme}"\n')
     command = ["marimo", "-q", "run", str(NOTEBOOK), "--port={port}", "--headless", "--no-token"]
     with running(tmp_path, *command, XDG_CONFIG_HOME=str(tmp_path)) as url:
-        page = browser.new_page(viewport={"width": 1000, "height": 1800})
+        page = new_page(browser, viewport={"width": 1000, "height": 1800})
         page.goto(url)
         yield page
         page.close()
@@ -89,7 +90,7 @@ def test_what_an_agent_writes_stays_text(
     requests: list[str] = []
     command = ["marimo", "-q", "run", str(NOTEBOOK), "--port={port}", "--headless", "--no-token"]
     with running(tmp_path, *command, **agent_at(server), XDG_CONFIG_HOME=str(tmp_path)) as url:
-        page = browser.new_page()
+        page = new_page(browser)
         page.on("request", lambda request: requests.append(request.url))
         page.goto(url)
         title = page.title()
@@ -113,7 +114,7 @@ def test_an_answer_that_breaks_off_says_so(
     server = serve([SSE_HEAD, frame(chunk("Half an answer")), RESET])
     command = ["marimo", "-q", "run", str(NOTEBOOK), "--port={port}", "--headless", "--no-token"]
     with running(tmp_path, *command, **agent_at(server), XDG_CONFIG_HOME=str(tmp_path)) as url:
-        page = browser.new_page()
+        page = new_page(browser)
         page.goto(url)
         expect(page.get_by_text("Half an answer")).to_have_count(2)
         expect(page.get_by_text("⚠ broken off")).to_have_count(2)

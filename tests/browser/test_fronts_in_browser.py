@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 from support.answers import conversation, outputs
+from support.chromium import new_page
 from support.contrast import contrasts
 from support.fronts import FRONTS
 
@@ -58,7 +59,7 @@ async ([source, traits, shadow]) => {
 
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 900, "height": 1200})
+    page = new_page(browser, viewport={"width": 900, "height": 1200})
     yield page
     page.close()
 

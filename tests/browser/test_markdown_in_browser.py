@@ -9,6 +9,7 @@ from attacks import ATTACKS
 from picture_files import PNG
 from playwright.sync_api import Browser, Page, expect
 from support.beacon import Beacon, provoke
+from support.chromium import new_page
 from support.clock import MOMENT, milliseconds
 from support.lab import Lab
 
@@ -50,7 +51,7 @@ WAYS: dict[str, Callable[[str], str]] = {
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page()
+    page = new_page(browser)
     yield page
     page.close()
 

@@ -8,6 +8,7 @@ import pytest
 from nbconvert import HTMLExporter, SlidesExporter
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from playwright.sync_api import Browser, Page
+from support.chromium import new_page
 
 from runagent_jupyter import html
 
@@ -28,7 +29,7 @@ CUT_OFF = """() => [...document.querySelectorAll(".runagent-markdown, .runagent-
 
 @pytest.fixture
 def page(browser: Browser) -> Page:
-    return browser.new_page(viewport={"width": 720, "height": 900})
+    return new_page(browser, viewport={"width": 720, "height": 900})
 
 
 def exported(exporter: HTMLExporter) -> str:

@@ -18,7 +18,13 @@ HOME = TESTS / "support" / "clock.py"
 # Clients that call nobody, and clocks that are simulated: no time passes here.
 NO_TIME_PASSES = {
     TESTS / "core" / name
-    for name in ("test_config_file.py", "test_pace.py", "test_settings.py", "typing_api.py")
+    for name in (
+        "executors/test_spread.py",
+        "test_config_file.py",
+        "test_pace.py",
+        "test_settings.py",
+        "typing_api.py",
+    )
 }
 
 ARGUMENTS = {

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ import pytest
 from support.batches import MODES, inputs, with_client
 from support.clock import MOMENT, PATIENCE, TICK
 from support.dask_cluster import NO_PACKAGE, Commands, commands, kill
-from support.engines import KEY, Agent
+from support.engines import KEY, Agent, Recorder, connections_of_workers, keys_in
+from support.faults import FaultServer, answer
 from support.page import examples
 
 from runagent import RunAgentClient, RunAgentError
-from runagent.local import serve
+from runagent.local import serve as serve_agents
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -61,7 +62,7 @@ def agent() -> Agent:
 @pytest.fixture
 def url(agent: Agent) -> Iterator[str]:
     """Serve the agent to whoever has the key, and honour the keys of rows."""
-    with serve({"a": agent}, api_key=KEY) as server:
+    with serve_agents({"a": agent}, api_key=KEY) as server:
         yield server.url
 
 
@@ -80,6 +81,25 @@ def test_a_cluster_answers_as_the_client_does(
         (2 * i, None, 1) for i in range(50)
     ]
     assert agent.executed == Counter(range(50))
+
+
+@by_mode
+def test_a_worker_has_no_more_connections_than_calls_in_flight(
+    mode: str, dask_client: Any, serve: Callable[..., FaultServer]
+) -> None:
+    server = serve(answer())
+    recorder = Recorder(dask_client.get_executor(pure=False, retries=0))
+
+    def use(client: Any) -> Any:
+        return client.map(inputs(300), executor=recorder, rate=1e6, max_concurrency=40).results()
+
+    for _ in range(2):
+        assert len(with_client(server.url, mode, use)) == 300
+    connections = connections_of_workers(server.port)
+    assert len(server.exchanges) == 600
+    # Each of the two threads of a worker carries out one task at a time.
+    assert max(connections.values()) <= 2 * max(len(keys_in(task)) for task in recorder.tasks)
+    assert server.connections < 600 / 2, "connections are used again"
 
 
 def test_the_executor_of_dask_is_asked_for(dask_client: Any) -> None:
@@ -162,7 +182,7 @@ def test_the_recipes_of_the_page(dask_client: Any, monkeypatch: pytest.MonkeyPat
     code = examples("how-to/clusters.md", "dask")
     code = code.replace("tcp://scheduler:8786", dask_client.scheduler.address)
     names: dict[str, Any] = {"__name__": "__main__"}  # so that its functions travel by value
-    with serve({"agent-123": agent}, api_key=KEY) as server:
+    with serve_agents({"agent-123": agent}, api_key=KEY) as server:
         settings = {"RUNAGENT_API_URL": server.url, "RUNAGENT_API_KEY": KEY, "RATE_SHARE": "1000"}
         for name, value in settings.items():
             monkeypatch.setenv(name, value)

@@ -80,9 +80,11 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], output: Path) -> None
     ends = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < ends:
         try:
-            socket.create_connection(("127.0.0.1", port)).close()
+            with socket.create_connection(("127.0.0.1", port)) as probe:
+                # Where nobody listens yet, a socket that was given this very port meets itself.
+                if probe.getsockname() != probe.getpeername():
+                    return
         except OSError:
-            time.sleep(TICK)
-        else:
-            return
+            pass
+        time.sleep(TICK)
     raise RuntimeError(f"No server on port {port}: {output.read_text(errors='replace')}")

@@ -6,8 +6,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from support.clock import PATIENCE, milliseconds
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -53,3 +56,10 @@ def running_chromium() -> Iterator[Browser]:
         playwright.chromium.launch(executable_path=_path(), args=_arguments()) as browser,
     ):
         yield browser
+
+
+def new_page(browser: Browser, **options: Any) -> Page:
+    """Return a page of its own context, made with these options, that waits as tests do."""
+    page = browser.new_page(**options)
+    page.set_default_timeout(milliseconds(PATIENCE))
+    return page

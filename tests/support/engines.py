@@ -7,8 +7,16 @@ import pickle
 import re
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from typing import Any
+
+import psutil
 
 KEY = "a-key-that-stays-at-home-7f3a"
 
@@ -65,16 +73,55 @@ class Recorder(Executor):
             self.replies.append(pickle.dumps(future.result()))
 
 
+def keys_in(task: bytes) -> list[str]:
+    """Return the idempotency keys of the rows of a task."""
+    return [key.decode() for key in re.findall(rb"row-[0-9a-f]{32}", task)]
+
+
+def connections_of_workers(port: int) -> Counter[int]:
+    """Return how many connections each process that this one has started has to a port here."""
+    found: Counter[int] = Counter()
+    for process in psutil.Process().children(recursive=True):
+        for connection in process.net_connections("tcp4"):
+            if connection.raddr and connection.raddr.port == port:
+                found[process.pid] += 1
+    return found
+
+
+class Loser(Executor):
+    """Loses each task with a certain input, as if that ended its worker; threads do the others.
+
+    Attributes:
+        lost: The keys of each task that was lost.
+        done: The keys of each other task.
+    """
+
+    def __init__(self, input_: bytes, threads: ThreadPoolExecutor) -> None:
+        self.lost: list[list[str]] = []
+        self.done: list[list[str]] = []
+        self._input = input_
+        self._threads = threads
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if self._input not in args[0]:
+            self.done.append(keys_in(args[0]))
+            return self._threads.submit(fn, *args, **kwargs)
+        self.lost.append(keys_in(args[0]))
+        future: Future[Any] = Future()
+        future.set_exception(BrokenExecutor("the worker ended"))
+        return future
+
+
 class Canceller(Executor):
     """Cancels the first tasks that it is given, as somebody else may; has others done by threads."""
 
     def __init__(self, count: int, threads: ThreadPoolExecutor) -> None:
         self.count = count
-        self.keys: list[bytes] = []
+        self.keys: list[str] = []
         self._threads = threads
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.keys += re.findall(rb"row-[0-9a-f]{32}", args[0])
+        self.keys += keys_in(args[0])
         self.count -= 1
         if self.count < 0:
             return self._threads.submit(fn, *args, **kwargs)

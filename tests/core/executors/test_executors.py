@@ -88,15 +88,6 @@ def test_a_rate_limit_comes_back_as_a_value_and_closes_the_one_gate(
     assert len(server.exchanges) == 8
 
 
-def test_a_worker_keeps_its_connections(serve: Serve) -> None:
-    server = serve(answer())
-    with POOLS["fork"]() as executor, RunAgentClient("a", "", server.url) as client:
-        for _ in range(2):
-            client.map(inputs(20), executor=executor).results()
-    assert len(server.exchanges) == 40
-    assert len({exchange.connection for exchange in server.exchanges}) <= 2
-
-
 @pytest.mark.parametrize("kind", ["fork", "loky"])
 @pytest.mark.usefixtures("keyed")
 def test_rows_of_a_killed_worker_are_sent_again_under_the_same_key(
