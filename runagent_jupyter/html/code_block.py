@@ -35,7 +35,8 @@ def code(text: str, language: str = "", *, continued: bool = False) -> str:
     ``pre > code``; a block with the class ``runagent-continued`` continues the one before it.
 
     Args:
-        text: The code. More than 65,536 characters are shown without highlighting.
+        text: The code. It is shown without highlighting if it is longer than 24,576 characters, or
+            if that takes too long.
         language: The info string of a fence; its first word names the language.
         continued: Whether this continues the block of code before it.
 
@@ -45,13 +46,14 @@ def code(text: str, language: str = "", *, continued: bool = False) -> str:
     return sanitize(code_block(strip_controls(text), strip_controls(language), continued))
 
 
-def code_block(text: str, language: str, continued: bool = False) -> str:
+def code_block(text: str, language: str, continued: bool = False, before: int = 0) -> str:
     """Do what `code` does, for text without control characters and without sanitizing.
 
     Args:
         text: The code.
         language: The info string of a fence.
         continued: Whether this continues the block of code before it.
+        before: The number of characters of the same block that come before this code.
 
     Returns:
         HTML to be sanitized.
@@ -60,9 +62,10 @@ def code_block(text: str, language: str, continued: bool = False) -> str:
     label = words[0][:30] if words else ""
     head = f'<span class="runagent-language">{escape(label)}</span>' if label else ""
     head = "" if continued else f"{_HEAD}{head}</div>"
+    marked = highlight(text, label, before)
     return (
         f'<div class="runagent-code{" runagent-continued" if continued else ""}">{head}'
-        f'<pre class="runagent-pre" dir="ltr"><code>{highlight(text, label)}</code></pre></div>\n'
+        f'<pre class="runagent-pre" dir="ltr"><code>{marked}</code></pre></div>\n'
     )
 
 

@@ -209,7 +209,7 @@ class _FinishedUris(_Uris):
 
 def _rendered(piece: Piece, references: References, uris: _Uris) -> str:
     if piece.kind == "fence":
-        code = code_block(uris.expanded(piece.text), piece.info, piece.continued)
+        code = code_block(uris.expanded(piece.text), piece.info, piece.continued, piece.before)
         return uris.finished(sanitize(code))
     markdown = parser()
     env: dict[str, Any] = {"references": references, "uris": uris}
