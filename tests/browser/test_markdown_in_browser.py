@@ -20,6 +20,7 @@ from runagent_jupyter.html import (
     plain,
     record_table,
     render,
+    with_copy_buttons,
     wrap,
 )
 
@@ -180,3 +181,45 @@ def test_a_reader_sees_mathml_and_copies_tex(page: Page) -> None:
     box = page.locator("runagent-tex").first.bounding_box()
     assert box is not None
     assert box["width"] > 10
+
+
+LINE = "def f(a): return a + 1  # <so> & on\n"
+BLOCKS = {
+    "alone": f"```python\n{LINE * 12_000}```\n",
+    "in a list": f"- item\n\n  ```python\n{f'  {LINE}' * 12_000}  ```\n\nafter\n\n```\nmore\n```\n",
+}
+
+
+@pytest.mark.parametrize("place", BLOCKS)
+def test_a_very_long_block_of_code_is_copied_whole(page: Page, place: str) -> None:
+    open_page(page, wrap(with_copy_buttons(render(BLOCKS[place]))) + "<textarea></textarea>")
+    assert page.locator(".runagent-continued").count() > 10
+    button = page.get_by_role("button", name="Copy code").first
+    page.locator(".runagent-code").first.hover()
+    button.click()
+    expect(button).to_have_attribute("data-copied", "true")
+    page.evaluate(
+        """() => addEventListener("paste", (event) => {
+            window.pasted = event.clipboardData.getData("text/plain");
+            event.preventDefault();
+        })"""
+    )
+    page.locator("textarea").focus()
+    page.keyboard.press("Control+V")
+    assert page.evaluate("window.pasted") == LINE * 12_000
+
+
+@pytest.mark.parametrize("policy", ["", "script-src 'self'"])
+def test_a_copy_button_is_seen_where_it_works(page: Page, policy: str) -> None:
+    page.route(
+        "http://page.test/",
+        lambda route: route.fulfill(
+            body=wrap(with_copy_buttons(render("```python\nx = 1\n```"))),
+            headers={"Content-Type": "text/html", "Content-Security-Policy": policy},
+        ),
+    )
+    page.goto("http://page.test/")
+    button = page.get_by_role("button", name="Copy code")
+    expect(button).to_have_css("opacity", "0")
+    page.locator(".runagent-code").hover()
+    expect(button).to_have_css("opacity", "0" if policy else "1")
