@@ -1,4 +1,7 @@
-"""`python -m benchmarks [--quick] [--only NAME]`: run all comparisons and print the tables."""
+"""`python -m benchmarks [--quick] [--only NAME]`: run all comparisons and print the tables.
+
+The exit code is 1 if a limit is not met.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from benchmarks import (
     imports,
     large,
     magic,
+    markdown,
     report,
     streams,
     upstream,
@@ -44,6 +48,7 @@ def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
         "input": partial(large.nested_input, rounds=some, levels=4),
         "batch": partial(batch.tables, quick=quick),
         "engines": partial(engines.tables, rounds=few, rows=500 if quick else 2_000),
+        "markdown": partial(markdown.tables, rounds=few if quick else 9),
         "notebook": partial(_notebook, quick=quick),
     }
 
@@ -73,6 +78,8 @@ def main() -> None:
             print(report.markdown(table), flush=True)
     report.write(tables, options.output)
     print(f"Written to {options.output}")
+    if not all(met for table in tables for _, met in table.verdicts()):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

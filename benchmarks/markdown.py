@@ -9,54 +9,90 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from benchmarks.measure import Limit, Table, interleave
 
 _OURS = "runagent_jupyter"
 _PEER = "markdown-it-py + nh3"
-_SIZE = 100_000  # characters
 
-_PROSE = (
-    "## A heading\n\nThe *first* answer of [the agent](https://example.org/a?b=c) has **bold** words, "
-    "`code`, and some more sentences, so that its paragraphs are as long as people write them. It "
-    "goes on for a while, with commas, quotes (\"like this\") and a number such as 3.14.\n\n"
-    "> A quotation, with *emphasis*.\n\n"
-)
+_PROSE = """## A heading
+
+The *first* answer of [the agent](https://example.org/a?b=c) has **bold** words, `code`, and some
+more sentences, so that its paragraphs are as long as people write them. It goes on for a while,
+with commas, quotes ("like this") and a number such as 3.14.
+
+> A quotation, with *emphasis*.
+
+"""
+_LIST = """- one item
+- another **item**
+  1. with a list
+  2. in it
+- [ ] to do
+
+Text.
+
+"""
+_FORMULAS = r"""The sum $\sum_{i=1}^n x_i$ is $\frac{a}{b}$, so
+
+$$
+x^2 + y^2 = z^2
+$$
+
+holds.
+
+"""
+_LINE = "    value = function(argument, other)  # why\n"
+_TABLE = "| Name | Value | Note |\n|:-----|------:|------|\n"
 TEXTS = {
     "prose": _PROSE,
-    "code": "Some text.\n\n```\n" + "    value = function(argument, other)  # why\n" * 25 + "```\n\n",
-    "tables": "| Name | Value | Note |\n|:-----|------:|------|\n"
-    + "| row | 1.5 | a *note* with `code` |\n" * 30
-    + "\n",
-    "lists": "- one item\n- another **item**\n  1. with a list\n  2. in it\n- [ ] to do\n\nText.\n\n",
-    "formulas": "The sum $\\sum_{i=1}^n x_i$ is $\\frac{a}{b}$, so\n\n$$\nx^2 + y^2 = z^2\n$$\n\nholds.\n\n",
+    "code": f"Some text.\n\n```\n{_LINE * 25}```\n\n",
+    "tables": _TABLE + "| row | 1.5 | a *note* with `code` |\n" * 30 + "\n",
+    "lists": _LIST,
+    "formulas": _FORMULAS,
 }
 # Short strings of Markdown's marks, again and again: those that took this package, or the peer, the
-# longest of all strings of up to three characters.
+# longest of all strings of up to three characters, and some that come close.
 PATHOLOGICAL = (
-    "#\n", "=\n", "$$a\n\n", "*[", "[", "!", "*_", "*\n[", "_\n!", "\\\n\n", ":\n\n", "~\n_", "##\n",
-    "-\n+\n", "|\n", ">\n\n", "a\n\n", "`\n\n", "<\n\n", "![", "[]", "](", "**a", "- ", "> ",
-)  # fmt: skip
+    *(
+        "#\n",
+        "=\n",
+        "##\n",
+        "|\n",
+        "$$a\n\n",
+        "\\\n\n",
+        ":\n\n",
+        ">\n\n",
+        "a\n\n",
+        "`\n\n",
+        "<\n\n",
+    ),
+    *("*\n[", "_\n!", "~\n_", "-\n+\n", "*[", "[", "![", "[]", "](", "!", "*_", "**a"),
+)
+# The peer drops what is nested in more than 20 levels, and so has little to do.
+NESTED = ("- ", "> ", "1. ")
 
 
 def tables(*, rounds: int) -> Iterator[Table]:
-    for name, text in TEXTS.items():
-        yield _table(name, [_repeated(text)], rounds)
+    ours, peer = _ours(), _peer()
+    texts = {f"Markdown, {name}": _repeated(text, 100_000) for name, text in TEXTS.items()}
     for unit in PATHOLOGICAL:
-        yield _table(f"{unit!r} repeated", [_repeated(unit)], rounds, most=1.0)
-
-
-def _table(name: str, texts: list[str], rounds: int, most: float | None = None) -> Table:
-    candidates = {_OURS: _ours(), _PEER: _peer()}
-    costs = {
-        candidate: lambda render=render: sum(_cost(render, text) for text in texts)
-        for candidate, render in candidates.items()
+        texts[f"Markdown, {unit!r} again and again"] = _repeated(unit, 20_000)
+    for name, text in texts.items():
+        costs = {_OURS: partial(_cost, ours, text), _PEER: partial(_cost, peer, text)}
+        size = f"{name}, {len(text) // 1000} KB"
+        limit = Limit(_OURS, 1.5, _PEER)
+        yield Table(size, "ms of CPU", interleave(costs, rounds), _PEER, [limit])
+    repeated = {
+        repr(unit): partial(_cost, ours, _repeated(unit, 100_000))
+        for unit in (*PATHOLOGICAL, *NESTED)
     }
-    samples = interleave(costs, rounds)
-    limits = [Limit(_OURS, 1.5, _PEER)]
-    if most is not None:
-        limits.append(Limit(_OURS, most * 1e3))
-    return Table(f"Markdown, 100 KB: {name}", "ms of CPU", samples, _PEER, limits)
+    samples = interleave(repeated, max(1, rounds // 3))
+    limits = [Limit(name, 1_000) for name in samples]
+    yield Table(
+        f"{_OURS}, strings again and again, 100 KB", "ms of CPU", samples, "'a\\n\\n'", limits
+    )
 
 
 def _ours() -> Callable[[str], str]:
@@ -73,8 +109,8 @@ def _peer() -> Callable[[str], str]:
     return lambda text: nh3.clean(markdown.render(text))
 
 
-def _repeated(text: str) -> str:
-    return (text * (_SIZE // len(text) + 1))[:_SIZE]
+def _repeated(text: str, size: int) -> str:
+    return (text * (size // len(text) + 1))[:size]
 
 
 def _cost(render: Callable[[str], str], text: str) -> float:

@@ -31,7 +31,7 @@ SIZE: Final = 8_192
 
 # A piece costs time of its own. So of text that is cut into many tiny pieces, several are joined.
 _TINY: Final = 64  # characters
-_MANY: Final = 256  # pieces
+_MANY: Final = 64  # pieces
 _MEAN: Final = 24  # characters
 _JOINED: Final = 1_024  # characters
 

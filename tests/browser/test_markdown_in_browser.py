@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from attacks import ATTACKS
 from picture_files import PNG
 from playwright.sync_api import Browser, Page, expect
+from support.answers import outputs
 from support.beacon import Beacon, provoke
 from support.clock import MOMENT, milliseconds
 from support.lab import Lab
 
+import runagent_jupyter
 from runagent_jupyter.html import (
     MarkdownStream,
     code,
+    compact,
+    css,
     escape,
     json_tree,
     plain,
@@ -37,6 +43,7 @@ def streamed(text: str) -> str:
     return "".join(shown) + stream.html()
 
 
+SAVED = Path(runagent_jupyter.__file__).parent / "static" / "saved.css"
 WAYS: dict[str, Callable[[str], str]] = {
     "render": render,
     "stream": streamed,
@@ -223,3 +230,23 @@ def test_a_copy_button_is_seen_where_it_works(page: Page, policy: str) -> None:
     expect(button).to_have_css("opacity", "0")
     page.locator(".runagent-code").hover()
     expect(button).to_have_css("opacity", "0" if policy else "1")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["", "data-jp-theme-light=true"])
+def test_the_rules_that_an_answer_carries_look_like_the_whole_sheet(
+    page: Page, scheme: str, theme: str
+) -> None:
+    colours = "#111;background:#fff" if scheme == "light" else "#ddd;background:#111"
+    whole = f"<style>{css()}{compact(SAVED.read_text())}</style>" + re.sub(
+        r"<style>.*?</style>", "", outputs()
+    )
+    pictures = []
+    for content in (whole, outputs()):
+        page.set_content(f'<body {theme} style="color:{colours}">{content}')
+        page.evaluate(
+            "document.querySelectorAll('details').forEach((node) => { node.open = true })"
+        )
+        page.locator(".runagent-code").first.hover()
+        pictures.append(page.screenshot(full_page=True, animations="disabled"))
+    assert pictures[0] == pictures[1]
