@@ -20,6 +20,7 @@ from benchmarks import (
     imports,
     large,
     magic,
+    markdown,
     report,
     streams,
     upstream,
@@ -50,6 +51,7 @@ def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
         "input": partial(large.nested_input, rounds=some, levels=4),
         "batch": partial(batch.tables, quick=quick),
         "engines": partial(engines.tables, rounds=few, rows=500 if quick else 2_000),
+        "markdown": partial(markdown.tables, rounds=few if quick else 9),
         "notebook": partial(_notebook, quick=quick),
     }
 

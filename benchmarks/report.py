@@ -24,6 +24,8 @@ _PACKAGES = (
     "aiohttp",
     "httpx-aiohttp",
     "httpx-sse",
+    "markdown-it-py",
+    "nh3",
 )
 
 

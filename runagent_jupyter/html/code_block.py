@@ -9,22 +9,31 @@ from runagent_jupyter.html.escaping import escape
 from runagent_jupyter.html.highlighting import highlight
 from runagent_jupyter.html.sanitizer import sanitize
 
-# Every block of code begins with it. Text cannot contain it, because ``<`` is escaped there.
+# Every block of code that others continue begins with it. Text cannot contain it, because ``<`` is
+# escaped there.
+_BEGINNING: Final = '<div class="runagent-code">'
 _HEAD: Final = '<div class="runagent-code-head">'
 
-# The only script in the package's HTML. It is the same for every block of code and contains no text
-# of an answer. `execCommand` also copies on servers without HTTPS, where `navigator.clipboard` does
-# not exist.
+# The only scripts in the package's HTML. They are the same for every block of code and contain no
+# text of an answer. Where a page forbids them, nothing shows the button. `execCommand` also copies
+# on servers without HTTPS, where `navigator.clipboard` does not exist; it needs a selection, and
+# that of a long text takes seconds.
+_SHOW_SCRIPT: Final = "this.closest('.runagent-code').classList.add('runagent-live')"
 _COPY_SCRIPT: Final = (
-    "let block=this.closest('.runagent-code'),area=document.createElement('textarea');"
-    "do area.value+=block.querySelector('code').textContent;"
-    "while((block=block.nextElementSibling)?.matches('.runagent-continued'));"
-    "this.after(area);area.select();this.dataset.copied=document.execCommand('copy');"
-    "area.remove();this.focus()"
+    "let block=this.closest('.runagent-code'),text='',copied=false;"
+    "const area=document.createElement('textarea');area.value='.';this.after(area);area.select();"
+    "const all=[...block.closest('.runagent-markdown').querySelectorAll('.runagent-code')];"
+    "let at=all.indexOf(block);"
+    "do text+=all[at].querySelector('code').textContent;"
+    "while(all[++at]?.matches('.runagent-continued'));"
+    "const copy=(event)=>{event.clipboardData.setData('text/plain',text);event.preventDefault();"
+    "event.stopImmediatePropagation();copied=true};"
+    "window.addEventListener('copy',copy,true);document.execCommand('copy');"
+    "window.removeEventListener('copy',copy,true);area.remove();this.dataset.copied=copied;this.focus()"
 )
 _COPY_BUTTON: Final = (
     '<button type="button" class="runagent-copy" aria-label="Copy code" title="Copy code"'
-    f' onclick="{_COPY_SCRIPT}"></button>'
+    f' onfocus="{_SHOW_SCRIPT}" onclick="{_COPY_SCRIPT}"></button>'
 )
 
 
@@ -35,7 +44,8 @@ def code(text: str, language: str = "", *, continued: bool = False) -> str:
     ``pre > code``; a block with the class ``runagent-continued`` continues the one before it.
 
     Args:
-        text: The code. More than 65,536 characters are shown without highlighting.
+        text: The code. It is shown without highlighting if it is longer than 24,576 characters, or
+            if that takes too long.
         language: The info string of a fence; its first word names the language.
         continued: Whether this continues the block of code before it.
 
@@ -45,13 +55,14 @@ def code(text: str, language: str = "", *, continued: bool = False) -> str:
     return sanitize(code_block(strip_controls(text), strip_controls(language), continued))
 
 
-def code_block(text: str, language: str, continued: bool = False) -> str:
+def code_block(text: str, language: str, continued: bool = False, before: int = 0) -> str:
     """Do what `code` does, for text without control characters and without sanitizing.
 
     Args:
         text: The code.
         language: The info string of a fence.
         continued: Whether this continues the block of code before it.
+        before: The number of characters of the same block that come before this code.
 
     Returns:
         HTML to be sanitized.
@@ -60,9 +71,10 @@ def code_block(text: str, language: str, continued: bool = False) -> str:
     label = words[0][:30] if words else ""
     head = f'<span class="runagent-language">{escape(label)}</span>' if label else ""
     head = "" if continued else f"{_HEAD}{head}</div>"
+    marked = highlight(text, label, before)
     return (
         f'<div class="runagent-code{" runagent-continued" if continued else ""}">{head}'
-        f'<pre class="runagent-pre" dir="ltr"><code>{highlight(text, label)}</code></pre></div>\n'
+        f'<pre class="runagent-pre" dir="ltr"><code>{marked}</code></pre></div>\n'
     )
 
 
@@ -75,4 +87,5 @@ def with_copy_buttons(content: str) -> str:
     Returns:
         The same HTML with the buttons, for an output that has no other script.
     """
-    return content.replace(_HEAD, _HEAD + _COPY_BUTTON)
+    shown = _BEGINNING.replace(">", f' onpointerover="{_SHOW_SCRIPT}">') + _HEAD + _COPY_BUTTON
+    return content.replace(_BEGINNING + _HEAD, shown)

@@ -1,4 +1,4 @@
-"""The root elements that all HTML of this package stands in, and their style sheets."""
+"""The root elements that all HTML of this package stands in, and the style sheets they carry."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from importlib import resources
 
 from runagent_jupyter.html.formulas import typeset
+from runagent_jupyter.html.style import style_of
 
 _EMPTY_LINE = re.compile(r"\n([ \t]*)\n")
 
@@ -16,15 +17,15 @@ def wrap(content: str, *, styled: bool = True) -> str:
 
     Args:
         content: HTML made by this package.
-        styled: Whether to include the style sheet, for HTML that has to stand alone. Where a viewer
-            removes the style sheet, the HTML is plain and readable.
+        styled: Whether to include a style sheet, for HTML that has to stand alone. It has only the
+            rules that the content needs. Where a viewer removes it, the HTML is plain and readable.
 
     Returns:
         HTML that affects nothing outside itself.
     """
-    style = f"{style_element()}\n" if styled else ""
     # A notebook that is exported as Markdown contains this HTML, and an empty line would end it.
     content = _EMPTY_LINE.sub(r"\n\1&#10;", typeset(content))
+    style = f"<style>{style_of(css(), content)}</style>\n" if styled else ""
     return f'{style}<div class="runagent-markdown">{content}</div>\n'
 
 
@@ -50,8 +51,8 @@ def saved_chat(title: str, turns: str, *names: str) -> str:
         HTML that stands alone.
     """
     classes = " ".join(f"runagent-{name}" for name in ("saved", *names))
-    style = f"<style>{_sheet('saved.css')}</style>"
-    return f'{style}<div class="{classes}">{wrap(title + turns)}</div>'
+    content = f'<div class="{classes}">{wrap(title + turns, styled=False)}</div>'
+    return f"<style>{style_of(css() + compact(_sheet('saved.css')), content)}</style>{content}"
 
 
 @functools.cache

@@ -31,6 +31,12 @@ from runagent_jupyter.html.unfinished import is_undecided
 SIZE: Final = 8_192
 """Characters of a piece, which is parsed as one, and again and again while it is open."""
 
+# A piece costs time of its own. So of text that is cut into many tiny pieces, several are joined.
+_TINY: Final = 64  # characters
+_MANY: Final = 64  # pieces
+_MEAN: Final = 24  # characters
+_JOINED: Final = 1_024  # characters
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -41,6 +47,7 @@ class Piece:
     end: int  # position in the whole text
     info: str = ""
     continued: bool = False
+    before: int = 0  # characters of the same block of code in earlier pieces
     is_open: bool = False  # whether the text goes on where the piece ends
 
 
@@ -59,11 +66,16 @@ class Splitter:
         self.seen = 0
         """Characters of complete lines so far."""
         self._out: list[Piece] = []
+        self._pieces = 0  # so far
+        self._held: list[str] = []  # tiny pieces that will be joined
+        self._held_size = 0
         self._kind = ""  # of the open piece: text, quote, list, indented, math, fence, fold, rest
         self._blank = False  # whether the open piece ends with a blank line
         self._fence = Fence("", 0, 0, "")  # of the open block of code
         self._inner = 0  # blocks of code that are open inside it, if it holds Markdown
         self._continued = False  # whether the open block of code began in an earlier piece
+        self._before = 0  # characters of that block in earlier pieces
+        self._is_within_line = False  # whether the next text continues a line that was cut
         self._fold = Fold("")  # the open details, thought or comment
         self._marker = ""  # of the list; the end of the formula
         self._offset = 0  # the column in which the content of the list's last item begins
@@ -74,8 +86,8 @@ class Splitter:
 
     @property
     def size(self) -> int:
-        """The number of characters in the open piece and the unfinished line."""
-        return self._size + len(self._partial)
+        """The number of characters that are in no finished piece."""
+        return self._held_size + self._size + len(self._partial)
 
     def feed(self, text: str) -> list[Piece]:
         """Take the next chunk.
@@ -113,6 +125,7 @@ class Splitter:
         if partial:
             self._line(partial)
         self._flush()
+        self._join()
         return self._take()
 
     def preview(self) -> list[Piece]:
@@ -124,6 +137,7 @@ class Splitter:
         """
         ahead = copy.copy(self)
         ahead._lines, ahead._out = self._lines.copy(), []  # noqa: SLF001  # lists of its own
+        ahead._held = self._held.copy()  # noqa: SLF001
         return ahead._finish_early()  # noqa: SLF001
 
     def _finish_early(self) -> list[Piece]:
@@ -161,6 +175,7 @@ class Splitter:
             if text or not self._continued:
                 self._emit("fence", text, self._fence.info, self._continued)
             self._continued = kind == "fence"
+            self._before = self._before + len(text) if self._continued else 0
         elif text:
             self._emit(self._kind, self._prefix + text)
         self._prefix = self._header if kind in {"text", "fold"} else ""
@@ -169,11 +184,31 @@ class Splitter:
         self._blank = False
 
     def _emit(self, kind: str, text: str, info: str = "", continued: bool = False) -> None:
-        self._out.append(Piece(kind, text, self.seen, info, continued))
+        self._pieces += 1
+        is_tiny = len(text) <= _TINY and kind not in {"fence", "fold", "rest"}
+        if is_tiny and self._pieces > _MANY and self.seen < _MEAN * self._pieces:
+            self._held.append(text)
+            self._held_size += len(text) + 1
+            if self._held_size > _JOINED:
+                self._join()
+            return
+        self._join()
+        before = self._before if continued else 0
+        self._out.append(Piece(kind, text, self.seen, info, continued, before))
+
+    def _join(self) -> None:
+        """Finish the tiny pieces that were held back, as one piece."""
+        if self._held:
+            self._out.append(Piece("text", "\n".join(self._held), self.seen))
+            self._held = []
+            self._held_size = 0
 
     def _part(self, part: str) -> None:
         """Take a part of a line that is too long to wait for its end."""
         self._line(part)
+        if self._kind == "list":
+            self._leave_item()
+        self._is_within_line = True
         if self._kind == "fence":
             self._flush("fence")
         elif self._kind not in {"fold", "rest"}:
@@ -181,7 +216,11 @@ class Splitter:
 
     def _line(self, line: str) -> None:
         self.seen += len(line)
-        self._take_line(line)
+        is_rest, self._is_within_line = self._is_within_line, False
+        if self._kind == "fence" and is_rest:
+            self._append(line)
+        else:
+            self._take_line(line)
 
     def _take_line(self, line: str) -> None:
         if self._kind == "rest":
@@ -310,17 +349,23 @@ class Splitter:
         return True
 
     def _cut_item(self, line: str) -> None:
+        """Cut a very long list item before a line."""
+        offset = self._offset
+        self._leave_item()
+        line = dedent(line, offset)
+        if self._kind == "fence":
+            self._code_line(line)
+        else:
+            self._begin(line)
+
+    def _leave_item(self) -> None:
         """Treat the rest of a very long list item as if it stood outside the list."""
         fence = open_fence(self._lines)
         self._flush()
         self._dedent += self._offset
-        line = dedent(line, self._offset)
         if fence:
             self._fence = fence._replace(indent=max(0, fence.indent - self._offset))
             self._kind, self._continued, self._inner = "fence", True, 0
-            self._code_line(line)
-        else:
-            self._begin(line)
 
     def _begin(self, line: str) -> None:
         """Open a piece with a line that is not blank."""

@@ -224,7 +224,7 @@ class _FinishedUris(_Uris):
 
 def _rendered(markdown: MarkdownIt, piece: Piece, references: References, uris: _Uris) -> str:
     if piece.kind == "fence":
-        code = code_block(uris.expanded(piece.text), piece.info, piece.continued)
+        code = code_block(uris.expanded(piece.text), piece.info, piece.continued, piece.before)
         return uris.finished(sanitize(code))
     env: dict[str, Any] = {"references": references, "uris": uris}
     if piece.kind == "rest" or (piece.kind == "math" and piece.is_open):

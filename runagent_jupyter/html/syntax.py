@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
@@ -99,6 +100,8 @@ def safe_autolink(state: StateInline, silent: bool) -> bool:
 
 def footnote(state: StateInline, silent: bool) -> bool:
     """Parse the mark ``[^1]``, at its use and at its note. Notes stay in their place."""
+    if state.src[state.pos] != "[":
+        return False
     match = _FOOTNOTE.match(state.src, state.pos, state.posMax)
     if not match:
         return False
@@ -108,15 +111,18 @@ def footnote(state: StateInline, silent: bool) -> bool:
     return True
 
 
-def _may_be_link(state: StateInline) -> bool:
-    return state.src[state.pos] in "![" and state.src.count("[") <= MOST_BRACKETS
+@functools.lru_cache(maxsize=16)
+def _has_few_brackets(text: str) -> bool:
+    return text.count("[") <= MOST_BRACKETS
 
 
 def bounded_link(state: StateInline, silent: bool) -> bool:
     """Parse a link, unless the text has too many brackets."""
-    return _may_be_link(state) and link(state, silent)
+    is_begun = state.src[state.pos] == "["
+    return is_begun and _has_few_brackets(state.src) and link(state, silent)
 
 
 def bounded_image(state: StateInline, silent: bool) -> bool:
     """Parse an image, unless the text has too many brackets."""
-    return _may_be_link(state) and image(state, silent)
+    is_begun = state.src.startswith("![", state.pos)
+    return is_begun and _has_few_brackets(state.src) and image(state, silent)

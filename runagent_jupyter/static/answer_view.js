@@ -118,10 +118,11 @@ export class AnswerView {
     for (const head of this.body.querySelectorAll(".runagent-code-head:not(:has(button))")) {
       if (this.tail.contains(head)) continue;
       const copy = button("", () => {
-        copy.dataset.copied = String(copyText(head, codeOf(head.parentElement)));
-      }, "copy live");
+        copy.dataset.copied = copyText(head, codeOf(this.body, head.parentElement));
+      }, "copy");
       copy.title = copy.ariaLabel = "Copy code";
       head.append(copy);
+      head.parentElement.classList.add("runagent-live");
     }
   }
 

@@ -66,17 +66,15 @@ export function morph(into, from) {
 
 /**
  * Copy a selection. This works without HTTPS too, where there is no clipboard API.
- * @param {(selection: Selection) => (() => void) | void} select Selects the content; it may return
- *   a function that is called after copying.
+ * @param {(selection: Selection) => void} select Selects the content.
  * @returns {boolean} Whether the browser has copied it.
  */
 export function copySelected(select) {
   const selection = getSelection();
   const ranges = Array.from({ length: selection.rangeCount }, (_, i) => selection.getRangeAt(i));
   const focused = document.activeElement;
-  const after = select(selection);
+  select(selection);
   const copied = document.execCommand("copy");
-  after?.();
   selection.removeAllRanges();
   for (const range of ranges) selection.addRange(range);
   focused?.focus({ preventScroll: true });
@@ -84,29 +82,41 @@ export function copySelected(select) {
 }
 
 /**
- * Copy text.
- * @param {HTMLElement} near An element of the page that may get a hidden child for it.
+ * Copy text of any length. Only a selection can be copied, and that of a long text takes seconds.
+ * @param {HTMLElement} near An element of the page that may get a hidden child for a moment.
  * @param {string} text
  * @returns {boolean} Whether the browser has copied it.
  */
 export function copyText(near, text) {
-  return copySelected(() => {
-    const area = make("textarea", "offscreen");
-    area.value = text;
+  let copied = false;
+  const area = make("textarea", "");
+  area.value = ".";
+  const copy = (event) => {
+    event.clipboardData.setData("text/plain", text);
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    copied = true;
+  };
+  addEventListener("copy", copy, true);
+  copySelected(() => {
     near.append(area);
     area.select();
-    return () => area.remove();
   });
+  removeEventListener("copy", copy, true);
+  area.remove();
+  return copied;
 }
 
 /**
  * Read the text of a block of code, including the blocks that continue it.
+ * @param {HTMLElement} body The answer.
  * @param {HTMLElement} block
  * @returns {string}
  */
-export function codeOf(block) {
+export function codeOf(body, block) {
   let text = "";
-  for (let part = block; part; part = part.nextElementSibling) {
+  const all = [...body.querySelectorAll(".runagent-code")];
+  for (const part of all.slice(all.indexOf(block))) {
     if (part !== block && !part.matches(".runagent-continued")) break;
     text += part.querySelector("code").textContent;
   }

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from attacks import ATTACKS
 from picture_files import PNG
 from playwright.sync_api import Browser, Page, expect
+from support.answers import outputs
 from support.beacon import Beacon, provoke
 from support.chromium import new_page
 from support.clock import MOMENT, milliseconds
 from support.lab import Lab
 
+import runagent_jupyter
 from runagent_jupyter.html import (
     MarkdownStream,
     code,
+    compact,
+    css,
     escape,
     json_tree,
     plain,
     record_table,
     render,
+    with_copy_buttons,
     wrap,
 )
 
@@ -37,6 +44,7 @@ def streamed(text: str) -> str:
     return "".join(shown) + stream.html()
 
 
+SAVED = Path(runagent_jupyter.__file__).parent / "static" / "saved.css"
 WAYS: dict[str, Callable[[str], str]] = {
     "render": render,
     "stream": streamed,
@@ -181,3 +189,65 @@ def test_a_reader_sees_mathml_and_copies_tex(page: Page) -> None:
     box = page.locator("runagent-tex").first.bounding_box()
     assert box is not None
     assert box["width"] > 10
+
+
+LINE = "def f(a): return a + 1  # <so> & on\n"
+BLOCKS = {
+    "alone": f"```python\n{LINE * 12_000}```\n",
+    "in a list": f"- item\n\n  ```python\n{f'  {LINE}' * 12_000}  ```\n\nafter\n\n```\nmore\n```\n",
+}
+
+
+@pytest.mark.parametrize("place", BLOCKS)
+def test_a_very_long_block_of_code_is_copied_whole(page: Page, place: str) -> None:
+    open_page(page, wrap(with_copy_buttons(render(BLOCKS[place]))) + "<textarea></textarea>")
+    assert page.locator(".runagent-continued").count() > 10
+    button = page.get_by_role("button", name="Copy code").first
+    page.locator(".runagent-code").first.hover()
+    button.click()
+    expect(button).to_have_attribute("data-copied", "true")
+    page.evaluate(
+        """() => addEventListener("paste", (event) => {
+            window.pasted = event.clipboardData.getData("text/plain");
+            event.preventDefault();
+        })"""
+    )
+    page.locator("textarea").focus()
+    page.keyboard.press("Control+V")
+    assert page.evaluate("window.pasted") == LINE * 12_000
+
+
+@pytest.mark.parametrize("policy", ["", "script-src 'self'"])
+def test_a_copy_button_is_seen_where_it_works(page: Page, policy: str) -> None:
+    page.route(
+        "http://page.test/",
+        lambda route: route.fulfill(
+            body=wrap(with_copy_buttons(render("```python\nx = 1\n```"))),
+            headers={"Content-Type": "text/html", "Content-Security-Policy": policy},
+        ),
+    )
+    page.goto("http://page.test/")
+    button = page.get_by_role("button", name="Copy code")
+    expect(button).to_have_css("opacity", "0")
+    page.locator(".runagent-code").hover()
+    expect(button).to_have_css("opacity", "0" if policy else "1")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["", "data-jp-theme-light=true"])
+def test_the_rules_that_an_answer_carries_look_like_the_whole_sheet(
+    page: Page, scheme: str, theme: str
+) -> None:
+    colours = "#111;background:#fff" if scheme == "light" else "#ddd;background:#111"
+    whole = f"<style>{css()}{compact(SAVED.read_text())}</style>" + re.sub(
+        r"<style>.*?</style>", "", outputs()
+    )
+    pictures = []
+    for content in (whole, outputs()):
+        page.set_content(f'<body {theme} style="color:{colours}">{content}')
+        page.evaluate(
+            "document.querySelectorAll('details').forEach((node) => { node.open = true })"
+        )
+        page.locator(".runagent-code").first.hover()
+        pictures.append(page.screenshot(full_page=True, animations="disabled"))
+    assert pictures[0] == pictures[1]

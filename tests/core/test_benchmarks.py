@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from benchmarks import batch, calls, compare, engines, large, peers, report, streams
+from benchmarks import (
+    __main__,
+    batch,
+    calls,
+    compare,
+    engines,
+    large,
+    markdown,
+    peers,
+    report,
+    streams,
+)
 from benchmarks.child import ROOT
 from benchmarks.limited import counts, running
 from benchmarks.measure import Bound, Limit, Sheet, Table
@@ -43,6 +55,31 @@ def test_it_measures_every_candidate(benchmark: Callable[[], Iterator[Table]]) -
     for table in tables:
         assert {"runagent", table.baseline} <= set(table.samples)
         assert all(len(values) == 1 and values[0] > 0 for values in table.samples.values())
+
+
+def test_markdown_is_measured_beside_its_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(markdown, "TEXTS", {"prose": markdown.TEXTS["prose"]})
+    monkeypatch.setattr(markdown, "PATHOLOGICAL", ("a\n\n",))
+    monkeypatch.setattr(markdown, "NESTED", ())
+    tables = list(markdown.tables(rounds=1))
+    assert [len(table.samples) for table in tables] == [2, 2, 1]
+    assert all(table.verdicts() for table in tables)
+    assert all(len(values) == 1 and values[0] > 0 for t in tables for values in t.samples.values())
+
+
+def test_a_limit_that_is_not_met_is_the_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(limit: float) -> dict[str, Callable[[], Iterator[Table]]]:
+        table = Table("calls", "ms", {"a": [3.0]}, "a", [Limit("a", limit)])
+        return {"calls": lambda: iter([table])}
+
+    monkeypatch.setattr("sys.argv", ["benchmarks", "--output", str(tmp_path)])
+    monkeypatch.setattr(__main__, "benchmarks", lambda quick: found(3.0))
+    assert __main__.main() == 0
+    monkeypatch.setattr(__main__, "benchmarks", lambda quick: found(2.0))
+    assert __main__.main() == 1
+    assert "NOT MET" in (tmp_path / "results.md").read_text()
 
 
 def test_a_limit_that_is_not_met_says_so() -> None:

@@ -40,7 +40,8 @@ def reply_of(value: Any, **options: Any) -> Reply:
 
 
 def html_of(reply: Reply) -> str:
-    shown = re.sub(r"<style>.*?</style>\n|<button.*?</button>", "", bundle(reply)["text/html"])
+    own = r"<style>.*?</style>\n|<button.*?</button>| onpointerover=\"[^\"]*\""
+    shown = re.sub(own, "", bundle(reply)["text/html"])
     assert problems(shown) == []
     return shown
 

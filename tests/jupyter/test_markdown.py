@@ -19,8 +19,10 @@ from runagent_jupyter.html import (
     escape,
     json_tree,
     plain,
+    question,
     record_table,
     render,
+    saved_chat,
     typeset,
     wrap,
 )
@@ -416,4 +418,39 @@ def test_the_style_sheet_stays_below_its_root() -> None:
 
 def test_the_root_holds_content_and_style() -> None:
     assert wrap("<p>x</p>", styled=False) == '<div class="runagent-markdown"><p>x</p></div>\n'
-    assert wrap("x").startswith("<style>.runagent-markdown")
+    assert re.match(r"<style>[^<]*</style>\n<div class=", wrap("x"))
+
+
+def rules_of(content: str) -> str:
+    """Return the style sheet that HTML carries."""
+    return wrap(content).partition("</style>")[0]
+
+
+@pytest.mark.parametrize(
+    ("markdown", "needed", "bytes_at_most"),
+    [
+        ("# A\n\n- b\n\n*c* [d](https://e.org)", "h1{", 2_000),
+        ("|a|b|\n|-|-:|\n|1|2|", "[align=", 2_000),
+        ("$x^2$", "runagent-tex{", 2_000),
+        ("```python\nreturn 1  # x\n```", ".ra-m{", 3_600),
+    ],
+)
+def test_an_answer_carries_the_rules_that_it_needs(
+    markdown: str, needed: str, bytes_at_most: int
+) -> None:
+    rules = rules_of(render(markdown))
+    assert needed in rules
+    assert needed not in rules_of("<p>x</p>")
+    assert len(rules) < bytes_at_most
+    assert ("blockquote{padding" in rules) == (">" in markdown)
+    assert set(re.findall(r"var\((--r-[\w-]+)\)", rules)) <= set(
+        re.findall(r"(--r-[\w-]+):", rules)
+    )
+
+
+def test_a_saved_chat_has_its_colours() -> None:
+    shown = saved_chat("", question("why?"), "above")
+    assert "--r-soft:" in shown
+    assert "background:var(--r-soft)" in shown
+    assert "jp-OutputArea-child:has(" in shown
+    assert "--runagent-" not in shown

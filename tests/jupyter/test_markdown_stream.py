@@ -11,8 +11,9 @@ from attacks import ATTACKS, Attack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safe_html import problems, text_of
+from support.clock import FOR_EVER
 
-from runagent_jupyter.html import MarkdownStream, render
+from runagent_jupyter.html import MarkdownStream, highlighting, render
 
 
 def chunks(text: str, sizes: Iterable[int]) -> list[str]:
@@ -446,7 +447,10 @@ def calls_of(function: Callable[[], str]) -> tuple[str, int]:
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", DEGENERATE)
-def test_degenerate_text_is_cut_alike_with_a_short_tail_and_linear_work(name: str) -> None:
+def test_degenerate_text_is_cut_alike_with_a_short_tail_and_linear_work(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(highlighting, "_SECONDS", FOR_EVER)  # counting calls is slow
     render(TOUR)
     longest = 0
 

@@ -1,0 +1,115 @@
+"""The part of the style sheet that one piece of HTML needs: saved outputs carry their own."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+_ROOT: Final = ".runagent-markdown"
+
+_RULE = re.compile(r"([^{}]+)\{((?:[^{}]|\{[^{}]*\})*)\}")
+_HOST: Final = ":host(marimo-anywidget)"
+_EXCEPTION = re.compile(r":not\((?:[^()]|\([^()]*\))*\)")
+_CHOICE = re.compile(r":(?:is|has)\(([^()]*)\)")
+_ATTRIBUTE = re.compile(r"\[(\w+)[^\]]*\]")
+_PSEUDO = re.compile(r"::?[\w-]+")
+_NAME = re.compile(r"\.((?:runagent|ra)-[\w\[\]-]+)|(?<![\w.-])([a-z][\w-]*)")
+_USED = re.compile(r"var\((--runagent-[\w-]+)\)")
+_DEFINED = re.compile(r"(--runagent-[\w-]+):[^;]*(?:;|\Z)")
+
+_CLASSES = re.compile(r'class="([^"]*)"')
+_TAGS = re.compile(r"<([a-z][\w-]*)")
+_ATTRIBUTES: Final = ("align", "columnalign", "class")  # the last one: names that begin with ra-
+
+
+def style_of(sheet: str, content: str) -> str:
+    """Pick the rules that HTML needs, and write them as briefly as browsers allow.
+
+    Args:
+        sheet: A style sheet without comments, whose rules apply below ``.runagent-markdown``.
+        content: The HTML.
+
+    Returns:
+        A style sheet of its own, in which the root is written once and the names are short.
+    """
+    names = {"body", "runagent-markdown", *_TAGS.findall(content)}
+    names.update(f"runagent-[{name}]" for name in _ATTRIBUTES[:2] if f" {name}=" in content)
+    names.update(name for classes in _CLASSES.findall(content) for name in classes.split())
+    if any(name.startswith("ra-") for name in names):
+        names.add("runagent-[class]")
+    if "runagent-copy" in names:
+        names.add("runagent-live")  # its script adds it
+    return _picked(sheet, frozenset(names))
+
+
+@functools.lru_cache(maxsize=64)
+def _picked(sheet: str, names: AbstractSet[str]) -> str:
+    rules = list(_needed(sheet, names))
+    used: set[str] = set()
+    while True:
+        bodies = "".join(_without_unused(body, used) for _, body in rules)
+        found = set(_USED.findall(bodies))
+        if found <= used:
+            break
+        used |= found
+    out = ""
+    nested = ""
+    for selector, body in rules:
+        body = _without_unused(body, used)  # noqa: PLW2901
+        if not body:
+            continue
+        if _below_root(selector):
+            nested += f"{_short(selector)}{{{_short(body)}}}"
+            continue
+        out += _nest(nested) + f"{selector}{{{body}}}"
+        nested = ""
+    return (out + _nest(nested)).replace("--runagent-", "--r-").replace(";}", "}")
+
+
+def _needed(sheet: str, names: AbstractSet[str]) -> Iterator[tuple[str, str]]:
+    for selector, body in _RULE.findall(sheet):
+        if selector.startswith("@media"):
+            body = "".join(f"{one}{{{rest}}}" for one, rest in _needed(body, names))  # noqa: PLW2901
+            if body:
+                yield selector, body
+        elif selector.startswith("@keyframes"):
+            if selector.split()[1] in names:  # the animations are named after the classes
+                yield selector, body
+        elif _applies(selector, names):
+            yield selector.replace(f":is({_ROOT},.runagent-chat)", _ROOT), body
+
+
+def _applies(selector: str, names: AbstractSet[str]) -> bool:
+    """Check whether HTML has every element that a selector names, whatever the page around it."""
+    selector = _EXCEPTION.sub("", selector.replace(_HOST, ".runagent-chat"))
+    selector = _ATTRIBUTE.sub(_as_class, selector)
+    while choice := _CHOICE.search(selector):
+        found = "" if _applies(choice[1], names) else ".runagent-absent"
+        selector = selector[: choice.start()] + found + selector[choice.end() :]
+    return any(
+        all(set(filter(None, found)) <= names for found in _NAME.findall(_PSEUDO.sub("", part)))
+        for part in selector.split(",")
+    )
+
+
+def _as_class(attribute: re.Match[str]) -> str:
+    return f".runagent-[{attribute[1]}]" if attribute[1] in _ATTRIBUTES else ""
+
+
+def _without_unused(body: str, used: AbstractSet[str]) -> str:
+    return _DEFINED.sub(lambda match: match[0] if match[1] in used else "", body)
+
+
+def _below_root(selector: str) -> bool:
+    return selector.startswith(("@media", f"{_ROOT} ", f"{_ROOT}."))
+
+
+def _short(text: str) -> str:
+    return text.replace(_ROOT * 2, f"&{_ROOT}").replace(f"{_ROOT} ", "& ")
+
+
+def _nest(rules: str) -> str:
+    return f"{_ROOT}{{{rules}}}" if rules else ""
