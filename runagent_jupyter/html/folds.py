@@ -17,6 +17,28 @@ _SUMMARY = re.compile(
     r"[ \t]*<summary(?:[\s/][^<>]*)?>(.*?)(?:</summary\s*>|$)", re.IGNORECASE | re.ASCII
 )
 
+_NAMES: Final = ("br", "kbd", "mark", "sub", "sup", "details", "summary", "think", "thinking")
+_BEGUN: Final = "|".join(sorted({name[:end] for name in _NAMES for end in range(1, len(name) + 1)}))
+_HALF = re.compile(
+    rf"(?:<(?:/?(?:(?:{_BEGUN})?|(?:{'|'.join(_NAMES)})[\s/][^<>]{{0,300}})|!-?|!--(?:(?!-->).){{0,300}})"
+    r"|(?<=> )\[(?:!\w{0,9})?"
+    r"|\u3010(?:\d{1,4}(?::\d{0,4})?(?:\u2020[^\u3010\u3011]{0,200})?)?)\Z",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def without_half_mark(line: str) -> str:
+    """Leave out a tag, a comment or another mark that is only begun at the end of a line.
+
+    Args:
+        line: The beginning of a line that is still coming.
+
+    Returns:
+        The line as it looks before the mark came.
+    """
+    start = max(0, len(line) - 320)
+    return line[:start] + _HALF.sub("", line[start:])
+
 
 class Fold(NamedTuple):
     """The state of such a block behind one of its lines."""

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from runagent_jupyter.html.folds import Fold, head_of
+from runagent_jupyter.html.folds import Fold, head_of, without_half_mark
 from runagent_jupyter.html.formulas import LONGEST_FORMULA, is_math_mark, math_marks
 from runagent_jupyter.html.line_kinds import (
     CODE_INDENT,
@@ -126,6 +126,8 @@ class Splitter:
         return ahead._finish_early()  # noqa: SLF001
 
     def _finish_early(self) -> list[Piece]:
+        if self._kind not in {"fence", "indented", "math"}:
+            self._partial = without_half_mark(self._partial)
         if is_undecided(self._partial):
             self._partial = ""
         elif self._partial:

@@ -255,6 +255,28 @@ def test_a_diagram_is_code_with_its_name() -> None:
     assert "A--&gt;B;" in shown
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "H<sub>2</sub>O and <kbd class='x'>C</kbd>",
+        "<details>\n<summary>A</summary>\n\nb\n\n</details>",
+        "<think>\na\n</think>\nb",
+        "a <!-- b --> c",
+        "so it is【1\u2020source】.",
+        "> [!NOTE]\n> a",
+    ],
+)
+def test_a_half_written_mark_is_not_shown(text: str) -> None:
+    stream = MarkdownStream()
+    for character in text:
+        stream.feed(character)
+        shown = text_of(stream.html())
+        assert not re.search(r"[<>\u3010\u2020\[!]|-->|source|class", shown), shown
+    code = MarkdownStream()
+    code.feed("```html\nx <sub")
+    assert "x <sub" in text_of(code.tail())
+
+
 def test_tasks() -> None:
     shown = render("1. [x] a\n2. [ ] b\n   - [X] c\n\n- [x]d\n- [x]")
     assert shown.count("\u2611") == 2
