@@ -64,6 +64,7 @@ class Splitter:
         self._inner = 0  # blocks of code that are open inside it, if it holds Markdown
         self._continued = False  # whether the open block of code began in an earlier piece
         self._fold = Fold("")  # the open details, thought or comment
+        self._behind = ""  # the rest of a line in which a fold ended
         self._marker = ""  # of the list; the end of the formula
         self._offset = 0  # the column in which the content of the list's last item begins
         self._empty = False  # whether that item has no content yet
@@ -179,7 +180,10 @@ class Splitter:
 
     def _line(self, line: str) -> None:
         self.seen += len(line)
-        self._take_line(line)
+        self._behind = line
+        while self._behind:
+            line, self._behind = self._behind, ""
+            self._take_line(line)
 
     def _take_line(self, line: str) -> None:
         if self._kind == "rest":
@@ -218,7 +222,7 @@ class Splitter:
             self._append(line[:end])
             self._flush()
             if rest := line[end:].strip(" \t\n"):
-                self._take_line(rest + "\n")
+                self._behind = rest + "\n"
             return
         self._append(line)
         can_go_on = self._fold.kind != "comment" and self._fold.depth == 1 and not self._fold.fence

@@ -166,6 +166,8 @@ def test_comments_are_not_shown() -> None:
     assert render("<!-- a\n\n- b\n\n--> c") == render("c")
     assert render("a\n<!-- b -->\nc") == render("a") + render("c")
     assert render("<!-- a") == ""
+    assert render("<!---->" * 1_000 + "a") == render("a")
+    assert render("<details></details>" * 400).count("<details") == 400
     assert "late" in render("<!-- a\n" + "b\n" * 5_000 + "late")
 
 
