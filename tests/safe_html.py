@@ -34,7 +34,7 @@ TEX = ' class="mathjax_ignore tex2jax_ignore" aria-hidden="true"'
 """The attributes of a formula's TeX: typesetters leave it alone, and screen readers too."""
 ATTRIBUTES = {
     "align": re.compile("center|right"),
-    "class": re.compile(r"(ra-[a-z]+|runagent-[a-z-]+( runagent-[a-z-]+)*)?"),
+    "class": re.compile(r"(ra-[a-z]+|runagent-[a-z-]+( (runagent-[a-z-]+|ra-[a-z]+))*)?"),
     "dir": re.compile("auto|ltr|rtl"),
     "href": re.compile(r"(https?://[^/@\s\\]+([/?#][^\s\\]*)?|mailto:[^\s\\]+)", re.IGNORECASE),
     "open": re.compile(""),

@@ -18,6 +18,15 @@ _ALIGNMENT: Final = {
 }
 
 
+_HUES: Final = {
+    "note": "",
+    "tip": "ra-nb",
+    "important": "ra-cp",
+    "warning": "runagent-warning",
+    "caution": "ra-err",
+}
+"""The class that gives an alert its colour; most of these colours are those of code."""
+
 _ALERT = re.compile(
     r"\[!(note|tip|important|warning|caution)\][ \t]*(?:\n|\Z)", re.IGNORECASE | re.ASCII
 )
@@ -74,7 +83,7 @@ def _mark_alerts(tokens: list[Token]) -> None:
         if not match or not inline.children:
             continue
         kind = match[1].lower()
-        token.attrs["class"] = f"runagent-alert runagent-{kind}"
+        token.attrs["class"] = f"runagent-alert {_HUES[kind]}".rstrip()
         breaks = [i for i, child in enumerate(inline.children) if child.type.endswith("break")]
         rest = inline.children[breaks[0] + 1 :] if breaks else []
         title = [

@@ -133,7 +133,7 @@ def _begin_at(state: StateBlock, number: int, position: int) -> None:
 
 def _take_summary(state: StateBlock, start: int, end: int) -> tuple[str, int]:
     """Read the title of details, and say in which line their content begins."""
-    for number in range(start, min(end, start + 2)):
+    for number in range(start, min(end, start + 3)):
         first = state.bMarks[number] + state.tShift[number]
         found = summary_of(state.src, first, state.eMarks[number])
         if found:
@@ -154,7 +154,7 @@ def note(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     _begin_at(state, start, match.end())
     state.blkIndent += CODE_INDENT
     state.sCount[start] = state.blkIndent
-    state.push("note_open", "div", 1).attrs["class"] = "runagent-note"
+    state.push("note_open", "div", 1).attrs["class"] = "runagent-annotation"
     state.tokens[-1].content = match[1]
     state.md.block.tokenize(state, start, end)
     state.push("note_close", "div", -1)

@@ -99,6 +99,7 @@ def head_of(lines: Sequence[str]) -> str:
     """
     if fold_kind(lines[0]) == "think":
         return "<think>\n"
-    first, second = (line.rstrip() for line in (*lines, "", "")[:2])
+    first = lines[0].rstrip()
+    second = next((line.rstrip() for line in lines[1:3] if line.strip()), "")
     title = summary_of(first, opener_end(first), len(first)) or summary_of(second, 0, len(second))
     return f"<details><summary>{title[0] if title else ''} \u2026</summary>\n"

@@ -71,7 +71,7 @@ RENDER_RULES: Final[Mapping[str, Callable[..., str]]] = {
     "math_block": lambda _, tokens, idx, *_rest: formula("div", tokens[idx].content) + "\n",
     "footnote": lambda _, tokens, idx, *_rest: _footnote_mark(tokens[idx].content),
     "task": lambda _, tokens, idx, *_rest: _task_mark(tokens[idx].content),
-    "note_open": lambda *_: '<div class="runagent-note">\n',
+    "note_open": lambda *_: '<div class="runagent-annotation">\n',
     "note_close": lambda *_: "</div>\n",
     "table_open": lambda *_: '<div class="runagent-table"><table dir="auto">\n',
     "table_close": lambda *_: "</table></div>\n",

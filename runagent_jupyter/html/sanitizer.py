@@ -20,8 +20,10 @@ _TOKENS: Final = frozenset(
     | {"ra-na", "ra-nb", "ra-nd", "ra-nf", "ra-nt", "ra-s"}
 )
 _CLASSES: Final[Mapping[str, frozenset[str]]] = {
-    "blockquote": _own("alert", "note", "tip", "important", "warning", "caution"),
-    "div": _own("code", "continued", "code-head", "math", "note", "records", "table", "tree"),
+    "blockquote": _own("alert", "warning") | {"ra-cp", "ra-err", "ra-nb"},
+    "div": _own(
+        *("annotation", "code", "continued", "code-head", "math", "records", "table", "tree")
+    ),
     "details": _own("fold", "json", "thought"),
     "li": _own("task"),
     "p": _own("continued"),

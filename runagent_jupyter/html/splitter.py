@@ -77,6 +77,7 @@ class Splitter:
         self._before = 0  # characters of that block in earlier pieces
         self._is_within_line = False  # whether the next text continues a line that was cut
         self._fold = Fold("")  # the open details, thought or comment
+        self._behind = ""  # the rest of a line in which a fold ended
         self._marker = ""  # of the list; the end of the formula
         self._offset = 0  # the column in which the content of the list's last item begins
         self._empty = False  # whether that item has no content yet
@@ -219,7 +220,10 @@ class Splitter:
         is_rest, self._is_within_line = self._is_within_line, False
         if self._kind == "fence" and is_rest:
             self._append(line)
-        else:
+            return
+        self._behind = line
+        while self._behind:
+            line, self._behind = self._behind, ""
             self._take_line(line)
 
     def _take_line(self, line: str) -> None:
@@ -259,7 +263,7 @@ class Splitter:
             self._append(line[:end])
             self._flush()
             if rest := line[end:].strip(" \t\n"):
-                self._take_line(rest + "\n")
+                self._behind = rest + "\n"
             return
         self._append(line)
         can_go_on = self._fold.kind != "comment" and self._fold.depth == 1 and not self._fold.fence

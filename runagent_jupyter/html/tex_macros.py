@@ -19,8 +19,8 @@ _TEMPLATES: Final[Mapping[str, tuple[int, str]]] = {
     "mel": (3, r"\left\langle #1\right|#2\left|#3\right\rangle "),
     "expval": (1, r"\left\langle #1\right\rangle "),
     "comm": (2, r"\left[#1,#2\right]"),
-    "dd": (0, r"\mathrm{d}"),
-    "dv": (2, r"\frac{\mathrm{d}#1}{\mathrm{d}#2}"),
+    "dd": (0, r"\text{d}"),
+    "dv": (2, r"\frac{\text{d}#1}{\text{d}#2}"),
     "pdv": (2, r"\frac{\partial #1}{\partial #2}"),
     "mathds": (1, r"\mathbb{#1}"),
     "textsc": (1, r"\text{#1}"),
@@ -67,6 +67,9 @@ _PLAINER: Final = (
     (re.compile(r"\\end\{rcases\}"), r"\\end{array}\\right\\}"),
     (re.compile(r"\\(?:begin|end)\{equation\*?\}"), ""),
     (re.compile(r"\\hspace\*"), r"\\hspace"),
+    # The converter makes a single upright letter italic, and does not know the digit.
+    (re.compile(r"\\mathrm\s*\{([A-Za-z])\}"), r"\\text{\1}"),
+    (re.compile(r"\\math(?:bb|ds)\s*\{1\}"), "\U0001d7d9"),
 )
 """Environments that the converter does not know, and those that look like them."""
 
@@ -153,7 +156,8 @@ def _operator(match: re.Match[str]) -> str:
 
 def _unit(text: str) -> str:
     symbols = _COMMAND.sub(lambda match: _UNITS.get(match[1], match[0]), text)
-    return rf"\mathrm{{{symbols.replace('~', ' ').replace('.', '·')}}}"
+    symbols = symbols.replace("~", " ").replace(".", "\u00b7")
+    return rf"\text{{{symbols}}}" if symbols.isalpha() else rf"\mathrm{{{symbols}}}"
 
 
 def _number(text: str) -> str:
@@ -212,7 +216,7 @@ def _substance(match: re.Match[str], before: str) -> str:
         return f"^{{{text}}}" if is_attached else f" {text} "
     if match["letters"]:
         is_alone = before.isspace() and match.string[match.end() :][:1] in {"", " "}
-        return r"\downarrow " if text == "v" and is_alone else rf"\mathrm{{{text}}}"
+        return r"\downarrow " if text == "v" and is_alone else rf"\text{{{text}}}"
     if match["digits"]:
         return f"_{{{text}}}" if before.isalpha() or before in ")]}" else text
     return {"#": r"\equiv ", ".": r"\cdot ", "*": r"\cdot ", "^": r"\uparrow "}.get(text, text)

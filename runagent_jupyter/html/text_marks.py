@@ -46,7 +46,8 @@ def _split(text: str) -> list[Token]:
     start = 0
     for match in _MARK.finditer(text):
         made, end = _mark(match)
-        if made:
+        word = text[max(0, match.start() - 64) : match.start()].rpartition(" ")[2]
+        if made and "://" not in word:
             parts += [Token("text", "", 0, content=text[start : match.start()]), *made]
             start = end
     return [*parts, Token("text", "", 0, content=text[start:])]

@@ -129,17 +129,17 @@ def test_labels_are_left_out_and_references_are_words() -> None:
 @pytest.mark.parametrize(
     ("formula", "tex"),
     [
-        ("H2O", r"\mathrm{H}_{2}\mathrm{O}"),
-        ("SO4^2-", r"\mathrm{SO}_{4}^{2-}"),
-        ("Na+", r"\mathrm{Na}^{+}"),
-        ("2H2", r"2\mathrm{H}_{2}"),
-        ("^{14}_{6}C", r"{}^{14}_{6}\mathrm{C}"),
-        ("Fe(OH)3", r"\mathrm{Fe}(\mathrm{OH})_{3}"),
-        ("CuSO4.5H2O", r"\mathrm{CuSO}_{4}\cdot 5\mathrm{H}_{2}\mathrm{O}"),
-        ("A -> B", r"\mathrm{A} \rightarrow  \mathrm{B}"),
+        ("H2O", r"\text{H}_{2}\text{O}"),
+        ("SO4^2-", r"\text{SO}_{4}^{2-}"),
+        ("Na+", r"\text{Na}^{+}"),
+        ("2H2", r"2\text{H}_{2}"),
+        ("^{14}_{6}C", r"{}^{14}_{6}\text{C}"),
+        ("Fe(OH)3", r"\text{Fe}(\text{OH})_{3}"),
+        ("CuSO4.5H2O", r"\text{CuSO}_{4}\cdot 5\text{H}_{2}\text{O}"),
+        ("A -> B", r"\text{A} \rightarrow  \text{B}"),
         (
             "A <=>[x] B",
-            r"\mathrm{A} \underset{}{\overset{\mathrm{x}}{\rightleftharpoons }}  \mathrm{B}",
+            r"\text{A} \underset{}{\overset{\text{x}}{\rightleftharpoons }}  \text{B}",
         ),
     ],
 )
@@ -151,7 +151,7 @@ def test_formulas_of_substances(formula: str, tex: str) -> None:
     ("tex", "plainer"),
     [
         (r"\abs{\norm{x}}", r"\left|\left\|x\right\|\right|"),
-        (r"\dv{x}", r"\frac{\mathrm{d}}{\mathrm{d}x}"),
+        (r"\dv{x}", r"\frac{\text{d}}{\text{d}x}"),
         (r"\qty(x)", "(x)"),
         (r"\SI{1.5e-3}{\kilo\gram\per\second\squared}", r"1.5\times 10^{-3}\,\mathrm{kg/s^{2}}"),
         (r"\abs x \bra", r"\abs x \bra"),

@@ -427,7 +427,7 @@ DEGENERATE: dict[str, Callable[[int], str]] = {
                 "\r",
                 "\u202e",
             ),
-            *("<details>\n", "<think>\n", "</details>\n", "<sub>", "<sub x='", "<!-- "),
+            *("<details>\n", "<think>\n", "</details>\n", "<sub>", "<sub x='", "x <!-- "),
             *("```markdown\n", "[^1]: a\n", "> [!NOTE]\n", "www.a.b ", "a@b.c@"),
             *("\\begin{align}\n", "$\\abs{", "**\u300ca\u300d"),
         )
@@ -475,14 +475,8 @@ def test_degenerate_text_is_cut_alike_with_a_short_tail_and_linear_work(
 @pytest.mark.parametrize(
     "name",
     [
-        "one line",
-        "one word",
-        "one paragraph",
-        "open fence, one line",
-        "list",
-        "one item",
-        "table",
-        "lazy quote",
+        *("one line", "one word", "one paragraph", "open fence, one line", "list", "one item"),
+        *("table", "lazy quote", "open details", "open thought", "one note"),
     ],
 )
 def test_degenerate_text_is_shown_in_full(name: str) -> None:
