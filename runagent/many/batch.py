@@ -14,12 +14,13 @@ from typing import Any, Protocol
 
 from runagent.encode import to_json
 from runagent.errors import RunAgentError, ValidationError
-from runagent.many.engine import Engine, Event
+from runagent.many.engine import Engine
 from runagent.many.journal import Journal, MemoryJournal
 from runagent.many.journal_file import FileJournal
 from runagent.many.pace import Pace
 from runagent.many.reading import ReadAnswer, read
 from runagent.many.rows import Entry, Row, Task
+from runagent.many.steps import Event
 from runagent.many.watching import watched
 from runagent.progress import ProgressDisplay
 from runagent.retry import RetryPolicy

@@ -87,6 +87,34 @@ def test_failed_rows_are_finished_until_they_are_retried(
 
 
 @by_mode
+@pytest.mark.parametrize("kept", [True, False], ids=["journal", "memory"])
+@pytest.mark.parametrize("distance", [1, 300])
+def test_two_rows_with_one_id_are_an_error(
+    mode: str, kept: bool, distance: int, serve: Serve, folder: Path
+) -> None:
+    server = serve(answer({"result": "first"}))
+    options = {"journal": folder / "x.journal", "rate": 10_000} if kept else {"rate": 10_000}
+    rows = [*inputs(distance), ("r0", {"i": -1})]
+    with pytest.raises(ValidationError) as caught:
+        run(server.url, mode, rows, **options)
+    expected = f"inputs[{distance}] has the id 'r0', which inputs[0] has as well."
+    assert caught.value.message == expected
+    assert {"i": -1} not in [exchange.json for exchange in server.exchanges]
+    if kept:  # the row that was first is not harmed
+        [row] = run(server.url, mode, inputs(1), journal=folder / "x.journal")
+        assert row.output == "first"
+
+
+@by_mode
+def test_an_id_that_is_the_position_of_another_row_is_an_error(
+    mode: str, serve: Serve, folder: Path
+) -> None:
+    server = serve(answer())
+    with pytest.raises(ValidationError, match=r"inputs\[1\] has the id 1, which inputs\[0\] has"):
+        run(server.url, mode, [(1, {"i": 0}), {"i": 1}], journal=folder / "x.journal")
+
+
+@by_mode
 def test_fresh_asks_all_rows_again_under_new_keys(mode: str, serve: Serve, folder: Path) -> None:
     server = serve(answer())
     for fresh in (False, True):
