@@ -149,6 +149,21 @@ def test_two_limits_at_once_are_respected(style: str) -> None:
     assert waste < 0.01
 
 
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        (FixedWindow(60, 1.0), FixedWindow(3000, 60.0)),
+        (FixedWindow(100, 1.0), FixedWindow(1500, 60.0)),
+        (FixedWindow(60, 1.0), FixedWindow(500, 10.0)),
+    ],
+    ids=repr,
+)
+def test_two_limits_at_once_are_found(short: FixedWindow, long: FixedWindow) -> None:
+    share, waste = share_and_waste(Both(short, long), long.limit / long.window, 10 * VIRTUAL)
+    assert share >= 0.9
+    assert waste < 0.015
+
+
 @pytest.mark.parametrize("style", ["", "retry whole", "policy"])
 def test_a_latency_that_varies_much_makes_no_batch_slow(style: str) -> None:
     limit = FixedWindow(50, 1.0, 0.37, style)
