@@ -73,7 +73,8 @@ class JournalWriter:
         lock = threading.Lock()
         self._news = threading.Condition(lock)
         self._written = threading.Condition(lock)
-        self._busy = self._hurried = self._ended = False
+        self._given = self._finished = 0
+        self._hurried = self._ended = False
         self._failure: RunAgentError | None = None
         self._thread = threading.Thread(target=self._work, name="runagent-journal", daemon=True)
         self._thread.start()
@@ -82,6 +83,7 @@ class JournalWriter:
         """Have a change written soon."""
         with self._news:
             self._changes.append(change)
+            self._given += 1
             if len(self._changes) == 1:  # a thread that gathers changes is not woken by each
                 self._news.notify()
 
@@ -96,7 +98,8 @@ class JournalWriter:
         """Wait until all changes so far are written."""
         self.hurry()
         with self._written:
-            while (self._changes or self._busy) and self._thread.is_alive():
+            given = self._given  # more may be given all the time
+            while self._finished < given and self._thread.is_alive():
                 self._written.wait(0.1)
 
     def close(self) -> None:
@@ -115,7 +118,7 @@ class JournalWriter:
                 for change in changes:
                     change.then(self._failure or change.failure)
                 with self._written:
-                    self._busy = False
+                    self._finished += len(changes)
                     self._written.notify_all()
         finally:
             with contextlib.suppress(sqlite3.Error):
@@ -128,7 +131,6 @@ class JournalWriter:
             self._news.wait_for(lambda: self._hurried or self._ended, LINGER)
             changes, self._changes = self._changes, []
             self._hurried = False
-            self._busy = bool(changes)
         return changes
 
     def _write(self, db: sqlite3.Connection, changes: list[Change]) -> None:

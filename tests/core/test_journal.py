@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -354,6 +355,32 @@ def test_a_batch_that_was_left_gives_its_journal_to_the_next(
     assert len(rows) == 9
     assert len(set(keys(server))) == 9
     assert len(server.exchanges) <= 10  # one may have been under way
+
+
+def test_a_journal_that_is_being_written_can_be_read(folder: Path) -> None:
+    journal = opened(folder / "x.journal")
+    begun, ended = threading.Event(), threading.Event()
+
+    def give() -> None:
+        for i in range(5_000):
+            entry = Entry(i, i, str(i), {"i": i}, b"{}")
+            journal.mark([entry], lambda _: None)
+            journal.keep(entry, Row(i, {}, "done"), lambda _: None)
+            begun.set()
+            if ended.is_set():
+                return
+
+    thread = threading.Thread(target=give)
+    thread.start()
+    try:
+        assert begun.wait(PATIENCE)
+        counts = [len(list(journal.rows())) for _ in range(3)]
+    finally:
+        ended.set()
+        thread.join()
+        journal.close()
+    assert counts[0] >= 1
+    assert counts == sorted(counts)
 
 
 def test_errors_of_rows_keep_their_class(folder: Path) -> None:
