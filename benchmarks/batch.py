@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import logging
 import time
@@ -43,11 +44,6 @@ async def runagent_map(url: str, rows: int, _: float) -> int:
 
 async def runagent_rate(url: str, rows: int, rate: float) -> int:
     return await _map(url, rows, rate=rate)
-
-
-async def runagent_journal(url: str, rows: int, _: float) -> int:
-    with TemporaryDirectory() as folder:
-        return await _map(url, rows, journal=Path(folder) / "x.journal")
 
 
 async def _gather(one: Callable[[int], Awaitable[object]], rows: int) -> int:
@@ -208,7 +204,6 @@ def run(name: str, url: str, rows: str, rate: str) -> dict[str, float]:
 def unlimited(*, rounds: int, rows: int) -> Iterator[Table]:
     """Compare the CPU time of batches that no limit slows down."""
     candidates: dict[str, Candidate] = {
-        "runagent, journal": runagent_journal,
         "runagent": runagent_map,
         "gather run_generic": gather_run_generic,
         "gather httpx2": gather_httpx2,
@@ -221,14 +216,50 @@ def unlimited(*, rounds: int, rows: int) -> Iterator[Table]:
                 asyncio.run(candidate(url, rows, 0.0))
                 if number:  # the first round loads the modules
                     samples[name].append((time.process_time() - began) / rows * 1e6)
-    limits = [
-        Limit("runagent", 1.1, "gather run_generic"),
-        Limit("runagent, journal", 1.1, "runagent"),
-    ]
+    limits = [Limit("runagent", 1.1, "gather run_generic")]
     yield Table(f"{rows:,} rows without a limit: CPU", "µs per row", samples, "runagent", limits)
+
+
+def journal(*, rounds: int, rows: int) -> Iterator[Table]:
+    """Compare the CPU time of batches with and without a journal, in pairs, for both clients."""
+    samples: dict[str, list[float]] = {"runagent": [], "runagent, async": []}
+    with running("none", latency=0.01) as url:
+        for number in range(-1, rounds):  # the first round loads the modules
+            for name, run_batch in (("runagent", _blocking), ("runagent, async", _asynchronous)):
+                costs = {}
+                for kept in (number % 2 == 0, number % 2 != 0):  # each comes first in turn
+                    costs[kept] = _cpu_of(run_batch, url, rows, kept=kept)
+                if number >= 0:
+                    samples[name].append(costs[True] / costs[False])
+    limits = [Limit(name, 1.1) for name in samples]
+    name = f"{rows:,} rows without a limit: CPU with a journal"
+    yield Table(name, "x that without one", samples, "runagent", limits)
+
+
+def _blocking(url: str, rows: int, **options: Any) -> int:
+    import runagent
+
+    with runagent.RunAgentClient("a", "key", url, TIMEOUT) as client:
+        return sum(row.error is not None for row in client.map(_inputs(rows), **options))
+
+
+def _asynchronous(url: str, rows: int, **options: Any) -> int:
+    return asyncio.run(_map(url, rows, **options))
+
+
+def _cpu_of(run_batch: Callable[..., int], url: str, rows: int, *, kept: bool) -> float:
+    """Return the seconds of CPU that a batch takes in all threads of this process."""
+    with TemporaryDirectory() as folder:
+        options = {"journal": Path(folder) / "x.journal"} if kept else {}
+        gc.collect()
+        began = time.process_time()
+        run_batch(url, rows, **options)
+        return time.process_time() - began
 
 
 def tables(*, quick: bool) -> Iterator[Table | Sheet]:
     for rows in (1_000,) if quick else (1_000, 5_000):
         yield from unlimited(rounds=3 if quick else 5, rows=rows)
+    for rows in (1_000,) if quick else (1_000, 10_000):
+        yield from journal(rounds=3 if quick else 7, rows=rows)
     yield from limited(quick=quick, seconds=10.0 if quick else 40.0)

@@ -16,6 +16,7 @@ from typing import IO, Any
 from runagent.client import RunAgentClient
 from runagent.encode import to_json
 from runagent.errors import RunAgentError, ValidationError
+from runagent.many.batch import Advice
 from runagent.many.rows import Row
 
 COMPLETE, FAILED, INCOMPLETE = 0, 1, 3
@@ -120,6 +121,7 @@ def _run(options: argparse.Namespace) -> int:
             entrypoint=options.entrypoint,
             timeout=options.timeout,
         )
+        batch.advice = _advice(options)
         problem: BaseException | None = None
         try:
             deque(batch, maxlen=0)
@@ -134,6 +136,17 @@ def _run(options: argparse.Namespace) -> int:
             return FAILED
         _write(options, source, batch.rows())
     return COMPLETE if problem is None and not failed else INCOMPLETE
+
+
+def _advice(options: argparse.Namespace) -> Advice:
+    """Return the advice for those who run this command."""
+    reasons = f"The column {ERROR!r} of the output says why."
+    if options.journal is None:
+        return Advice(
+            f"{reasons} With --journal FILE, this command and --retry-failed ask only them again.",
+            "With --journal FILE, the same command goes on where it was stopped.",
+        )
+    return Advice(f"{reasons} Run the same command with --retry-failed to ask them again.")
 
 
 def _check_out(options: argparse.Namespace) -> None:

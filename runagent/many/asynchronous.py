@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from runagent.call import Attempt
 from runagent.errors import RunAgentError
 from runagent.many.batch import BatchBase, Plan, content
-from runagent.many.engine import Answered, Deliver, Event, GiveUp, Rest, Send
 from runagent.many.executors import Workers
 from runagent.many.rows import Row
+from runagent.many.steps import Answered, Deliver, Event, GiveUp, Rest, Send
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -14,12 +14,13 @@ from typing import Any, Protocol
 
 from runagent.encode import to_json
 from runagent.errors import RunAgentError, ValidationError
-from runagent.many.engine import Engine, Event
+from runagent.many.engine import Engine
 from runagent.many.journal import Journal, MemoryJournal
 from runagent.many.journal_file import FileJournal
 from runagent.many.pace import Pace
 from runagent.many.reading import ReadAnswer, read
 from runagent.many.rows import Entry, Row, Task
+from runagent.many.steps import Event
 from runagent.many.watching import watched
 from runagent.progress import ProgressDisplay
 from runagent.retry import RetryPolicy
@@ -110,6 +111,19 @@ class Plan:
     batch_id: str | None = None
 
 
+@dataclass(frozen=True)
+class Advice:
+    """Sentences on what can be done next, for those who iterate over a batch in Python.
+
+    Attributes:
+        failed: With the rows that failed.
+        stopped: After an interrupt, without a journal.
+    """
+
+    failed: str = "failed() returns them, retry_failed() asks them again."
+    stopped: str = "Iterate over it again to go on."
+
+
 def entries(plan: Plan) -> Iterator[Entry]:
     """Yield the rows of a plan, each read from the inputs when it is asked for."""
     for position, item in enumerate(plan.inputs):
@@ -157,10 +171,12 @@ class BatchBase:
     Attributes:
         finished: Rows with an answer or an error, those of earlier runs among them.
         failures: Rows with an error.
+        advice: The advice in messages about how it ended.
     """
 
     def __init__(self, plan: Plan) -> None:
         """Open the journal; nothing is sent yet."""
+        self.advice = Advice()
         self._plan = plan
         self._busy = False
         self._ended = True  # until the journal is open
@@ -320,10 +336,7 @@ class BatchBase:
     def _summary(self) -> str:
         reasons = self._engine.sums.errors()
         lines = [
-            (
-                f"{self._engine.failed:,} of {self.finished:,} rows failed. "
-                "failed() returns them, retry_failed() asks them again."
-            ),
+            f"{self._engine.failed:,} of {self.finished:,} rows failed. {self.advice.failed}",
             *(f"{count:,} x {text}" for text, count in reasons[:2]),
         ]
         if len(reasons) > len(lines) - 1:
@@ -334,7 +347,7 @@ class BatchBase:
     def _interrupted_message(self) -> str:
         kept = f"{self.finished:,} rows are finished and kept"
         if self._plan.journal is None:
-            return f"The batch was stopped: {kept}. Iterate over it again to go on."
+            return f"The batch was stopped: {kept}. {self.advice.stopped}"
         return (
             f"The batch was stopped: {kept} in {str(self._plan.journal)!r}. "
             "Run the same again to go on."

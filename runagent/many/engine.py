@@ -12,7 +12,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from runagent.call import Attempt
@@ -22,6 +21,7 @@ from runagent.many.journal import Journal, Then
 from runagent.many.pace import Pace, Ticket
 from runagent.many.reading import as_kept
 from runagent.many.rows import Entry, Row, Task, key_of
+from runagent.many.steps import Answered, Deliver, Event, GiveUp, Kept, Marked, Rest, Send, Step
 from runagent.many.sums import Sums
 from runagent.results import RunResult
 from runagent.retry import MAX_DELAY, RetryPolicy
@@ -52,69 +52,6 @@ LONGEST_OUTAGE = 600.0
 
 LONGEST_LIMIT = 3600.0
 """Seconds that a batch waits for a rate limit to end, at most."""
-
-
-@dataclass(slots=True)
-class Send:
-    """Step: send a request. Its outcome comes as an `Answered`, after any `Rest`."""
-
-    task: Task
-    ticket: Ticket
-
-
-@dataclass(slots=True)
-class Deliver:
-    """Step: give a row to the user. Nothing is sent back."""
-
-    row: Row
-
-
-@dataclass(slots=True)
-class Rest:
-    """Step: wait for an event. Sent back are the events that have happened, perhaps none.
-
-    Attributes:
-        seconds: The longest wait, `math.inf` for no limit, zero to look only.
-    """
-
-    seconds: float
-
-
-@dataclass(slots=True)
-class GiveUp:
-    """Step: end the requests under way. Their outcomes come as events all the same."""
-
-
-Step = Send | Deliver | Rest | GiveUp
-
-
-@dataclass(slots=True)
-class Answered:
-    """Event: the outcome of a request, or the exception of the user's own code in it."""
-
-    task: Task
-    ticket: Ticket
-    attempt: Attempt
-    failure: BaseException | None = None
-
-
-@dataclass(slots=True)
-class Marked:
-    """Event: the rows of a request are in the journal, or could not be written."""
-
-    task: Task
-    failure: BaseException | None
-
-
-@dataclass(slots=True)
-class Kept:
-    """Event: a finished row is in the journal, or could not be written."""
-
-    row: Row
-    failure: BaseException | None
-
-
-Event = Answered | Marked | Kept
 
 
 class Engine:
@@ -249,6 +186,8 @@ class Engine:
                 if self._stopped_at is not None and now >= self._stopped_at and not self._gave_up:
                     self._gave_up = True
                     yield GiveUp()
+                if self._waits_for_journal(now):
+                    self._journal.hurry()
                 seconds = self._rest(now)
             for event in (yield Rest(min(seconds, LOOK))) or ():
                 self._handle(event)
@@ -264,12 +203,25 @@ class Engine:
         waits = []
         if self._later:
             waits.append(max(0.0, self._later[0][0] - now))
-        if self._ready or not (self._exhausted or self._marking):
+        if not self._keeps_enough and (self._ready or not (self._exhausted or self._marking)):
             waits.append(self.pace.wait(now))
         return min(waits, default=math.inf)
 
+    @property
+    def _keeps_enough(self) -> bool:
+        """Whether as many answers are not on the disk yet as may be lost by a kill."""
+        return self._keeping >= self.pace.max_concurrency * self._per_call
+
+    def _waits_for_journal(self, now: float) -> bool:
+        """Return whether nothing goes on before the journal has written something."""
+        if self._keeping and (self._keeps_enough or not self._under_way):
+            return True
+        return bool(self._marking and not self._ready and self.pace.wait(now) <= 0)
+
     def _due(self, now: float) -> Task | None:
         if self._stopped_at is not None or len(self._delivery) > 2 * self.pace.max_concurrency:
+            return None
+        if self._keeps_enough:
             return None
         while self._later and self._later[0][0] <= now:
             self._ready.appendleft(heapq.heappop(self._later)[2])

@@ -16,8 +16,8 @@ from runagent.call import Attempt
 from runagent.errors import RunAgentError, ValidationError
 from runagent.many import failures
 from runagent.many.batch import Remote, Source, content
-from runagent.many.engine import Answered, Send
 from runagent.many.spread import Spread
+from runagent.many.steps import Answered, Send
 from runagent.warn import warn_user
 
 Future = concurrent.futures.Future[Any]

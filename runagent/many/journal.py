@@ -36,10 +36,17 @@ class Journal(Protocol):
         """
 
     def mark(self, entries: list[Entry], then: Then) -> None:
-        """Write that the rows are about to be sent."""
+        """Write that the rows are about to be sent.
+
+        It fails with a `ValidationError` if there is a row with the same id, earlier in this run,
+        that `find` did not see.
+        """
 
     def keep(self, entry: Entry, row: Row, then: Then) -> None:
         """Write the answer or the error of a row."""
+
+    def hurry(self) -> None:
+        """Have everything so far written now, as nothing goes on before it is."""
 
     def rows(self, *, failed: bool = False) -> Iterator[Row]:
         """Return the finished rows of this run in the order of the inputs, or the failed ones."""
@@ -90,6 +97,9 @@ class MemoryJournal:
         """Keep the row."""
         self._rows[entry.name] = row
         then(None)
+
+    def hurry(self) -> None:
+        """Do nothing: everything is kept at once."""
 
     def rows(self, *, failed: bool = False) -> Iterator[Row]:
         """Return the finished rows in the order of the inputs, or the failed ones."""

@@ -18,7 +18,7 @@ from runagent.encode import to_json
 from runagent.errors import RunAgentError, ValidationError
 from runagent.many.journal import Then, again, described, same_id
 from runagent.many.journal_lock import JournalLock, check_is_local
-from runagent.many.journal_writer import JournalWriter
+from runagent.many.journal_writer import Change, JournalWriter, Upsert
 from runagent.many.rows import Entry, Row
 
 VERSION = 1
@@ -41,18 +41,38 @@ CREATE TABLE rows (
 CREATE INDEX by_position ON rows (run, position);
 """
 
-_MARK = """
-INSERT INTO rows (name, position, run, generation, round, digest, state, id, input)
-VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?)
-ON CONFLICT (name) DO UPDATE SET position = excluded.position, run = excluded.run,
-    generation = excluded.generation, round = excluded.round, digest = excluded.digest, state = 1,
-    id = excluded.id, input = excluded.input, output = NULL, error = NULL
-"""
-_KEEP = """
-UPDATE rows SET state = ?, output = ?, error = ?, attempts = ?, usage = ?, elapsed = ?
-WHERE name = ?
-"""
-_SEEN = "UPDATE rows SET run = ?, position = ? WHERE name = ?"
+_MARK = Upsert(
+    1,
+    """
+    INSERT INTO rows (name, position, run, generation, round, digest, state, id, input)
+    """,
+    9,
+    """
+    ON CONFLICT (name) DO UPDATE SET position = excluded.position, run = excluded.run,
+        generation = excluded.generation, round = excluded.round, digest = excluded.digest,
+        state = excluded.state, id = excluded.id, input = excluded.input, output = NULL,
+        error = NULL
+    WHERE run < excluded.run OR round < excluded.round
+    """,
+)
+"""Leaves a row as it is that this run has marked already, under the same id."""
+
+_SEEN = Upsert(
+    2,
+    "INSERT INTO rows (name, position, run)",
+    3,
+    "ON CONFLICT (name) DO UPDATE SET position = excluded.position, run = excluded.run",
+)
+_KEEP = Upsert(
+    3,
+    "INSERT INTO rows (name, state, output, error, attempts, usage, elapsed)",
+    7,
+    """
+    ON CONFLICT (name) DO UPDATE SET state = excluded.state, output = excluded.output,
+        error = excluded.error, attempts = excluded.attempts, usage = excluded.usage,
+        elapsed = excluded.elapsed
+    """,
+)
 _FIND = """
 SELECT position, run, generation, round, digest, state, output, error, attempts, usage, elapsed
 FROM rows WHERE name = ?
@@ -65,7 +85,8 @@ _FAILED = """
 SELECT position, id, name, input, round FROM rows
 WHERE run = ? AND state = 3 AND input <> x'' ORDER BY 1
 """
-_FACT = "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+_POSITION = "SELECT position FROM rows WHERE name = ?"
+_FACT = Upsert(4, "INSERT INTO facts", 2, "ON CONFLICT (name) DO UPDATE SET value = excluded.value")
 
 
 class FileJournal:
@@ -126,6 +147,7 @@ class FileJournal:
             _check_header(self._path)
         self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         try:
+            self._asks = not (is_new or fresh)
             if is_new:
                 self._begin(belongs)
             else:
@@ -135,7 +157,7 @@ class FileJournal:
             pace = self._facts.get("pace")
             self.pace = None if pace is None else float(pace)
             self._facts.update(run=str(self.run), generation=str(self.generation))
-            self._db.executemany(_FACT, self._facts.items())
+            self._db.executemany(_FACT.sql(1), self._facts.items())
             self._db.execute("COMMIT")  # all at once, as each transaction waits for the disk
             self._writer = JournalWriter(self._path)
         except BaseException:
@@ -180,8 +202,12 @@ class FileJournal:
         """Return the row if it is finished, and note that this run has it."""
         if entry.name in self._pending:
             raise same_id(entry, self._pending[entry.name])
-        with self._guard:
-            found = self._db.execute(_FIND, (entry.name,)).fetchone()
+        found = None
+        # In a new journal, and in one begun afresh, nothing is finished. A row with an error is
+        # never sent, but its name must not be that of another.
+        if self._asks or entry.error is not None:
+            with self._guard:
+                found = self._db.execute(_FIND, (entry.name,)).fetchone()
         if found is None:
             self._pending[entry.name] = entry.position
             return None
@@ -195,32 +221,44 @@ class FileJournal:
         entry.round = round_ if is_same else 0
         if not is_same or state == SENT:
             return None
-        self._write(_SEEN, (self.run, entry.position, entry.name), self._noted(entry.name))
+        values = (entry.name, entry.position, self.run)
+        self._write(Change(_SEEN, [values], lambda _: self._note([entry])))
         return Row(entry.id, entry.input, *_answer(*answer))
 
-    def _noted(self, name: str, then: Then | None = None) -> Then:
-        def noted(failure: BaseException | None) -> None:
-            self._pending.pop(name, None)
-            if then is not None:
-                then(failure)
-
-        return noted
+    def _note(self, entries: list[Entry]) -> None:
+        """Take note that the rows are in the file, where `find` sees them."""
+        for entry in entries:
+            self._pending.pop(entry.name, None)
 
     def mark(self, entries: list[Entry], then: Then) -> None:
         """Write that the rows are about to be sent."""
-        last = entries[-1]
-        for entry in entries:
-            values = (
+        rows = [
+            (
                 entry.name,
                 entry.position,
                 self.run,
                 self.generation,
                 entry.round,
                 entry.digest,
+                SENT,
                 json.dumps(entry.id) if isinstance(entry.id, (str, int)) else entry.name,
                 entry.encoded,
             )
-            self._write(_MARK, values, self._noted(entry.name, then if entry is last else None))
+            for entry in entries
+        ]
+
+        def check(db: sqlite3.Connection) -> ValidationError | None:
+            for entry in entries:
+                [position] = db.execute(_POSITION, (entry.name,)).fetchone()
+                if position != entry.position:
+                    return same_id(entry, position)
+            return None
+
+        def noted(failure: BaseException | None) -> None:
+            self._note(entries)
+            then(failure)
+
+        self._write(Change(_MARK, rows, noted, check))
 
     def keep(self, entry: Entry, row: Row, then: Then) -> None:
         """Write the answer or the error of a row."""
@@ -228,13 +266,17 @@ class FileJournal:
         state = ANSWERED if row.error is None else FAILED
         usage = json.dumps(dict(row.usage)) if row.usage else None
         output = to_json(row.output)
-        self._write(
-            _KEEP, (state, output, error, row.attempts, usage, row.elapsed, entry.name), then
-        )
+        values = (entry.name, state, output, error, row.attempts, usage, row.elapsed)
+        self._write(Change(_KEEP, [values], then))
 
-    def _write(self, sql: str, values: tuple[Any, ...], then: Then) -> None:
+    def _write(self, change: Change) -> None:
         assert self._writer is not None
-        self._writer.write(sql, values, then)
+        self._writer.write(change)
+
+    def hurry(self) -> None:
+        """Have everything so far written now."""
+        if self._writer is not None:
+            self._writer.hurry()
 
     def rows(self, *, failed: bool = False) -> Iterator[Row]:
         """Return the finished rows of this run in the order of the inputs, or the failed ones."""
@@ -267,7 +309,7 @@ class FileJournal:
     def remember(self, pace: float) -> None:
         """Write the pace that was found."""
         self.pace = pace
-        self._write(_FACT, ("pace", repr(pace)), lambda _: None)
+        self._write(Change(_FACT, [("pace", repr(pace))], lambda _: None))
 
     def close(self) -> None:
         """Write everything, and let go of the file."""

@@ -142,9 +142,12 @@ class Pace:
         """Return the requests per second at which the gate lets them through."""
         part = STATED[min(len(self._refusals), len(STATED) - 1)]
         stated = part * min(self._rate, self._windows.pace(now))
-        if self._search.ramping and stated < math.inf:
+        if self._search.ramping:
             # Carefully, as there may be a limit that the server does not state.
-            return min(stated, BOLDNESS * self._search.pace)
+            if stated < math.inf:
+                return min(stated, BOLDNESS * self._search.pace)
+            bold = min(BOLDNESS * self._search.pace, self._windows.plausible)
+            return max(bold, self._search.pace)
         return min(stated, self._search.pace)
 
     @property
@@ -208,9 +211,11 @@ class Pace:
         self.under_way -= 1
         took = now - ticket.sent
         if quota is not NO_QUOTA:
-            self._windows.answered(quota, now, self.under_way)
+            self._windows.answered(quota, now, self.under_way, took)
             if self._windows.is_known and self._search.ramping:
                 self._search.stop()
+            elif not self._windows.is_known and math.isinf(min(self._rate, self._search.pace)):
+                self._search = Search(now, None)
         if verdict == "unavailable":
             self._found_unavailable(now, retry_after)
             return

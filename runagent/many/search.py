@@ -96,6 +96,8 @@ class Search:
         self.refusals = 0
         self._latency = 0.1
         self._tally = Tally(now)
+        self._history = Tally(now)
+        self._long_opened = now
         self._measured_since = now
         self._rounds = deque([now], maxlen=200)
         self._round = now
@@ -141,6 +143,7 @@ class Search:
         """Take note of a request that was accepted, sent at that time."""
         self._latency = latency
         self._tally.add(sent)
+        self._history.add(sent)
         factor, length = self._growth()
         if not self.ramping:
             length = max(1.0, latency, self._cycle / 8)
@@ -192,6 +195,7 @@ class Search:
         lost = min(cost, now - opened)
         if shut > 1:
             self._cycle = opened - self._opened  # windows that are long
+            self._long_opened = opened
         self._opened = opened
         pace, highest = self._lowered(found, met, low, opened, lost)
         self._is_repeated = not self.ramping and low - self._resumed < AFTERMATH
@@ -240,8 +244,10 @@ class Search:
         if self.ramping:  # most of the time it was slower than the server allows
             begins = [r for r in self._rounds if high - r >= max(2 * shut, 0.5)]
             begins = begins or [self._rounds[0]]
-            return max(self._between_openings(begin, low, high) for begin in begins)
-        found = self._between_openings(self._measured_since, low, high)
+            return max(self._between_openings(self._tally, begin, low, high) for begin in begins)
+        found = self._between_openings(self._tally, self._measured_since, low, high)
+        if shut > 1:  # another limit, for longer, may have been refusing requests in between
+            found = max(found, self._between_openings(self._history, self._long_opened, low, high))
         # Where windows are short, the last requests before the refusal are a measure as well, and
         # a better one if the pace was lower before.
         recent = max(self._resumed, met - max(2.0, 4 * self._latency))
@@ -251,8 +257,10 @@ class Search:
             found = max(found, _Measurement(pace, pace, number))
         return found
 
-    def _between_openings(self, begin: float, low: float, high: float) -> _Measurement:
-        number = self._tally.between(begin, high)
+    def _between_openings(
+        self, tally: Tally, begin: float, low: float, high: float
+    ) -> _Measurement:
+        number = tally.between(begin, high)
         span = (low + high) / 2 - begin
         if span <= 0:
             return _Measurement(0.0, 0.0, 0)

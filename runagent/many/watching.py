@@ -11,7 +11,8 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from runagent.errors import ValidationError
-from runagent.many.engine import Engine, Step
+from runagent.many.engine import Engine
+from runagent.many.steps import Step
 from runagent.progress import Progress, ProgressDisplay, State, offered_display
 from runagent.terminal_progress import somebody_looks, terminal_display
 

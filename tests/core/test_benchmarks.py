@@ -46,6 +46,7 @@ def _only_what_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
         partial(streams.first, rounds=1),
         partial(large.nested_input, rounds=1, levels=1),
         partial(batch.unlimited, rounds=1, rows=3),
+        partial(batch.journal, rounds=1, rows=3),
         partial(engines.tables, rounds=1, rows=20),
     ],
 )

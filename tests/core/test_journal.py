@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,34 @@ def test_failed_rows_are_finished_until_they_are_retried(
     [row] = with_client(server.url, mode, retry)
     assert row.error is None
     assert len(set(keys(server))) == 2
+
+
+@by_mode
+@pytest.mark.parametrize("kept", [True, False], ids=["journal", "memory"])
+@pytest.mark.parametrize("distance", [1, 300])
+def test_two_rows_with_one_id_are_an_error(
+    mode: str, kept: bool, distance: int, serve: Serve, folder: Path
+) -> None:
+    server = serve(answer({"result": "first"}))
+    options = {"journal": folder / "x.journal", "rate": 10_000} if kept else {"rate": 10_000}
+    rows = [*inputs(distance), ("r0", {"i": -1})]
+    with pytest.raises(ValidationError) as caught:
+        run(server.url, mode, rows, **options)
+    expected = f"inputs[{distance}] has the id 'r0', which inputs[0] has as well."
+    assert caught.value.message == expected
+    assert {"i": -1} not in [exchange.json for exchange in server.exchanges]
+    if kept:  # the row that was first is not harmed
+        [row] = run(server.url, mode, inputs(1), journal=folder / "x.journal")
+        assert row.output == "first"
+
+
+@by_mode
+def test_an_id_that_is_the_position_of_another_row_is_an_error(
+    mode: str, serve: Serve, folder: Path
+) -> None:
+    server = serve(answer())
+    with pytest.raises(ValidationError, match=r"inputs\[1\] has the id 1, which inputs\[0\] has"):
+        run(server.url, mode, [(1, {"i": 0}), {"i": 1}], journal=folder / "x.journal")
 
 
 @by_mode
@@ -327,6 +356,32 @@ def test_a_batch_that_was_left_gives_its_journal_to_the_next(
     assert len(rows) == 9
     assert len(set(keys(server))) == 9
     assert len(server.exchanges) <= 10  # one may have been under way
+
+
+def test_a_journal_that_is_being_written_can_be_read(folder: Path) -> None:
+    journal = opened(folder / "x.journal")
+    begun, ended = threading.Event(), threading.Event()
+
+    def give() -> None:
+        for i in range(5_000):
+            entry = Entry(i, i, str(i), {"i": i}, b"{}")
+            journal.mark([entry], lambda _: None)
+            journal.keep(entry, Row(i, {}, "done"), lambda _: None)
+            begun.set()
+            if ended.is_set():
+                return
+
+    thread = threading.Thread(target=give)
+    thread.start()
+    try:
+        assert begun.wait(PATIENCE)
+        counts = [len(list(journal.rows())) for _ in range(3)]
+    finally:
+        ended.set()
+        thread.join()
+        journal.close()
+    assert counts[0] >= 1
+    assert counts == sorted(counts)
 
 
 def test_errors_of_rows_keep_their_class(folder: Path) -> None:

@@ -34,8 +34,8 @@ SEEDS = range(int(os.environ.get("RUNAGENT_TEST_KILLS", "1")))
 RATE = 500
 """Requests per second, so that no run has to find its pace."""
 
-UNWRITTEN = 10
-"""Rows whose answers had come but were not on the disk yet: those of a few hundredths of a second."""
+UNWRITTEN = AT_ONCE - 1
+"""Rows whose answers had come but were not on the disk yet: nothing is sent while there are more."""
 
 PROGRAM = """
 import os, sys

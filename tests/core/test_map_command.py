@@ -73,6 +73,22 @@ def test_the_same_command_goes_on(file: Path, serve: Serve) -> None:
     assert [row["error"] for row in read(out)] == [None] * 3
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_rows_that_failed_come_with_advice_on_the_command(
+    kept: bool, serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serve(error(400, "BAD", message="no"))
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"a": 1}')
+    journal = ["--journal", tmp_path / "j"] if kept else []
+    assert run(server, path, *journal) == INCOMPLETE
+    [summary] = [record.getMessage() for record in caplog.records if record.name == "runagent"]
+    assert "1 of 1 rows failed. The column 'error' of the output says why." in summary
+    assert ("Run the same command with --retry-failed" in summary) is kept
+    assert ("With --journal FILE" in summary) is not kept
+    assert "failed()" not in summary
+
+
 def test_standard_input_and_output(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,7 +37,7 @@ def share_and_waste(
     """
     rows = int(ideal * length)
     outcome = run(limit, rows, **options)
-    return (length + 0.1) / outcome.ended, outcome.wasted / rows
+    return (length + options.get("latency", 0.1)) / outcome.ended, outcome.wasted / rows
 
 
 @pytest.mark.parametrize("phase", [0.0, 0.37, 0.8])
@@ -54,11 +54,44 @@ def test_a_reset_in_whole_seconds_makes_no_small_bucket_slow() -> None:
     assert waste < 0.015
 
 
+@pytest.mark.parametrize(
+    ("rate", "size", "latency"),
+    [(50, 50, 0.1), (50, 5, 0.1), (50, 500, 0.1), (50, 50, 1.0), (7, 7, 0.3), (13, 26, 0.1)],
+)
 @pytest.mark.parametrize("style", ["policy", "x"])
-def test_stated_buckets_are_used(style: str) -> None:
-    share, waste = share_and_waste(Bucket(50, 50, style), 50, VIRTUAL)
+def test_stated_buckets_are_used(style: str, rate: int, size: int, latency: float) -> None:
+    bucket = Bucket(rate, size, style)
+    share, waste = share_and_waste(bucket, rate, VIRTUAL, latency=latency)
     assert share >= 0.95
     assert waste < 0.01
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("rate", [50, 200])
+def test_a_window_is_found_from_its_resets_however_far_the_server_is_away(
+    rate: int, seed: int
+) -> None:
+    limit = FixedWindow(rate, 1.0, seed / 3, "x")
+    options = {"latency": 1.0, "seed": seed, "max_concurrency": 4 * rate}
+    share, waste = share_and_waste(limit, rate, VIRTUAL, **options)
+    assert share >= 0.88
+    assert waste < 0.015
+
+
+@pytest.mark.parametrize("style", ["policy", "x", "whole"])
+def test_a_stated_limit_that_changes_is_followed(style: str) -> None:
+    first, second = FixedWindow(20, 1.0, 0.37, style), FixedWindow(60, 1.0, 0.37, style)
+    share, waste = share_and_waste(Changing(first, second, VIRTUAL / 2), 40, VIRTUAL)
+    assert share >= 0.95
+    assert waste < 0.01
+
+
+@pytest.mark.parametrize(("before", "after"), [(20, 60), (60, 20)])
+def test_a_bucket_that_is_filled_at_another_rate_is_followed(before: int, after: int) -> None:
+    limit = Changing(Bucket(before, 40, "x"), Bucket(after, 40, "x"), VIRTUAL / 2)
+    share, waste = share_and_waste(limit, 40, VIRTUAL)
+    assert share >= 0.9
+    assert waste < 0.015
 
 
 @pytest.mark.parametrize(
@@ -114,6 +147,21 @@ def test_two_limits_at_once_are_respected(style: str) -> None:
     share, waste = share_and_waste(limit, 25, 10 * VIRTUAL)
     assert share >= 0.95
     assert waste < 0.01
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        (FixedWindow(60, 1.0), FixedWindow(3000, 60.0)),
+        (FixedWindow(100, 1.0), FixedWindow(1500, 60.0)),
+        (FixedWindow(60, 1.0), FixedWindow(500, 10.0)),
+    ],
+    ids=repr,
+)
+def test_two_limits_at_once_are_found(short: FixedWindow, long: FixedWindow) -> None:
+    share, waste = share_and_waste(Both(short, long), long.limit / long.window, 10 * VIRTUAL)
+    assert share >= 0.9
+    assert waste < 0.015
 
 
 @pytest.mark.parametrize("style", ["", "retry whole", "policy"])

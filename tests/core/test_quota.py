@@ -96,7 +96,7 @@ def test_nonsense_is_passed_over(value: str) -> None:
     assert quota.window is None
     assert quota.reset_after is None or quota.reset_after > 0
     windows = Windows()
-    windows.answered(quota, 0.0, 0)
+    windows.answered(quota, 0.0, 0, 0.0)
     assert windows.pace(0.0) > 0
 
 
