@@ -17,9 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anywidget
-import ipywidgets
 import traitlets
-from IPython.display import display
 
 from runagent import (
     AsyncRunAgentClient,
@@ -32,9 +30,9 @@ from runagent_jupyter import html
 from runagent_jupyter.answer_view import AnswerView, describe
 from runagent_jupyter.cell_source import cell_source
 from runagent_jupyter.chat_client import chat_client
+from runagent_jupyter.chats.shown import ShownChat
 from runagent_jupyter.control_characters import sendable, strip_controls
 from runagent_jupyter.conversation import Conversation, history_of
-from runagent_jupyter.display_call import purpose
 from runagent_jupyter.event_loops import background, is_background
 from runagent_jupyter.fields import as_fields
 from runagent_jupyter.interrupts import TICK, noted
@@ -42,7 +40,6 @@ from runagent_jupyter.marimo_value import MarimoValue
 from runagent_jupyter.pacing import rest_after
 from runagent_jupyter.page_script import joined
 from runagent_jupyter.request import Request, read_stream
-from runagent_jupyter.saved_copies import SavedCopies
 from runagent_jupyter.subshell_comm import SubshellComm
 from runagent_jupyter.turn import Turn
 
@@ -54,7 +51,7 @@ _STATIC = pathlib.Path(__file__).parent / "static"
 _logger = logging.getLogger(__name__)
 
 
-class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[misc, name-defined] # untyped
+class AgentWidget(MarimoValue, SubshellComm, ShownChat, anywidget.AnyWidget):
     """A chat with one agent. Answers stream beside the kernel, which stays free for cells.
 
     Args:
@@ -142,7 +139,7 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
         self._entrypoint = entrypoint
         self._lock = threading.RLock()
         self._sequence = 0
-        self._copies = SavedCopies(self._current_copy, self._answer_length, background("chats"))
+        self._keep_copies()
         self._stream("?", [])  # sends nothing, but raises if the context cannot be sent
         super().__init__(
             title=strip_controls(self._client.agent_id if title is None else title),
@@ -193,7 +190,6 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
         if interrupts.came:
             self.stop()
             raise KeyboardInterrupt
-        self._copies.renew_with_cell()
         return answer
 
     async def ask_async(self, question: str) -> Turn:
@@ -207,7 +203,6 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
         except asyncio.CancelledError:
             self.stop()
             raise
-        self._copies.renew_with_cell()
         return answer
 
     def stop(self) -> None:
@@ -336,6 +331,9 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
         finally:
             painter.cancel()
 
+    def _is_resting(self) -> bool:
+        return self._current is None
+
     def _is_shown(self, turn: Turn) -> bool:
         """Whether an answer is on its way and was not cleared meanwhile."""
         return self._current is not None and self._current.answer is turn
@@ -427,66 +425,6 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
             )
         except Exception as error:  # noqa: BLE001 - the page shows it where the question was asked
             self._tell("refused", request=request, text=describe(error))
-
-    # --- Viewers without a kernel ---------------------------------------------------------------
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Return the live view, and the conversation so far for viewers without a kernel."""
-        made = super()._repr_mimebundle_(**options)
-        data, *rest = made if isinstance(made, tuple) else (made,)
-        if data is None:
-            return made
-        if purpose() == "named display":
-            # Its output is named by the user, so that the copy cannot follow it.
-            self._copies.display(self._static("above"), "above")
-            data = {**data, "text/html": ""}
-        else:
-            data = {**data, **self._static()}
-        return (data, *rest) if rest else data
-
-    @property
-    def _ipython_display_(self) -> Callable[[], None] | None:
-        """How IPython displays the chat; `None` where it wants the forms of a single output."""
-        return self._display if purpose() in {"value", "display"} else None
-
-    @_ipython_display_.setter
-    def _ipython_display_(self, display: None) -> None:
-        """Ignore that ipywidgets 7 takes it away from a closed chat, which shows its turns."""
-
-    def _display(self) -> None:
-        """Display the live view and a copy that grows with the chat, which the live view hides.
-
-        The output of a widget keeps the state that the chat had when it was displayed. Each update
-        of that output would make another view, so the copy is an output of its own.
-        """
-        if self.comm is None:  # closed
-            display(self._static(), raw=True)
-            return
-        made: Any = super()._repr_mimebundle_()
-        data, metadata = made if isinstance(made, tuple) else (made, {})
-        shown = {**data, "text/html": "", "text/plain": f"Chat with {self.title}"}
-        display(shown, metadata=metadata, raw=True)
-        self._copies.display(self._static("below"), "below")
-
-    def _current_copy(self, place: str) -> dict[str, str] | None:
-        return None if self._current is not None else self._static(place)
-
-    def _answer_length(self) -> int:
-        with self._lock:
-            return self._conversation.answer_length()
-
-    def _static(self, *place: str) -> dict[str, str]:
-        """Return the conversation as safe HTML and as text.
-
-        Args:
-            *place: Where it stands if it has a live view: `"below"` or `"above"` that.
-        """
-        with self._lock:
-            turns = self._conversation.html()
-        return {
-            "text/html": html.saved_chat(html.status_line(self.title), turns, self._copy, *place),
-            "text/plain": strip_controls(self.to_markdown()),
-        }
 
 
 def chat(agent: str | RunAgentClient | AsyncRunAgentClient, **options: Any) -> AgentWidget:

@@ -61,6 +61,7 @@ export class ChatView {
     const head = make("header", "head", this.name, make("span", "tools", this.menu, this.clear));
     const scroller = make("div", "scroller", this.log, this.latest);
     this.root = make("section", "chat", head, scroller, this.note, this.form);
+    this.hiding = document.createElement("style"); // hides the saved copy
 
     this.log.role = "log";
     this.log.ariaLabel = "Conversation; Escape leads to the input";
@@ -107,11 +108,8 @@ export class ChatView {
    */
   mount(el) {
     const style = document.createElement("style");
-    // The saved copy below the chat is for readers who open the notebook without a kernel.
-    const copy = `.runagent-${this.model.get("_copy")}`;
-    style.textContent = `${this.model.get("_markdown_css")}
-      ${copy}, .jp-OutputArea-child:has(> * > ${copy}) { display: none; }`;
-    el.append(style, this.root);
+    style.textContent = this.model.get("_markdown_css");
+    el.append(style, this.hiding, this.root);
     window.addEventListener("keydown", this.beforeKey, true);
     this.model.on(TRAITS, this.onTraits);
     this.showTraits();
@@ -131,6 +129,18 @@ export class ChatView {
     this.follower.disconnect();
     this.model.off(TRAITS, this.onTraits);
     this.model.off("comm_live_update", this.onLive);
+  }
+
+  /**
+   * Hide the saved copy, which is for readers who open the notebook without a kernel. Without one,
+   * the view that was saved may know less than the copy; then it hides itself.
+   */
+  showOne() {
+    const copy = `.runagent-${this.model.get("_copy")}`;
+    const asked = document.querySelector(copy)?.querySelectorAll(".runagent-question").length;
+    this.root.hidden = !this.connection.isLive && asked > this.transcript.turns.length / 2;
+    this.hiding.textContent = this.root.hidden
+      ? "" : `${copy}, .jp-OutputArea-child:has(> * > ${copy}) { display: none; }`;
   }
 
   showTraits() {
@@ -420,6 +430,7 @@ export class ChatView {
       }
       this.answers.at(-1)?.showEnding();
     }
+    this.showOne();
     this.refresh();
   }
 
