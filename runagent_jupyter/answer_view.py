@@ -43,6 +43,17 @@ class AnswerView:
         self._known_tail = ""
         self._began = time.monotonic()
 
+    @classmethod
+    def of(cls, turn: Turn) -> AnswerView:
+        """Return the view of an answer that has ended, such as one from a file."""
+        view = cls(turn)
+        events, text = turn.events, turn.text
+        turn.events, turn.text = [], ""
+        for event in events or [StreamEvent("chunk", text, text)]:
+            view.take(event)
+        view.end()
+        return view
+
     def take(self, event: StreamEvent) -> None:
         """Add an event of the stream: a piece of text, or a step on the way to it."""
         self.turn.take(event)

@@ -39,6 +39,17 @@ class Conversation:
         self._views[id(answer)] = AnswerView(answer)
         return self._views[id(answer)]
 
+    def restore(self, turns: Sequence[Turn]) -> None:
+        """Begin with turns that ended before, such as those in a file."""
+        for turn in turns:
+            if turn.role == "agent":
+                self._views[id(turn)] = AnswerView.of(turn)
+            else:
+                self._requests[id(turn)] = ""
+            self.turns.append(turn)
+        if turns and turns[-1].role == "user":  # the kernel was killed while it waited
+            self.restore([Turn("agent", status="stopped", stopped=True)])
+
     def cut(self, first: int) -> None:
         """Forget the turns from `first` on."""
         for turn in self.turns[first:]:

@@ -14,6 +14,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import anywidget
@@ -30,6 +31,8 @@ from runagent_jupyter import html
 from runagent_jupyter.answer_view import AnswerView, describe
 from runagent_jupyter.cell_source import cell_source
 from runagent_jupyter.chat_client import chat_client
+from runagent_jupyter.chats.chat_file import PathLike
+from runagent_jupyter.chats.kept import KeptInFile
 from runagent_jupyter.chats.shown import ShownChat
 from runagent_jupyter.control_characters import sendable, strip_controls
 from runagent_jupyter.conversation import Conversation, history_of
@@ -51,7 +54,7 @@ _STATIC = pathlib.Path(__file__).parent / "static"
 _logger = logging.getLogger(__name__)
 
 
-class AgentWidget(MarimoValue, SubshellComm, ShownChat, anywidget.AnyWidget):
+class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.AnyWidget):
     """A chat with one agent. Answers stream beside the kernel, which stays free for cells.
 
     Args:
@@ -68,6 +71,10 @@ class AgentWidget(MarimoValue, SubshellComm, ShownChat, anywidget.AnyWidget):
             one.
         session_id: Goes along with every question, so that the agent knows the conversation.
             Default: a new one, which is left out if the agent refuses it.
+        store: A file in which the conversation is kept. If it is there already, the chat goes on
+            with it, after a restart of the kernel too. Each question is written before it is sent
+            and each answer when it has ended. The file is JSON, without a key, and only its owner
+            can read it; one kernel at a time can use it. Default: none.
         **client_options: Options of the client, such as `base_url`.
 
     Attributes:
@@ -84,7 +91,10 @@ class AgentWidget(MarimoValue, SubshellComm, ShownChat, anywidget.AnyWidget):
     Raises:
         TypeError: An option is unknown, the agent is neither an id nor a client, or the
             suggestions are not a list of strings.
-        RunAgentError: The client refuses its settings, or the context cannot be sent.
+        ValidationError: Another kernel uses the file of `store`, or it is damaged, holds something
+            else, or was written by a newer version. Nothing in it is changed.
+        RunAgentError: The client refuses its settings, the context cannot be sent, or there can be
+            no file at the path of `store`.
     """
 
     _esm = _STATIC / "widget.js"
@@ -120,6 +130,7 @@ class AgentWidget(MarimoValue, SubshellComm, ShownChat, anywidget.AnyWidget):
         history: bool = False,
         entrypoint: str | None = None,
         session_id: str | None = None,
+        store: PathLike | None = None,
         **client_options: Any,
     ) -> None:
         if isinstance(suggestions, str) or not all(isinstance(s, str) for s in suggestions):
@@ -141,11 +152,14 @@ class AgentWidget(MarimoValue, SubshellComm, ShownChat, anywidget.AnyWidget):
         self._sequence = 0
         self._keep_copies()
         self._stream("?", [])  # sends nothing, but raises if the context cannot be sent
+        if store is not None:
+            self._keep_in(store, session_too=session_id is None)
         super().__init__(
             title=strip_controls(self._client.agent_id if title is None else title),
             placeholder=sendable(placeholder),
             suggestions=[sendable(suggestion) for suggestion in suggestions],
             height=height,
+            value=self._last_text(),
             _markdown_css=html.css(),
             _copy=uuid.uuid4().hex,
             _esm=str(self._esm),
@@ -180,6 +194,8 @@ class AgentWidget(MarimoValue, SubshellComm, ShownChat, anywidget.AnyWidget):
             RuntimeError: An answer is on its way, or an observer of the chat calls this.
             ValueError: The question is empty.
             ValidationError: The context cannot be sent.
+            RunAgentError: The file of `store` cannot be written: nothing was sent, or, if the
+                answer has come, it is in `turns`.
         """
         if is_background("chats"):
             raise RuntimeError("ask() would wait for itself here; use `await ask_async()`.")
@@ -190,6 +206,7 @@ class AgentWidget(MarimoValue, SubshellComm, ShownChat, anywidget.AnyWidget):
         if interrupts.came:
             self.stop()
             raise KeyboardInterrupt
+        self._check_written()
         return answer
 
     async def ask_async(self, question: str) -> Turn:
@@ -203,6 +220,7 @@ class AgentWidget(MarimoValue, SubshellComm, ShownChat, anywidget.AnyWidget):
         except asyncio.CancelledError:
             self.stop()
             raise
+        self._check_written()
         return answer
 
     def stop(self) -> None:
@@ -218,12 +236,16 @@ class AgentWidget(MarimoValue, SubshellComm, ShownChat, anywidget.AnyWidget):
             self._current = None
             self._conversation.cut(0)
             self.session_id = self.session_id and uuid.uuid4().hex
+            self._write()
             self._show(0)
         self._set("busy", False)
+        self._check_written()
 
     def close(self) -> None:
         """Stop the answer that is on its way, and remove the chat from every page."""
         self.stop()
+        if self._is_resting():
+            self._let_go()
         super().close()
 
     def to_markdown(self) -> str:
@@ -272,6 +294,7 @@ class AgentWidget(MarimoValue, SubshellComm, ShownChat, anywidget.AnyWidget):
                 raise RuntimeError("The conversation went on meanwhile; send it as a new question.")
             ask = functools.partial(self._stream, question, self.turns[:first])
             stream = ask()
+            self._write_question(question, self.turns[:first])
             self._conversation.cut(first)
             view = self._conversation.add(question, request)
             self._current = Request(
@@ -359,6 +382,9 @@ class AgentWidget(MarimoValue, SubshellComm, ShownChat, anywidget.AnyWidget):
                     self._current = None
                 ending = view.end()
                 if is_shown:
+                    self._write()
+                    if self.comm is None:  # closed meanwhile
+                        self._let_go()
                     self._tell("delta", turn=len(self.turns) - 1, **ending)
         finally:
             if is_shown:
@@ -403,7 +429,8 @@ class AgentWidget(MarimoValue, SubshellComm, ShownChat, anywidget.AnyWidget):
             case "stop":
                 self.stop()
             case "clear":
-                self.clear()
+                with suppress(RunAgentError):  # the pages have a note of it
+                    self.clear()
             case "sync":
                 self._bring_up_to_date(content.get("seq"))
             case "export":

@@ -394,6 +394,7 @@ export class ChatView {
     if (type === "refused" && this.pending?.request === content.request) {
       this.settle(false, content.text);
     }
+    if (type === "note") this.say(content.text);
     if (type === "export" && this.exporting) this.receiveExport(content);
     if (content.ending && this.note.textContent === STOPPING) this.say("");
     if (type === "turns" || content.ending || type === "refused") this.refresh();
