@@ -57,6 +57,13 @@ class Conversation:
             self._requests.pop(id(turn), None)
         del self.turns[first:]
 
+    def answer_at(self, position: object) -> AnswerView | None:
+        """Return the view of an answer that has ended; `None` if there is none at that position."""
+        if not isinstance(position, int) or not 0 <= position < len(self.turns):
+            return None
+        turn = self.turns[position]
+        return None if turn.status == "streaming" else self._views.get(id(turn))
+
     def last_question(self) -> int:
         """Return the position of the last question, -1 if there is none."""
         asked = (i for i, turn in enumerate(self.turns) if turn.role == "user")

@@ -34,6 +34,7 @@ from runagent_jupyter.chat_client import chat_client
 from runagent_jupyter.chats.chat_file import PathLike
 from runagent_jupyter.chats.kept import KeptInFile
 from runagent_jupyter.chats.shown import ShownChat
+from runagent_jupyter.chats.turn_records import sum_of
 from runagent_jupyter.control_characters import sendable, strip_controls
 from runagent_jupyter.conversation import Conversation, history_of
 from runagent_jupyter.event_loops import background, is_background
@@ -75,6 +76,10 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
             with it, after a restart of the kernel too. Each question is written before it is sent
             and each answer when it has ended. The file is JSON, without a key, and only its owner
             can read it; one kernel at a time can use it. Default: none.
+        on_feedback: Called with an answer when the reader has said that it is good or bad, or has
+            taken that back; its `feedback` is then `"up"`, `"down"` or `None`. An exception is
+            logged. Without a function too, it is kept in `turns`. Nothing is sent anywhere by
+            itself. Default: none.
         **client_options: Options of the client, such as `base_url`.
 
     Attributes:
@@ -114,6 +119,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
     )
     _markdown_css = traitlets.Unicode().tag(sync=True)
     _copy = traitlets.Unicode().tag(sync=True)
+    _sum = traitlets.Unicode().tag(sync=True)
     description = ""  # `interactive` of ipywidgets 7 wants every widget to have one
     _current: Request | None = None  # `close` needs it, also if the constructor failed
 
@@ -131,6 +137,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         entrypoint: str | None = None,
         session_id: str | None = None,
         store: PathLike | None = None,
+        on_feedback: Callable[[Turn], object] | None = None,
         **client_options: Any,
     ) -> None:
         if isinstance(suggestions, str) or not all(isinstance(s, str) for s in suggestions):
@@ -148,6 +155,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         self._field = field
         self._history = history
         self._entrypoint = entrypoint
+        self._on_feedback = on_feedback
         self._lock = threading.RLock()
         self._sequence = 0
         self._keep_copies()
@@ -160,6 +168,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
             suggestions=[sendable(suggestion) for suggestion in suggestions],
             height=height,
             value=self._last_text(),
+            _sum=sum_of(self.turns),
             _markdown_css=html.css(),
             _copy=uuid.uuid4().hex,
             _esm=str(self._esm),
@@ -388,6 +397,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
                     self._tell("delta", turn=len(self.turns) - 1, **ending)
         finally:
             if is_shown:
+                self._set("_sum", sum_of(self.turns))
                 self._set("value", sendable(view.turn.text))
                 self._set("busy", False)
                 self._copies.renew_soon()
@@ -412,6 +422,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         transcript = self._transcript(first)
         del transcript["seq"]
         self._tell("turns", **transcript)
+        self._set("_sum", sum_of(self.turns))
         self._copies.renew_soon()
 
     def _tell(self, kind: str, **content: Any) -> None:
@@ -433,6 +444,8 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
                     self.clear()
             case "sync":
                 self._bring_up_to_date(content.get("seq"))
+            case "feedback":
+                self._rate(content.get("turn"), content.get("value"))
             case "export":
                 self._tell("export", markdown=self.to_markdown(), cell=self.to_cell())
 
@@ -443,6 +456,22 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
                 self.send({"type": "current", "seq": known}, [_deflated({})])
             else:
                 self._show(0)
+
+    def _rate(self, turn: object, value: object) -> None:
+        """Keep what the reader thinks of an answer."""
+        with self._lock:
+            view = self._conversation.answer_at(turn)
+            if view is None or value not in ("up", "down", ""):
+                return
+            view.turn.feedback = str(value) or None
+            self._write()
+            self._tell("delta", turn=turn, **view.delta(), ending=view.ending())
+            self._copies.renew_soon()
+        if self._on_feedback is not None:
+            try:
+                self._on_feedback(view.turn)
+            except Exception:
+                _logger.exception("on_feedback of a chat failed")
 
     def _ask_for_page(self, content: dict[str, Any]) -> None:
         at, request = content.get("at"), str(content.get("request", ""))

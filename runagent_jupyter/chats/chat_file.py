@@ -71,7 +71,7 @@ class ChatFile:
         self.path = _resolved(path)
         self._is_resting = is_resting
         self._closed = ""
-        self._encoded: dict[int, tuple[Turn, str]] = {}  # turns that have ended
+        self._encoded: dict[int, tuple[Turn, str | None, str]] = {}  # turns that have ended
         with _changing:
             older = _open.get(self.path)
             self._lock = self._take_lock() if older is None else older._hand_over()  # noqa: SLF001
@@ -135,11 +135,11 @@ class ChatFile:
 
     def _encode(self, turn: Turn) -> str:
         known = self._encoded.get(id(turn))
-        if known is not None:
-            return known[1]
+        if known is not None and known[1] == turn.feedback:
+            return known[2]
         text = _dumped(record_of(turn))
         if turn.status != "streaming":
-            self._encoded[id(turn)] = turn, text
+            self._encoded[id(turn)] = turn, turn.feedback, text
         return text
 
     def close(self) -> None:

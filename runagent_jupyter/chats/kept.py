@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ipywidgets
 from typing_extensions import Self
@@ -12,9 +12,14 @@ from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError
 from runagent_jupyter.answer_view import describe
 from runagent_jupyter.chats import chat_file
 from runagent_jupyter.chats.chat_file import ChatFile, KeptChat, PathLike
+from runagent_jupyter.chats.turn_records import row_of
 from runagent_jupyter.control_characters import sendable
 from runagent_jupyter.conversation import Conversation
+from runagent_jupyter.frames import frame_of
 from runagent_jupyter.turn import Turn
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 C = TypeVar("C", bound="KeptInFile")
 
@@ -77,6 +82,21 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
                 self._file.write(kept)
             else:
                 chat_file.save(path, kept)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the conversation as a table.
+
+        Returns:
+            A pandas DataFrame with a row for each turn: `role`, `text`, `status`, `input_tokens`,
+            `output_tokens`, `total_tokens`, `cost`, `elapsed` and `execution_time` in seconds,
+            `request_id`, `feedback` and `error`. The agent's id and the session are in its `attrs`.
+
+        Raises:
+            ModuleNotFoundError: pandas is not installed.
+        """
+        rows = [row_of(turn) for turn in list(self.turns)]
+        facts = {"agent_id": self.client.agent_id, "session_id": self.session_id}
+        return frame_of(rows, facts, columns=list(row_of(Turn("user"))))
 
     def _show(self, first: int) -> None:
         """Send the turns from `first` on to the pages."""

@@ -1,4 +1,4 @@
-"""Turns of a chat as JSON, for files."""
+"""Turns of a chat as data: as JSON for files, as rows of a table, and their sum."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import runagent
 from runagent import RunAgentError, StreamEvent
 from runagent_jupyter.answer import FACTS
 from runagent_jupyter.failure import with_cells
+from runagent_jupyter.prices import money, tokens_in, tokens_out, tokens_total
 from runagent_jupyter.turn import Turn
+from runagent_jupyter.usage import AgentUsage
 
 _ERROR = ("message", "code", "status_code", "request_id", "retry_after", "attempts", "hint")
 _STATUS = ("done", "streaming", "stopped", "error")
@@ -21,6 +23,7 @@ _KINDS: dict[str, Any] = {
     "request_id": (str, type(None)),
     "cost": _NUMBER,
     "elapsed": (int, float),
+    "feedback": (str, type(None)),
     "events": list,
 }
 
@@ -35,6 +38,7 @@ def record_of(turn: Turn) -> dict[str, Any]:
         "status": turn.status,
         "elapsed": turn.elapsed,
         **{name: getattr(turn, name) for name in FACTS},
+        "feedback": turn.feedback,
         "error": None if turn.error is None else _error_record(turn.error),
         "events": [[event.kind, event.value, event.text] for event in _joined(turn.events)],
     }
@@ -64,6 +68,41 @@ def turn_of(record: Any) -> Turn:
         turn.stopped = turn.status == "stopped"
         turn.error = _error_of(record.get("error"))
     return turn
+
+
+def row_of(turn: Turn) -> dict[str, Any]:
+    """Return the facts about a turn as a row of a table; those that are missing are `None`."""
+    is_answer = turn.role == "agent"
+    return {
+        "role": turn.role,
+        "text": turn.text,
+        "status": turn.status,
+        "input_tokens": tokens_in(turn.usage),
+        "output_tokens": tokens_out(turn.usage),
+        "total_tokens": tokens_total(turn.usage),
+        "cost": turn.cost,
+        "elapsed": turn.elapsed if is_answer else None,
+        "execution_time": turn.execution_time,
+        "request_id": turn.request_id,
+        "feedback": turn.feedback,
+        "error": None if turn.error is None else str(turn.error),
+    }
+
+
+def sum_of(turns: Iterable[Turn]) -> str:
+    """Say how many answers there are, and their tokens, time and cost, as far as they are known."""
+    sums = AgentUsage("")
+    for turn in turns:
+        if turn.role == "agent" and turn.status != "streaming":
+            sums.add(turn)
+    if not sums.calls:
+        return ""
+    facts = [f"{sums.calls:,} answer{'' if sums.calls == 1 else 's'}", f"{sums.seconds:,.1f} s"]
+    if sums.total_tokens:
+        facts.append(f"{sums.total_tokens:,} tokens")
+    if sums.unpriced < sums.calls:
+        facts.append(f"cost {money(sums.cost)}")
+    return " · ".join(facts)
 
 
 def _joined(events: Iterable[StreamEvent]) -> list[StreamEvent]:
