@@ -11,10 +11,10 @@ from runagent.wire.text import with_pairs_joined
 from runagent_jupyter import html, steps
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.failure import summary
-from runagent_jupyter.prices import money
+from runagent_jupyter.prices import money, tokens_total
 from runagent_jupyter.records import records_of
 from runagent_jupyter.turn import Turn
-from runagent_jupyter.values import as_markdown, json_of, without_pictures
+from runagent_jupyter.values import as_markdown, json_of
 
 _CUT_OFF = (
     "Cut off here: the answer was still coming when this copy was made. "
@@ -42,6 +42,17 @@ class AnswerView:
         self._known_steps = 0
         self._known_tail = ""
         self._began = time.monotonic()
+
+    @classmethod
+    def of(cls, turn: Turn) -> AnswerView:
+        """Return the view of an answer that has ended, such as one from a file."""
+        view = cls(turn)
+        events, text = turn.events, turn.text
+        turn.events, turn.text = [], ""
+        for event in events or [StreamEvent("chunk", text, text)]:
+            view.take(event)
+        view.end()
+        return view
 
     def take(self, event: StreamEvent) -> None:
         """Add an event of the stream: a piece of text, or a step on the way to it."""
@@ -94,7 +105,7 @@ class AnswerView:
         revised = {
             str(position): html.typeset(block) for position, block in self._stream.revised.items()
         }
-        return {**self.delta(), "revised": revised, "ending": self._ending()}
+        return {**self.delta(), "revised": revised, "ending": self.ending()}
 
     def _say_object(self) -> None:
         """If the agent answered with an object, show it as the text and not as a step."""
@@ -103,14 +114,14 @@ class AnswerView:
         if isinstance(value, str):
             return
         text = as_markdown(value)
-        records = records_of(value)
-        self.turn.text = f"```json\n{json_of(value)}\n```" if text is None else text
-        if text is None and records is not None:
-            self._stream.append(html.record_table(records))
-        elif text is None and without_pictures(value) is not value:
-            self._stream.append(html.json_tree(value))
+        if text is None:
+            self.turn.text = f"```json\n{json_of(value)}\n```"
+            records = records_of(value)
+            shown = html.json_tree(value) if records is None else html.record_table(records)
+            self._stream.append(shown)
         else:
-            self._unfed.append(self.turn.text)
+            self.turn.text = text
+            self._unfed.append(text)
         self._steps = steps.steps_of(events)
         self._known_steps = 0
 
@@ -122,28 +133,29 @@ class AnswerView:
             "tail": self._known_tail,
             "steps": [step.shown() for step in self._steps[: self._known_steps]],
             "since": round(time.monotonic() - self._began),
-            **self._ending(),
+            **self.ending(),
         }
 
     def html(self) -> str:
         """Return the whole answer as HTML, to be put into `html.wrap`."""
         self.feed()
-        ending = self._ending()
+        ending = self.ending()
         notes = [ending["facts"], *ending["error"].splitlines()]
         if ending["status"] == "streaming":
             notes.append(_CUT_OFF)
         lines = "".join(html.status_line(line) for line in notes if line)
         return steps.folded(self._steps) + self._stream.html() + lines
 
-    def _ending(self) -> dict[str, Any]:
+    def ending(self) -> dict[str, Any]:
+        """Return the state of the answer: how it ended, and the facts about it."""
         turn = self.turn
         facts = []
         if turn.status == "stopped":
             facts.append("stopped")
         if turn.status != "streaming":
             facts.append(f"{turn.elapsed:.1f} s")
-        tokens = turn.usage.get("total_tokens")
-        if isinstance(tokens, int):
+        tokens = tokens_total(turn.usage)
+        if tokens is not None:
             facts.append(f"{tokens:,} tokens")
         if turn.cost is not None:
             facts.append(f"cost {money(turn.cost)}")
@@ -151,6 +163,7 @@ class AnswerView:
             "status": turn.status,
             "error": describe(turn.error),
             "facts": strip_controls(" · ".join(facts)),
+            "feedback": turn.feedback or "",
         }
 
 

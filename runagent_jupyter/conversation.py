@@ -39,12 +39,30 @@ class Conversation:
         self._views[id(answer)] = AnswerView(answer)
         return self._views[id(answer)]
 
+    def restore(self, turns: Sequence[Turn]) -> None:
+        """Begin with turns that ended before, such as those in a file."""
+        for turn in turns:
+            if turn.role == "agent":
+                self._views[id(turn)] = AnswerView.of(turn)
+            else:
+                self._requests[id(turn)] = ""
+            self.turns.append(turn)
+        if turns and turns[-1].role == "user":  # the kernel was killed while it waited
+            self.restore([Turn("agent", status="stopped", stopped=True)])
+
     def cut(self, first: int) -> None:
         """Forget the turns from `first` on."""
         for turn in self.turns[first:]:
             self._views.pop(id(turn), None)
             self._requests.pop(id(turn), None)
         del self.turns[first:]
+
+    def answer_at(self, position: object) -> AnswerView | None:
+        """Return the view of an answer that has ended; `None` if there is none at that position."""
+        if not isinstance(position, int) or not 0 <= position < len(self.turns):
+            return None
+        turn = self.turns[position]
+        return None if turn.status == "streaming" else self._views.get(id(turn))
 
     def last_question(self) -> int:
         """Return the position of the last question, -1 if there is none."""

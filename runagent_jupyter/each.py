@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from runagent_jupyter.model_names import model_of
 from runagent_jupyter.options import AskOptions
 from runagent_jupyter.reply import Reply
 from runagent_jupyter.row_inputs import RowInputs
-from runagent_jupyter.shell import has_kernel
+from runagent_jupyter.shell import has_kernel, in_running_cell
 from runagent_jupyter.template import value_of
 
 N = TypeVar("N", int, float)
@@ -247,9 +248,11 @@ class EachJob:
 
     def __init__(self, run: EachRun, at_end: Callable[[EachRun], None]) -> None:
         self._run = run
-        # As for `Job`, the thread gets no copy of this cell's context.
         self._thread = threading.Thread(
-            target=run.run, args=(at_end,), name=f"runagent-{run.agent_id}", daemon=True
+            target=in_running_cell,
+            args=(functools.partial(run.run, at_end),),
+            name=f"runagent-{run.agent_id}",
+            daemon=True,
         )
         self._thread.start()
 

@@ -53,7 +53,7 @@ class _ShortTraceback:
         return [f"\x1b[31m{type(self._error).__name__}\x1b[39m: {first}", *more]
 
 
-def _with_cells(note: str) -> str:
+def with_cells(note: str) -> str:
     """Name the cells in the places of the files of which IPython pretends that they hold them."""
     compiler = getattr(get_ipython(), "compile", None)
     name_of = getattr(compiler, "format_code_name", lambda _: None)
@@ -81,7 +81,7 @@ def facts_of(error: BaseException) -> list[str]:
     )
     lines = [strip_controls(error.message)]
     for note in getattr(error, "__notes__", []):
-        lines += strip_controls(_with_cells(note)).splitlines()
+        lines += strip_controls(with_cells(note)).splitlines()
     if error.hint:
         lines.append(strip_controls(error.hint))
     if facts:

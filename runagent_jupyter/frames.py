@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def frame_of(value: Any, facts: dict[str, Any]) -> pd.DataFrame:
+def frame_of(
+    value: Any, facts: dict[str, Any], *, columns: list[str] | None = None
+) -> pd.DataFrame:
     """Make a frame of an answer.
 
     Args:
         value: The answer.
         facts: The facts about it, which become attributes of the frame.
+        columns: The columns, where they are known; otherwise, those of the rows.
 
     Returns:
         A frame with a row for each record of a list, also where an object has the list as its only
@@ -29,7 +32,7 @@ def frame_of(value: Any, facts: dict[str, Any]) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415 - the user's, if they have it
 
     rows = _rows(as_data(value))
-    frame: pd.DataFrame = pd.DataFrame(rows)
+    frame: pd.DataFrame = pd.DataFrame(rows, columns=columns)
     frame.attrs.update(facts)
     return frame
 

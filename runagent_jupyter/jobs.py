@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 
 from runagent_jupyter.cell import CellRequest
 from runagent_jupyter.failure import shortly
 from runagent_jupyter.reply import Reply
+from runagent_jupyter.shell import in_running_cell
 
 
 class Job:
@@ -30,11 +32,10 @@ class Job:
     ) -> None:
         self.reply = reply
         self._request = request
-        # The thread does not get a copy of this cell's context. The cells that run next know its
-        # outputs by their ids, and nbclient ignores outputs for a cell that has ended.
+        run = request.run if request else lambda _: None
         self._thread = threading.Thread(
-            target=request.run if request else lambda _: None,
-            args=(at_end,),
+            target=in_running_cell,
+            args=(functools.partial(run, at_end),),
             name=f"runagent-{reply.agent_id}",
             daemon=True,
         )

@@ -8,6 +8,7 @@ from importlib import resources
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
 _COMMENT = re.compile(r"^ *(?://[^\n]*|/\*\*.*?\*/)\n", re.MULTILINE | re.DOTALL)
+_REMARK = re.compile(r"(?<=[;{,]) //[^\n\"'`]*$", re.MULTILINE)  # a comment behind code
 _BLANKS = re.compile(r"^\s+", re.MULTILINE)  # no string of the scripts depends on its indentation
 
 
@@ -19,12 +20,12 @@ def joined(script: str) -> str:
             may use the same name at their top level.
 
     Returns:
-        A module that imports nothing, without indentation and comments on lines of their own.
+        A module that imports nothing, without indentation and comments.
     """
     modules: dict[str, str] = {}
     _collect(script, modules)
     source = "".join([*modules.values(), _IMPORT.sub("", script)])
-    return _BLANKS.sub("", _COMMENT.sub("", source))
+    return _BLANKS.sub("", _REMARK.sub("", _COMMENT.sub("", source)))
 
 
 def _collect(script: str, modules: dict[str, str]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextvars
 import getpass
 import re
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from textwrap import dedent
-from typing import Any
+from typing import Any, TypeVar
 
 from IPython.core.error import StdinNotImplementedError
+
+T = TypeVar("T")
 
 _MAGIC = re.compile(r"%|runagent\s+\w")  # IPython also reads a lone line without %
 
@@ -46,6 +50,23 @@ def request_id(shell: Any) -> str:
     if kernel is None:
         return f"cell {getattr(shell, 'execution_count', '')}"
     return str((kernel.get_parent("shell") or {}).get("header", {}).get("msg_id", ""))
+
+
+def in_running_cell(call: Callable[[], T]) -> T:
+    """Call a function whose outputs belong to the cell that runs, or to the one that ran last.
+
+    The outputs of a thread or a callback can belong to the cell that began it. Programs that
+    execute notebooks ignore them when that cell has ended, but they know outputs by their ids, so
+    that a later cell can update them.
+
+    Args:
+        call: A function that displays something.
+
+    Returns:
+        What the function returns.
+    """
+    # A kernel keeps the cell in a context variable; where that is not set, it takes the last cell.
+    return contextvars.Context().run(call)
 
 
 def ask_secretly(shell: Any, prompt: str) -> str:

@@ -23,6 +23,7 @@ class Turn(Answer):
         role: `"user"` for a question, `"agent"` for an answer.
         text: The question, or the answer's text.
         status: `"done"`, `"streaming"`, `"stopped"` or `"error"`.
+        feedback: What the reader thinks of the answer: `"up"` or `"down"`, `None` for nothing.
     """
 
     _LEADING: ClassVar = ("role", "text", "error")
@@ -31,6 +32,7 @@ class Turn(Answer):
     text: str = ""
     stopped: bool = field(default=False, repr=False, kw_only=True)  # `status` says it
     status: str = field(default="done", kw_only=True)
+    feedback: str | None = field(default=None, kw_only=True)
 
     def take(self, event: StreamEvent) -> None:
         """Add an event of the stream and the text in it."""

@@ -14,12 +14,11 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import anywidget
-import ipywidgets
 import traitlets
-from IPython.display import display
 
 from runagent import (
     AsyncRunAgentClient,
@@ -32,9 +31,12 @@ from runagent_jupyter import html
 from runagent_jupyter.answer_view import AnswerView, describe
 from runagent_jupyter.cell_source import cell_source
 from runagent_jupyter.chat_client import chat_client
+from runagent_jupyter.chats.chat_file import PathLike
+from runagent_jupyter.chats.kept import KeptInFile
+from runagent_jupyter.chats.shown import ShownChat
+from runagent_jupyter.chats.turn_records import sum_of
 from runagent_jupyter.control_characters import sendable, strip_controls
 from runagent_jupyter.conversation import Conversation, history_of
-from runagent_jupyter.display_call import purpose
 from runagent_jupyter.event_loops import background, is_background
 from runagent_jupyter.fields import as_fields
 from runagent_jupyter.interrupts import TICK, noted
@@ -42,7 +44,6 @@ from runagent_jupyter.marimo_value import MarimoValue
 from runagent_jupyter.pacing import rest_after
 from runagent_jupyter.page_script import joined
 from runagent_jupyter.request import Request, read_stream
-from runagent_jupyter.saved_copies import SavedCopies
 from runagent_jupyter.subshell_comm import SubshellComm
 from runagent_jupyter.turn import Turn
 
@@ -54,7 +55,7 @@ _STATIC = pathlib.Path(__file__).parent / "static"
 _logger = logging.getLogger(__name__)
 
 
-class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.ValueWidget):  # type: ignore[misc, name-defined] # untyped
+class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.AnyWidget):
     """A chat with one agent. Answers stream beside the kernel, which stays free for cells.
 
     Args:
@@ -71,6 +72,14 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
             one.
         session_id: Goes along with every question, so that the agent knows the conversation.
             Default: a new one, which is left out if the agent refuses it.
+        store: A file in which the conversation is kept. If it is there already, the chat goes on
+            with it, after a restart of the kernel too. Each question is written before it is sent
+            and each answer when it has ended. The file is JSON, without a key, and only its owner
+            can read it; one kernel at a time can use it. Default: none.
+        on_feedback: Called with an answer when the reader has said that it is good or bad, or has
+            taken that back; its `feedback` is then `"up"`, `"down"` or `None`. An exception is
+            logged. Without a function too, it is kept in `turns`. Nothing is sent anywhere by
+            itself. Default: none.
         **client_options: Options of the client, such as `base_url`.
 
     Attributes:
@@ -87,7 +96,10 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
     Raises:
         TypeError: An option is unknown, the agent is neither an id nor a client, or the
             suggestions are not a list of strings.
-        RunAgentError: The client refuses its settings, or the context cannot be sent.
+        ValidationError: Another kernel uses the file of `store`, or it is damaged, holds something
+            else, or was written by a newer version. Nothing in it is changed.
+        RunAgentError: The client refuses its settings, the context cannot be sent, or there can be
+            no file at the path of `store`.
     """
 
     _esm = _STATIC / "widget.js"
@@ -107,6 +119,7 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
     )
     _markdown_css = traitlets.Unicode().tag(sync=True)
     _copy = traitlets.Unicode().tag(sync=True)
+    _sum = traitlets.Unicode().tag(sync=True)
     description = ""  # `interactive` of ipywidgets 7 wants every widget to have one
     _current: Request | None = None  # `close` needs it, also if the constructor failed
 
@@ -123,6 +136,8 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
         history: bool = False,
         entrypoint: str | None = None,
         session_id: str | None = None,
+        store: PathLike | None = None,
+        on_feedback: Callable[[Turn], object] | None = None,
         **client_options: Any,
     ) -> None:
         if isinstance(suggestions, str) or not all(isinstance(s, str) for s in suggestions):
@@ -140,15 +155,20 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
         self._field = field
         self._history = history
         self._entrypoint = entrypoint
+        self._on_feedback = on_feedback
         self._lock = threading.RLock()
         self._sequence = 0
-        self._copies = SavedCopies(self._current_copy, self._answer_length, background("chats"))
+        self._keep_copies()
         self._stream("?", [])  # sends nothing, but raises if the context cannot be sent
+        if store is not None:
+            self._keep_in(store, session_too=session_id is None)
         super().__init__(
             title=strip_controls(self._client.agent_id if title is None else title),
             placeholder=sendable(placeholder),
             suggestions=[sendable(suggestion) for suggestion in suggestions],
             height=height,
+            value=self._last_text(),
+            _sum=sum_of(self.turns),
             _markdown_css=html.css(),
             _copy=uuid.uuid4().hex,
             _esm=str(self._esm),
@@ -183,6 +203,8 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
             RuntimeError: An answer is on its way, or an observer of the chat calls this.
             ValueError: The question is empty.
             ValidationError: The context cannot be sent.
+            RunAgentError: The file of `store` cannot be written: nothing was sent, or, if the
+                answer has come, it is in `turns`.
         """
         if is_background("chats"):
             raise RuntimeError("ask() would wait for itself here; use `await ask_async()`.")
@@ -193,7 +215,7 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
         if interrupts.came:
             self.stop()
             raise KeyboardInterrupt
-        self._copies.renew_with_cell()
+        self._check_written()
         return answer
 
     async def ask_async(self, question: str) -> Turn:
@@ -207,7 +229,7 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
         except asyncio.CancelledError:
             self.stop()
             raise
-        self._copies.renew_with_cell()
+        self._check_written()
         return answer
 
     def stop(self) -> None:
@@ -223,12 +245,16 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
             self._current = None
             self._conversation.cut(0)
             self.session_id = self.session_id and uuid.uuid4().hex
+            self._write()
             self._show(0)
         self._set("busy", False)
+        self._check_written()
 
     def close(self) -> None:
         """Stop the answer that is on its way, and remove the chat from every page."""
         self.stop()
+        if self._is_resting():
+            self._let_go()
         super().close()
 
     def to_markdown(self) -> str:
@@ -277,6 +303,7 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
                 raise RuntimeError("The conversation went on meanwhile; send it as a new question.")
             ask = functools.partial(self._stream, question, self.turns[:first])
             stream = ask()
+            self._write_question(question, self.turns[:first])
             self._conversation.cut(first)
             view = self._conversation.add(question, request)
             self._current = Request(
@@ -336,6 +363,9 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
         finally:
             painter.cancel()
 
+    def _is_resting(self) -> bool:
+        return self._current is None
+
     def _is_shown(self, turn: Turn) -> bool:
         """Whether an answer is on its way and was not cleared meanwhile."""
         return self._current is not None and self._current.answer is turn
@@ -361,9 +391,13 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
                     self._current = None
                 ending = view.end()
                 if is_shown:
+                    self._write()
+                    if self.comm is None:  # closed meanwhile
+                        self._let_go()
                     self._tell("delta", turn=len(self.turns) - 1, **ending)
         finally:
             if is_shown:
+                self._set("_sum", sum_of(self.turns))
                 self._set("value", sendable(view.turn.text))
                 self._set("busy", False)
                 self._copies.renew_soon()
@@ -388,6 +422,7 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
         transcript = self._transcript(first)
         del transcript["seq"]
         self._tell("turns", **transcript)
+        self._set("_sum", sum_of(self.turns))
         self._copies.renew_soon()
 
     def _tell(self, kind: str, **content: Any) -> None:
@@ -405,9 +440,12 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
             case "stop":
                 self.stop()
             case "clear":
-                self.clear()
+                with suppress(RunAgentError):  # the pages have a note of it
+                    self.clear()
             case "sync":
                 self._bring_up_to_date(content.get("seq"))
+            case "feedback":
+                self._rate(content.get("turn"), content.get("value"))
             case "export":
                 self._tell("export", markdown=self.to_markdown(), cell=self.to_cell())
 
@@ -419,6 +457,22 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
             else:
                 self._show(0)
 
+    def _rate(self, turn: object, value: object) -> None:
+        """Keep what the reader thinks of an answer."""
+        with self._lock:
+            view = self._conversation.answer_at(turn)
+            if view is None or value not in ("up", "down", ""):
+                return
+            view.turn.feedback = str(value) or None
+            self._write()
+            self._tell("delta", turn=turn, **view.delta(), ending=view.ending())
+            self._copies.renew_soon()
+        if self._on_feedback is not None:
+            try:
+                self._on_feedback(view.turn)
+            except Exception:
+                _logger.exception("on_feedback of a chat failed")
+
     def _ask_for_page(self, content: dict[str, Any]) -> None:
         at, request = content.get("at"), str(content.get("request", ""))
         try:
@@ -427,66 +481,6 @@ class AgentWidget(MarimoValue, SubshellComm, anywidget.AnyWidget, ipywidgets.Val
             )
         except Exception as error:  # noqa: BLE001 - the page shows it where the question was asked
             self._tell("refused", request=request, text=describe(error))
-
-    # --- Viewers without a kernel ---------------------------------------------------------------
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Return the live view, and the conversation so far for viewers without a kernel."""
-        made = super()._repr_mimebundle_(**options)
-        data, *rest = made if isinstance(made, tuple) else (made,)
-        if data is None:
-            return made
-        if purpose() == "named display":
-            # Its output is named by the user, so that the copy cannot follow it.
-            self._copies.display(self._static("above"), "above")
-            data = {**data, "text/html": ""}
-        else:
-            data = {**data, **self._static()}
-        return (data, *rest) if rest else data
-
-    @property
-    def _ipython_display_(self) -> Callable[[], None] | None:
-        """How IPython displays the chat; `None` where it wants the forms of a single output."""
-        return self._display if purpose() in {"value", "display"} else None
-
-    @_ipython_display_.setter
-    def _ipython_display_(self, display: None) -> None:
-        """Ignore that ipywidgets 7 takes it away from a closed chat, which shows its turns."""
-
-    def _display(self) -> None:
-        """Display the live view and a copy that grows with the chat, which the live view hides.
-
-        The output of a widget keeps the state that the chat had when it was displayed. Each update
-        of that output would make another view, so the copy is an output of its own.
-        """
-        if self.comm is None:  # closed
-            display(self._static(), raw=True)
-            return
-        made: Any = super()._repr_mimebundle_()
-        data, metadata = made if isinstance(made, tuple) else (made, {})
-        shown = {**data, "text/html": "", "text/plain": f"Chat with {self.title}"}
-        display(shown, metadata=metadata, raw=True)
-        self._copies.display(self._static("below"), "below")
-
-    def _current_copy(self, place: str) -> dict[str, str] | None:
-        return None if self._current is not None else self._static(place)
-
-    def _answer_length(self) -> int:
-        with self._lock:
-            return self._conversation.answer_length()
-
-    def _static(self, *place: str) -> dict[str, str]:
-        """Return the conversation as safe HTML and as text.
-
-        Args:
-            *place: Where it stands if it has a live view: `"below"` or `"above"` that.
-        """
-        with self._lock:
-            turns = self._conversation.html()
-        return {
-            "text/html": html.saved_chat(html.status_line(self.title), turns, self._copy, *place),
-            "text/plain": strip_controls(self.to_markdown()),
-        }
 
 
 def chat(agent: str | RunAgentClient | AsyncRunAgentClient, **options: Any) -> AgentWidget:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-import sys
 from pathlib import Path
 
 from runagent.errors import ValidationError
+from runagent.file_lock import FileLock
 
 NETWORK = (
     "nfs",
@@ -62,69 +59,13 @@ def file_system(path: Path, mounts: Path) -> str:
     return found[1]
 
 
-class JournalLock:
-    """Holds a journal for this process, by a file beside it that names the process."""
+class JournalLock(FileLock):
+    """Holds a journal for this process."""
 
-    def __init__(self, path: Path) -> None:
-        """Take the lock.
-
-        Raises:
-            ValidationError: A journal that another batch uses.
-            OSError: A folder in which no file can be made.
-        """
-        self._path = path.with_name(path.name + ".lock")
-        while True:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                _lock(self._file)
-            except OSError:
-                holder = (
-                    os.pread(self._file, 200, 0).decode(errors="replace").strip()
-                    if hasattr(os, "pread")
-                    else ""
-                )
-                os.close(self._file)
-                raise ValidationError(
-                    f"The journal {str(path)!r} is in use by {holder or 'another process'}.",
-                    code="JOURNAL_IN_USE",
-                    hint="Wait for that batch to end, or give this one a journal of its own.",
-                ) from None
-            if self._is_current():
-                break
-            os.close(self._file)  # whoever held it has removed it meanwhile
-        command = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
-        holder = f"process {os.getpid()} ({command}) on {socket.gethostname()}"
-        try:
-            os.ftruncate(self._file, 0)
-            os.write(self._file, holder.encode())
-        except OSError:  # the disk is full
-            self.release()
-            raise
-
-    def _is_current(self) -> bool:
-        try:
-            return os.path.samestat(self._path.stat(), os.fstat(self._file))
-        except OSError:
-            return False
-
-    def release(self) -> None:
-        """Let go of the journal."""
-        with contextlib.suppress(OSError):
-            self._path.unlink()
-        with contextlib.suppress(OSError):
-            os.close(self._file)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: int) -> None:
-        os.lseek(file, 1 << 30, os.SEEK_SET)  # the text at the beginning stays readable
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        os.lseek(file, 0, os.SEEK_SET)
-
-else:
-    import fcntl
-
-    def _lock(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def in_use(self, path: Path, holder: str) -> ValidationError:
+        """Return the error for a journal that another batch uses."""
+        return ValidationError(
+            f"The journal {str(path)!r} is in use by {holder}.",
+            code="JOURNAL_IN_USE",
+            hint="Wait for that batch to end, or give this one a journal of its own.",
+        )

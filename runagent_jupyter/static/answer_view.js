@@ -4,8 +4,11 @@ import { button, codeOf, copySelected, copyText, make, morph, parsed } from "./d
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
 
 export class AnswerView {
-  /** @param {import("./transcript.js").Answer} answer */
-  constructor(answer) {
+  /**
+   * @param {import("./transcript.js").Answer} answer
+   * @param {(value: "up" | "down" | "") => void} rate Takes what the reader thinks; "" for nothing.
+   */
+  constructor(answer, rate) {
     this.steps = make("div", "step-list markdown");
     this.summary = make("summary", "summary");
     this.fold = make("details", "steps", this.summary, this.steps);
@@ -13,7 +16,13 @@ export class AnswerView {
     this.body = make("div", "markdown", this.tail);
     this.failure = make("div", "failure");
     this.state = make("span", "state");
-    this.actions = make("span", "actions");
+    const thumb = (text, value) => {
+      const node = button(text, () => rate(node.ariaPressed === "true" ? "" : value), "button thumb");
+      node.value = value;
+      return node;
+    };
+    this.thumbs = [thumb("Good", "up"), thumb("Bad", "down")];
+    this.actions = make("span", "actions", ...this.thumbs);
     const foot = make("div", "foot", this.state, this.actions);
     this.node = make("article", "turn agent", this.fold, this.body, this.failure, foot);
     this.node.ariaLabel = "Agent";
@@ -94,7 +103,8 @@ export class AnswerView {
 
   /** Show the state of the answer: on its way, done, stopped or failed. */
   showEnding() {
-    const { status, error, facts } = this.answer;
+    const { status, error, facts, feedback } = this.answer;
+    for (const thumb of this.thumbs) thumb.ariaPressed = thumb.value === feedback;
     this.node.ariaBusy = status === "streaming";
     this.failure.textContent = error;
     this.failure.hidden = !error;

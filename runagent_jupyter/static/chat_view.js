@@ -5,7 +5,7 @@ import { button, copyText, make } from "./dom.js";
 import { Follower } from "./follower.js";
 import { isShortcut } from "./keys.js";
 
-const TRAITS = "change:title change:placeholder change:height change:suggestions";
+const TRAITS = "change:title change:placeholder change:height change:suggestions change:_sum";
 const HELP = "Ask a question. Enter sends it, Shift+Enter begins a new line.";
 const STOPPING = "The kernel is busy: the answer stops as soon as the kernel is free.";
 const GONE = "The kernel behind this chat is gone. Run its cell again to begin a new one.";
@@ -54,13 +54,15 @@ export class ChatView {
     this.form = make("form", "form", this.input, this.cancel, this.send, this.stop);
     this.save = button("Save as Markdown", () => this.requestExport("markdown"));
     this.cell = button("Copy as notebook cell", () => this.requestExport("cell"));
-    const items = make("div", "items", this.save, this.cell);
+    this.sum = make("span", "hint");
+    const items = make("div", "items", this.save, this.cell, this.sum);
     this.menu = make("details", "menu", make("summary", "button", "Export"), items);
     this.clear = button("Clear", (event) => this.forget(event));
     this.name = make("strong", "title");
     const head = make("header", "head", this.name, make("span", "tools", this.menu, this.clear));
     const scroller = make("div", "scroller", this.log, this.latest);
     this.root = make("section", "chat", head, scroller, this.note, this.form);
+    this.style = document.createElement("style");
 
     this.log.role = "log";
     this.log.ariaLabel = "Conversation; Escape leads to the input";
@@ -106,12 +108,7 @@ export class ChatView {
    * @param {HTMLElement} el
    */
   mount(el) {
-    const style = document.createElement("style");
-    // The saved copy below the chat is for readers who open the notebook without a kernel.
-    const copy = `.runagent-${this.model.get("_copy")}`;
-    style.textContent = `${this.model.get("_markdown_css")}
-      ${copy}, .jp-OutputArea-child:has(> * > ${copy}) { display: none; }`;
-    el.append(style, this.root);
+    el.append(this.style, this.root);
     window.addEventListener("keydown", this.beforeKey, true);
     this.model.on(TRAITS, this.onTraits);
     this.showTraits();
@@ -133,16 +130,35 @@ export class ChatView {
     this.model.off("comm_live_update", this.onLive);
   }
 
+  /**
+   * Hide the saved copy, which is for readers who open the notebook without a kernel. Without one,
+   * the view that was saved may know less than the copy; then it hides itself.
+   */
+  showOne() {
+    const copy = `.runagent-${this.model.get("_copy")}`;
+    const asked = document.querySelector(copy)?.querySelectorAll(".runagent-question").length;
+    this.root.hidden = !this.connection.isLive && asked > this.transcript.turns.length / 2;
+    this.style.textContent = this.model.get("_markdown_css");
+    if (this.root.hidden) return;
+    this.style.textContent += `${copy}, .jp-OutputArea-child:has(> * > ${copy}) { display: none; }`;
+  }
+
   showTraits() {
     const title = this.model.get("title");
     this.name.textContent = title;
-    this.root.setAttribute("aria-label", `Chat with ${title}`);
+    this.root.ariaLabel = `Chat with ${title}`;
+    this.sum.textContent = this.model.get("_sum");
     this.input.placeholder = this.model.get("placeholder");
     this.log.style.maxHeight = `${this.model.get("height")}px`;
     if (!this.transcript.turns.length) this.drawFrom(0);
   }
 
   // --- Asking ---
+
+  /** Whether a question can be asked. */
+  get isFree() {
+    return !this.pending && !this.transcript.busy && this.connection.isLive;
+  }
 
   /** @param {{type: string}} message */
   post(message) {
@@ -160,7 +176,7 @@ export class ChatView {
    * @param {number} [at] The turn that it replaces, with all turns after it.
    */
   ask(text, at) {
-    if (this.pending || this.transcript.busy || !this.connection.isLive) return;
+    if (!this.isFree) return;
     const request = crypto.getRandomValues(new Uint32Array(2)).join("-");
     const timer = setTimeout(() => {
       this.pending.isLate = true;
@@ -213,7 +229,7 @@ export class ChatView {
 
   edit() {
     const index = this.lastQuestion();
-    if (index < 0 || this.transcript.busy || this.pending || !this.connection.isLive) return;
+    if (index < 0 || !this.isFree) return;
     if (this.edited === undefined) this.draft = this.input.value;
     this.edited = index;
     this.input.value = this.transcript.turns[index].text;
@@ -246,7 +262,7 @@ export class ChatView {
    */
   forget({ detail }) {
     if (detail > 1) return;
-    const isSure = !!this.clear.dataset.sure;
+    const isSure = this.clear.textContent !== "Clear";
     if (isSure) this.post({ type: "clear" });
     else setTimeout(() => this.askWhetherSure(false), SURE);
     this.askWhetherSure(!isSure);
@@ -255,8 +271,6 @@ export class ChatView {
   /** @param {boolean} isAsking */
   askWhetherSure(isAsking) {
     this.clear.textContent = isAsking ? "Clear everything?" : "Clear";
-    if (isAsking) this.clear.dataset.sure = "true";
-    else delete this.clear.dataset.sure;
   }
 
   /** @param {"markdown" | "cell"} kind */
@@ -304,11 +318,14 @@ export class ChatView {
   /** @param {import("./transcript.js").Question | import("./transcript.js").Answer} turn */
   drawTurn(turn) {
     if (turn.role === "agent") {
-      const view = new AnswerView(turn);
+      const index = this.answers.length;
+      const rate = (value) => this.post({ type: "feedback", turn: index, value });
+      const view = new AnswerView(turn, rate);
       const copy = button("Copy", () => {
         this.say(view.copy() ? "Copied." : "The browser did not allow copying.");
       });
-      view.actions.append(copy, button("Retry", () => this.retry(), "button last"));
+      view.actions.prepend(copy);
+      view.actions.append(button("Retry", () => this.retry(), "button last"));
       this.answers.push(view);
       return view.node;
     }
@@ -334,11 +351,13 @@ export class ChatView {
 
   /** Show the actions that are possible now. */
   refresh() {
+    const { isFree } = this;
     const { isLive } = this.connection;
-    const isBusy = this.transcript.busy || !!this.pending;
+    const isBusy = isLive && !isFree;
     const isEditing = this.edited !== undefined;
-    this.root.classList.toggle("runagent-is-busy", isBusy || !isLive);
+    this.root.classList.toggle("runagent-is-busy", !isFree);
     this.root.classList.toggle("runagent-is-editing", isEditing);
+    this.root.classList.toggle("runagent-is-gone", !isLive);
     this.input.readOnly = !!this.pending;
     this.cancel.hidden = !this.pending?.isLate && (!isEditing || isBusy);
     this.send.hidden = isBusy;
@@ -384,6 +403,7 @@ export class ChatView {
     if (type === "refused" && this.pending?.request === content.request) {
       this.settle(false, content.text);
     }
+    if (type === "note") this.say(content.text);
     if (type === "export" && this.exporting) this.receiveExport(content);
     if (content.ending && this.note.textContent === STOPPING) this.say("");
     if (type === "turns" || content.ending || type === "refused") this.refresh();
@@ -420,6 +440,7 @@ export class ChatView {
       }
       this.answers.at(-1)?.showEnding();
     }
+    this.showOne();
     this.refresh();
   }
 

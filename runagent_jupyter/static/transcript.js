@@ -14,7 +14,7 @@
  * An answer: the HTML of its finished blocks and of its unfinished tail, and the seconds `since`
  * its beginning.
  * @typedef {{role: "agent", blocks: string[], tail: string, steps: Step[], since: number,
- *   status: string, error: string, facts: string}} Answer
+ *   status: string, error: string, facts: string, feedback: string}} Answer
  */
 
 /**

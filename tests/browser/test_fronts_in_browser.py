@@ -31,6 +31,7 @@ def chat() -> tuple[str, str]:
         "suggestions": [],
         "height": 2_000,
         "_copy": "none",
+        "_sum": "2 answers · 3.0 s",
         "_markdown_css": html.css(),
         "_snapshot": {"first": 0, "seq": 1, "turns": conversation().known(0)},
         "_css": html.compact((STATIC / "widget.css").read_text("utf-8")),

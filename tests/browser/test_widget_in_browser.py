@@ -138,7 +138,7 @@ def test_edit_with_the_keyboard_alone(lab: Lab) -> None:
         names.append(notebook.page.evaluate("document.activeElement.textContent.slice(0, 9)"))
         for key in ("b", "d", "d", "x"):
             keyboard.press(key)
-    assert names[:2] == ["Retry", "Copy"]
+    assert names[:4] == ["Retry", "Bad", "Good", "Copy"]
     expect(cells).to_have_count(2)
     chat.get_by_role("button", name="Retry").focus()
     keyboard.press("Enter")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.batches import run, with_client
+from support.disks import fill, small_disk
 from support.faults import FaultServer, answer
 
 from runagent import RunAgentError
@@ -21,31 +20,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it needs a tmpf
 
 Serve = Callable[..., FaultServer]
 
-BYTES = 2 * 1024 * 1024
-
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system of two megabytes."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={BYTES}", "tmpfs", str(place)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this user may not mount a file system")
-    try:
+    with small_disk(tmp_path) as place:
         yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def fill(disk: Path, room: int = 0) -> Path:
-    """Use up all space but `room` bytes; return the file to delete for more."""
-    with (disk / "filling").open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        for _ in range(0, BYTES - room, 512):
-            file.write(bytes(512))
-    return disk / "filling"
 
 
 def inputs(count: int) -> list[tuple[str, dict[str, int]]]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
+import zlib
+from typing import Any
 
 import nh3
 import pytest
@@ -98,3 +102,88 @@ def test_an_executed_notebook_has_the_answers_of_cells_and_chats() -> None:
     assert "in its cell" in talk
     assert "in another cell" in talk
     assert later == "[]"
+
+
+TALKS = """
+import asyncio, threading
+from IPython.display import display
+from ipywidgets import HBox, Tab, VBox
+from runagent.local import agent
+from runagent_jupyter import AgentWidget
+
+@agent("echo")
+def echo(query: str, **_):
+    return f"You said **{query}**"
+
+@agent("waits")
+async def waits(query: str, **_):
+    yield f"Wait for {query}"
+    await asyncio.Event().wait()
+
+def page_asks(text):
+    w._received(w, {"type": "ask", "text": text}, [])
+
+ended = threading.Event()
+"""
+
+SHOWN = "w = AgentWidget('echo')\nw.observe(lambda change: change.new or ended.set(), 'busy')\n"
+
+
+@pytest.mark.parametrize(
+    ("shown", "asking"),
+    [
+        ("w", ["(await w.ask_async('Really?')) and None"]),
+        (
+            "w",
+            ["asking = asyncio.ensure_future(w.ask_async('Really?'))", "(await asking) and None"],
+        ),
+        ("w", ["threading.Thread(target=w.ask, args=['Really?']).start()", "ended.wait()"]),
+        ("w", ["page_asks('Really?')", "assert ended.wait()"]),
+        ("display(w, display_id='named'); None", ["page_asks('Really?')\nassert ended.wait()"]),
+        ("VBox([w])", ["w.ask('Really?') and None"]),
+        ("display(Tab([HBox([w])]))", ["w.ask('Really?') and None"]),
+    ],
+    ids=["await", "task", "thread", "page", "named", "box", "tab in a box"],
+)
+def test_an_executed_notebook_has_what_was_asked_in_later_cells(
+    shown: str, asking: list[str]
+) -> None:
+    made = executed(TALKS, SHOWN + shown, *asking)
+    talk = made.cells[1].outputs
+    copies = [output.data["text/html"] for output in talk if "Really?" in str(output)]
+    assert len(copies) == 1
+    assert "You said <strong>Really?</strong>" in copies[0]
+    states = made.metadata.widgets["application/vnd.jupyter.widget-state+json"].state.values()
+    assert [saved_turns(state) for state in states if "_snapshot" in state.state] == [
+        [{"role": "user", "text": "Really?"}, {"role": "agent", "status": "done"}]
+    ]
+
+
+def saved_turns(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """The turns in the saved state of a widget, without the HTML of the answers."""
+    (buffer,) = state["buffers"]
+    turns = json.loads(zlib.decompress(base64.b64decode(buffer["data"])))["turns"]
+    return [
+        {name: turn[name] for name in ("role", "text", "status") if name in turn} for turn in turns
+    ]
+
+
+def test_an_executed_notebook_forgets_what_was_cleared_and_marks_what_is_cut_off() -> None:
+    made = executed(
+        TALKS,
+        "w = AgentWidget('waits')\nw",
+        "page_asks('the first')\nwhile not w.turns[-1].text: await asyncio.sleep(0.01)",
+    )
+    assert "Wait for the first" in str(made.cells[1].outputs)
+    assert "Cut off here" in str(made.cells[1].outputs)
+    made = executed(TALKS, "w = AgentWidget('echo')\nw", "w.ask('x') and None", "w.clear()")
+    assert "You said" not in str(made.cells[1].outputs)
+
+
+def test_a_box_without_a_chat_is_shown_as_ever(kernel: Kernel) -> None:
+    boxes = "from ipywidgets import Text, VBox\nVBox([Text('x')])"
+    before = kernel.execute(boxes).ok().outputs
+    kernel.execute("from runagent_jupyter import AgentWidget\nw = AgentWidget('demo')").ok()
+    after = kernel.execute(boxes).ok().outputs
+    assert [output["output_type"] for output in before] == ["execute_result"]
+    assert [set(output["data"]) for output in after] == [set(output["data"]) for output in before]

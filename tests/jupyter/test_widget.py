@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import zlib
 from typing import Any
 
 import pytest
+from support.chat_page import ChatPage
 from support.clock import PATIENCE
 from support.kernel import Kernel
 
@@ -49,43 +49,10 @@ def kernel(shared_kernel: Kernel) -> Kernel:
     return shared_kernel
 
 
-class Page:
-    """A page's knowledge of a widget, from the messages that the kernel sends it."""
-
-    def __init__(self, kernel: Kernel, name: str = "w") -> None:
-        self.kernel = kernel
-        self.comm = str(kernel.value(f"{name}.model_id"))
-
-    def send(self, **content: Any) -> None:
-        data = {"method": "custom", "content": content}
-        self.kernel.send_comm("comm_msg", {"comm_id": self.comm, "data": data})
-
-    def messages(self) -> list[dict[str, Any]]:
-        found = []
-        for message in self.kernel.comm_messages(self.comm):
-            if message.content["data"].get("method") == "custom":
-                content = message.content["data"]["content"]
-                found.append({**content, **json.loads(zlib.decompress(message.buffers[0]))})
-        return found
-
-    def wait_for(self, kind: str, count: int = 1) -> dict[str, Any]:
-        def found() -> list[dict[str, Any]]:
-            return [message for message in self.messages() if message["type"] == kind]
-
-        self.kernel.wait_for(lambda: len(found()) >= count, PATIENCE, f"{count} x {kind}")
-        return found()[-1]
-
-    def wait_for_end(self, count: int = 1) -> None:
-        def ends() -> int:
-            return sum("ending" in message for message in self.messages())
-
-        self.kernel.wait_for(lambda: ends() >= count, PATIENCE, f"{count} endings")
-
-
 @pytest.fixture
-def page(kernel: Kernel) -> Page:
+def page(kernel: Kernel) -> ChatPage:
     kernel.execute(f"{AGENTS}\nw = AgentWidget('echo')").ok()
-    return Page(kernel)
+    return ChatPage(kernel)
 
 
 def test_a_question_is_answered_while_the_kernel_waits(kernel: Kernel) -> None:
@@ -157,7 +124,7 @@ def test_interrupting_a_cell_that_asks_stops_its_answer_and_no_other(kernel: Ker
 
 def test_interrupting_another_cell_stops_no_answer(kernel: Kernel) -> None:
     kernel.execute(f"{AGENTS}\nw = AgentWidget('counts')").ok()
-    page = Page(kernel)
+    page = ChatPage(kernel)
     page.send(type="ask", text="x", request="r-1")
     page.wait_for("delta", count=2)
     cell = kernel.submit("print('on', flush=True)\nwhile True: time.sleep(0.05)")
@@ -202,7 +169,7 @@ def test_a_dead_server_is_an_error_of_the_turn(kernel: Kernel) -> None:
     assert "*failed: " in kernel.value("w.to_markdown()")
 
 
-def test_a_page_asks_and_learns_what_it_did_not_know(page: Page) -> None:
+def test_a_page_asks_and_learns_what_it_did_not_know(page: ChatPage) -> None:
     page.send(type="ask", text="hello", request="r-1")
     page.wait_for_end()
     turns, *deltas = page.messages()
@@ -215,7 +182,7 @@ def test_a_page_asks_and_learns_what_it_did_not_know(page: Page) -> None:
     assert deltas[-1]["ending"]["status"] == "done"
 
 
-def test_a_page_that_missed_something_gets_everything(page: Page) -> None:
+def test_a_page_that_missed_something_gets_everything(page: ChatPage) -> None:
     page.send(type="ask", text="hello")
     page.wait_for_end()
     page.send(type="sync", seq=1)
@@ -230,7 +197,7 @@ def test_a_page_that_missed_something_gets_everything(page: Page) -> None:
     assert answer["seq"] == whole["seq"]
 
 
-def test_refused_questions_change_nothing(page: Page) -> None:
+def test_refused_questions_change_nothing(page: ChatPage) -> None:
     page.send(type="ask", text="hello")
     page.wait_for_end()
     page.send(type="ask", text="x", at=1, request="r-1")
@@ -248,7 +215,7 @@ def test_refused_questions_change_nothing(page: Page) -> None:
     assert page.kernel.value("len(w.turns)") == 2
 
 
-def test_a_question_may_take_the_place_of_the_last(page: Page) -> None:
+def test_a_question_may_take_the_place_of_the_last(page: ChatPage) -> None:
     for ended, (at, text) in enumerate(((None, "one"), (None, "two"), (2, "three")), 1):
         page.send(type="ask", text=text, at=at)
         page.wait_for_end(ended)
@@ -258,7 +225,7 @@ def test_a_question_may_take_the_place_of_the_last(page: Page) -> None:
 
 def test_a_cleared_chat_is_free_at_once(kernel: Kernel) -> None:
     kernel.execute(f"{AGENTS}\nw = AgentWidget('counts')\nsession = w.session_id").ok()
-    page = Page(kernel)
+    page = ChatPage(kernel)
     page.send(type="ask", text="x")
     page.wait_for("delta", count=2)
     kernel.execute("w.clear()\nfree = not w.busy, w.turns\nw.client = AgentWidget('echo').client")
@@ -288,7 +255,7 @@ a, b = w.ask("x"), v.ask("x")
     ).ok()
     assert kernel.value("(a.text, w.value, b.status)") == ["Hi **there**"] * 2 + ["done"]
     assert json.loads(kernel.value("b.text").strip("`json\n")) == {"rows": [1, "```"]}
-    page = Page(kernel)
+    page = ChatPage(kernel)
     page.send(type="sync", seq=-1)
     _, answer = page.wait_for("turns", count=2)["turns"]
     assert [step["title"] for step in answer["steps"]] == ["tool call · search", "50%"]
@@ -344,7 +311,7 @@ def test_what_is_no_text_is_a_step(kernel: Kernel) -> None:
         '["a", "list"]',
     ]
     assert "&lt;b&gt;x&lt;/b&gt;" in steps[1]["html"]
-    page = Page(kernel)
+    page = ChatPage(kernel)
     shown: list[Any] = []
     for message in page.messages()[1:]:
         shown[message["steps_from"] :] = message["steps"]
@@ -355,7 +322,7 @@ def test_half_a_character_in_a_question_is_sent_as_a_question_mark(kernel: Kerne
     kernel.execute(f"{AGENTS}\nw = AgentWidget('echo', suggestions=['\\ud800'])").ok()
     kernel.execute("a = w.ask('\\ud800 <')").ok()
     assert kernel.value("(a.status, a.error)") == ["done", None]
-    page = Page(kernel)
+    page = ChatPage(kernel)
     parts = [part for message in page.messages() for part in message.get("parts", ())]
     assert "&lt;" in "".join(parts)
     page.send(type="export")
@@ -437,7 +404,7 @@ def test_the_magic_opens_a_chat(kernel: Kernel) -> None:
 
 def test_a_closed_chat_stops_and_says_so(kernel: Kernel) -> None:
     kernel.execute(f"{AGENTS}\nw = AgentWidget('counts')").ok()
-    page = Page(kernel)
+    page = ChatPage(kernel)
     page.send(type="ask", text="x")
     page.wait_for("delta", count=2)
     kernel.execute("turn = w.turns[1]\nw.close()").ok()
@@ -463,7 +430,7 @@ def test_what_cannot_be_made_says_why_and_no_more(kernel: Kernel) -> None:
 
 def test_a_place_before_the_first_turn_is_none(kernel: Kernel) -> None:
     kernel.execute(f"{AGENTS}\nw = AgentWidget('echo')").ok()
-    page = Page(kernel)
+    page = ChatPage(kernel)
     page.send(type="ask", text="x", at=-1, request="r")
     page.wait_for("refused", count=1)
     assert kernel.value("w.turns") == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -11,6 +10,8 @@ from typing import Any
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display, update_display
+
+from runagent_jupyter.shell import in_running_cell
 
 DELAY = 1.0
 """Seconds without a change until the copies are renewed, at least."""
@@ -25,24 +26,35 @@ _MOST = 20
 class SavedCopies:
     """The copies of one chat. Each is an output of the cell that displayed the chat.
 
+    After a change they are renewed when the chat has rested for a moment, and at the end of the
+    next cell at the latest: a program that executes a whole notebook takes nothing that comes
+    between the cells or after the last one.
+
     Args:
-        render: Returns the copy for a place by MIME type; `None` while an answer comes, whose end
-            renews them.
+        render: Returns the copy for a place by MIME type.
+        is_resting: Whether no answer is on its way; the end of one renews the copies.
         size: Returns about how many bytes a copy has.
+        save_state: Called at the end of a cell after a change, to have the state of the widget that
+            such a program saves renewed as well.
         loop: The event loop on which copies are renewed.
     """
 
     def __init__(
         self,
-        render: Callable[[str], dict[str, str] | None],
+        render: Callable[[str], dict[str, str]],
+        is_resting: Callable[[], bool],
         size: Callable[[], int],
+        save_state: Callable[[], object],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._render = render
+        self._is_resting = is_resting
         self._size = size
+        self._save_state = save_state
         self._loop = loop
-        self._displayed: deque[tuple[str, str, contextvars.Context]] = deque(maxlen=_MOST)
+        self._displayed: deque[tuple[str, str]] = deque(maxlen=_MOST)
         self._renewal: asyncio.TimerHandle | None = None
+        self._is_stale = False
 
     def display(self, bundle: dict[str, str], place: str) -> None:
         """Display a copy that is renewed from now on.
@@ -53,39 +65,36 @@ class SavedCopies:
         """
         name = uuid.uuid4().hex
         display(bundle, raw=True, display_id=name)
-        # The kernel finds an output's cell by the context that displays it.
-        self._displayed.append((name, place, contextvars.copy_context()))
+        self._displayed.append((name, place))
 
     def renew_soon(self) -> None:
         """Renew the copies when the chat has not changed for a moment. Any thread may call this."""
+        self._is_stale = True
+        shell: Any = get_ipython()
+        if shell is not None:
+            shell.events.register("post_run_cell", self._end_cell)
         if self._displayed:
             self._loop.call_soon_threadsafe(self._schedule)
-
-    def renew_with_cell(self) -> None:
-        """Renew the copies at the end of the running cell, as a part of it.
-
-        A program that executes whole notebooks drops what belongs to another cell, or comes later.
-        """
-        shell: Any = get_ipython()
-        if self._displayed and shell is not None:
-            shell.events.register("post_run_cell", self._end_cell)
 
     def _end_cell(self, _result: object) -> None:
         shell: Any = get_ipython()
         shell.events.unregister("post_run_cell", self._end_cell)
-        for name, place, _ in list(self._displayed):
-            bundle = self._render(place)
-            if bundle is not None:
-                update_display(bundle, raw=True, display_id=name)
+        self._renew()
+        self._save_state()
 
     def _schedule(self) -> None:
         if self._renewal is not None:
             self._renewal.cancel()
         delay = max(DELAY, self._size() * len(self._displayed) / BYTES_PER_SECOND)
-        self._renewal = self._loop.call_later(delay, self._renew)
+        self._renewal = self._loop.call_later(delay, self._renew_between_answers)
+
+    def _renew_between_answers(self) -> None:
+        if self._is_resting():
+            in_running_cell(self._renew)
 
     def _renew(self) -> None:
-        for name, place, context in list(self._displayed):
-            bundle = self._render(place)
-            if bundle is not None:
-                context.run(update_display, bundle, raw=True, display_id=name)
+        """Renew the copies if the chat has changed since."""
+        if self._is_stale:
+            self._is_stale = False
+            for name, place in list(self._displayed):
+                update_display(self._render(place), raw=True, display_id=name)

@@ -1,0 +1,1 @@
+"""Parts of the chat: its outputs, the copies in the notebook, and the file that keeps it."""

@@ -1,0 +1,154 @@
+"""A chat that can be saved, loaded, and kept in a file from one kernel to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import ipywidgets
+from typing_extensions import Self
+
+from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError
+from runagent_jupyter.answer_view import describe
+from runagent_jupyter.chats import chat_file
+from runagent_jupyter.chats.chat_file import ChatFile, KeptChat, PathLike
+from runagent_jupyter.chats.turn_records import row_of
+from runagent_jupyter.control_characters import sendable
+from runagent_jupyter.conversation import Conversation
+from runagent_jupyter.frames import frame_of
+from runagent_jupyter.turn import Turn
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+C = TypeVar("C", bound="KeptInFile")
+
+
+class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyped
+    """The files of a chat."""
+
+    title: Any
+    value: Any
+    client: Any
+    turns: list[Turn]
+    session_id: str | None
+    _conversation: Conversation
+    _file: ChatFile | None = None
+    _unwritten: RunAgentError | None = None
+    """Why the file has not the last turn; it is raised where the chat was asked."""
+
+    @classmethod
+    def load(
+        cls,
+        path: PathLike,
+        agent: str | RunAgentClient | AsyncRunAgentClient | None = None,
+        **options: Any,
+    ) -> Self:
+        """Return a chat that goes on with a saved conversation, without keeping the file.
+
+        Args:
+            path: A file of `save` or `store=`.
+            agent: The agent's id, or a client. Default: the id of the agent that was asked.
+            **options: As for `AgentWidget`. By default, the title and the session are the saved
+                ones. A file has no key and no address of a server.
+
+        Raises:
+            ValidationError: There is no such file, or it holds no chat, or was written by a newer
+                version.
+            RunAgentError: As for `AgentWidget`.
+        """
+        kept = chat_file.read(path)
+        if agent is None:
+            agent = kept.agent_id
+        chat = cls(agent, **{"title": kept.title, **options})
+        chat._restore(kept, session_too="session_id" not in options)
+        chat.value = chat._last_text()
+        chat._show(0)
+        return chat
+
+    def save(self, path: PathLike) -> None:
+        """Write the conversation to a file, from which `AgentWidget.load` makes a chat again.
+
+        The file is JSON, without a key, and only its owner can read it. It takes the place of an
+        older chat in that file, but of nothing else.
+
+        Raises:
+            ValidationError: Another chat is kept in that file, or it holds something else.
+            RunAgentError: It cannot be written; what was there before is still there.
+        """
+        with self._lock:
+            kept = self._kept(self.turns)
+            if self._file is not None and self._file.is_at(path):
+                self._file.write(kept)
+            else:
+                chat_file.save(path, kept)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the conversation as a table.
+
+        Returns:
+            A pandas DataFrame with a row for each turn: `role`, `text`, `status`, `input_tokens`,
+            `output_tokens`, `total_tokens`, `cost`, `elapsed` and `execution_time` in seconds,
+            `request_id`, `feedback` and `error`. The agent's id and the session are in its `attrs`.
+
+        Raises:
+            ModuleNotFoundError: pandas is not installed.
+        """
+        rows = [row_of(turn) for turn in list(self.turns)]
+        facts = {"agent_id": self.client.agent_id, "session_id": self.session_id}
+        return frame_of(rows, facts, columns=list(row_of(Turn("user"))))
+
+    def _show(self, first: int) -> None:
+        """Send the turns from `first` on to the pages."""
+        raise NotImplementedError
+
+    def _is_resting(self) -> bool:
+        """Whether no answer is on its way."""
+        raise NotImplementedError
+
+    def _keep_in(self, path: PathLike, *, session_too: bool) -> None:
+        """Go on with the conversation in a file, and keep it there."""
+        self._file = ChatFile(path, self._is_resting)
+        if self._file.found is not None:
+            self._restore(self._file.found, session_too=session_too)
+
+    def _restore(self, kept: KeptChat, *, session_too: bool) -> None:
+        self._conversation.restore(kept.turns)
+        if session_too:
+            self.session_id = kept.session_id
+
+    def _last_text(self) -> str:
+        return sendable(self.turns[-1].text) if self.turns else ""
+
+    def _kept(self, turns: Sequence[Turn]) -> KeptChat:
+        return KeptChat(self.client.agent_id, self.title, self.session_id, turns)
+
+    def _write_question(self, question: str, before: Sequence[Turn]) -> None:
+        """Write a question before it is sent.
+
+        Raises:
+            RunAgentError: It cannot be written, so that it should not be sent.
+        """
+        if self._file is not None:
+            self._file.write(self._kept([*before, Turn("user", question)]))
+
+    def _write(self) -> None:
+        """Write all turns. If that fails, the pages say so, and so does `_check_written`."""
+        if self._file is None:
+            return
+        try:
+            self._file.write(self._kept(self.turns))
+        except RunAgentError as error:
+            self._unwritten = error
+            self._tell("note", text=describe(error))
+
+    def _let_go(self) -> None:
+        """Leave the file to other chats."""
+        if self._file is not None:
+            self._file.close()
+
+    def _check_written(self) -> None:
+        """Raise the error of the last writing, if it failed."""
+        error, self._unwritten = self._unwritten, None
+        if error is not None:
+            raise error
