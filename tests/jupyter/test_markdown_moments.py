@@ -117,3 +117,43 @@ def test_a_line_that_begins_with_a_bar_is_a_table_at_once() -> None:
     assert "<th>" in tail("text\n| a | b |\n|--")
     assert "<th>" not in tail("| a |\ntext")
     assert tail("| a |\n|---|\n| 1 | *2").count("<tr>") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("some **bo", "some <strong>bo</strong>"),
+        ("some **", "some"),
+        ("some *it and **bo", "some <em>it and <strong>bo</strong></em>"),
+        ("some `co", "some <code>co</code>"),
+        ("some `", "some"),
+        ("a snake_case _it", "a snake_case <em>it</em>"),
+        ("2 * 3 and ~~no", "2 * 3 and <s>no</s>"),
+        ("see [the docs](https://exam", "see the docs"),
+        ("![a cat](https://exam", "a cat"),
+        ("text\n-", "text"),
+        ("text\n==", "text"),
+        ("text\n1.", "text"),
+        ("text\n``", "text"),
+        ("done **x** and `y` and", "done <strong>x</strong> and <code>y</code> and"),
+    ],
+)
+def test_the_tail_closes_what_is_open(text: str, shown: str) -> None:
+    stream = MarkdownStream()
+    stream.feed(text)
+    assert stream.tail() == f'<p dir="auto">{shown}</p>\n'
+
+
+def test_an_open_block_of_code_is_code() -> None:
+    stream = MarkdownStream()
+    stream.feed("```python\nx = 1\n\n# no heading\n``")
+    assert text_of(stream.tail()) == "pythonx = 1\n\n# no heading\n\n"
+
+
+def test_an_open_formula_is_code_until_it_is_complete() -> None:
+    stream = MarkdownStream()
+    stream.feed("$$\n\\frac{1")
+    assert "runagent-math" not in stream.tail()
+    assert "\\frac{1" in text_of(stream.tail())
+    stream.feed("}{2}\n$$\n")
+    assert "\\[\\frac{1}{2}\\]" in stream.html()
