@@ -38,7 +38,7 @@ _LATE = {"AgentWidget": "widget", "Reply": "reply", "chat": "widget"}
 
 
 def _display_of_batch() -> ProgressDisplay | None:
-    from runagent_jupyter.batch_output import offered  # noqa: PLC0415 - for the first batch
+    from runagent_jupyter.each.batch_output import offered  # noqa: PLC0415 - for the first batch
 
     return offered()
 
@@ -55,13 +55,9 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
         RunAgentError: Python runs in a browser, where there are no threads.
         UsageError: A cell that also asks a question that ends in a question mark.
     """
-    from runagent_jupyter import (  # noqa: PLC0415 - only when asked to
-        cell_outputs,
-        completion,
-        magics,
-        question_marks,
-    )
+    from runagent_jupyter import completion, magics, question_marks  # noqa: PLC0415 - only when asked to
     from runagent_jupyter.event_loops import check_threads, make_reentrant  # noqa: PLC0415
+    from runagent_jupyter.outputs import cell_outputs  # noqa: PLC0415 - only when asked to
 
     check_threads()
     question_marks.check_running_cell()
@@ -91,13 +87,9 @@ def _forget_late(shell: Any) -> None:
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Remove the magics, and give asyncio back as it was."""
-    from runagent_jupyter import (  # noqa: PLC0415 - loaded with the extension
-        cell_outputs,
-        completion,
-        magics,
-        question_marks,
-    )
+    from runagent_jupyter import completion, magics, question_marks  # noqa: PLC0415 - loaded with the extension
     from runagent_jupyter.event_loops import restore  # noqa: PLC0415
+    from runagent_jupyter.outputs import cell_outputs  # noqa: PLC0415 - loaded with the extension
 
     _forget_late(shell)
     cell_outputs.unwatch(shell)

@@ -16,7 +16,7 @@ from runagent_jupyter.reply import Reply
 from runagent_jupyter.request import Request, read_stream
 
 if TYPE_CHECKING:
-    from runagent_jupyter.display import Display
+    from runagent_jupyter.outputs.display import Display
 
 
 class CellRequest:

@@ -10,7 +10,7 @@ from runagent.registry import agent_ids
 from runagent.secrecy import Secret
 from runagent_jupyter.colab import client_with_secret, forget_secret, how_to_set_a_key
 from runagent_jupyter.failure import say_what_is_served
-from runagent_jupyter.options import AskOptions, seconds_of
+from runagent_jupyter.magic_line.options import AskOptions, seconds_of
 from runagent_jupyter.shell import ask_secretly
 
 C = TypeVar("C", RunAgentClient, AsyncRunAgentClient)

@@ -12,7 +12,7 @@ from IPython.core import completer
 from IPython.core.getipython import get_ipython
 
 from runagent.registry import DEMO_AGENT_ID, agent_ids
-from runagent_jupyter.options import parser_of
+from runagent_jupyter.magic_line.options import parser_of
 
 # The magic before the cursor, the whole words after it, and the word that is being typed.
 _LINE = re.compile(r"%%?(runagent(?:_config)?)\s+((?:\S+\s+)*)(\S*)\Z")

@@ -35,15 +35,21 @@ from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.failure import say_what_is_served, shortly, summary
 from runagent_jupyter.handing_over import pass_over_shown
 from runagent_jupyter.jobs import Job
+from runagent_jupyter.magic_line.options import (
+    FORMATS,
+    AskOptions,
+    ConfigOptions,
+    documented,
+    name_options,
+)
+from runagent_jupyter.magic_line.question import chat_context, input_of
 from runagent_jupyter.model_names import model_of
-from runagent_jupyter.options import FORMATS, AskOptions, ConfigOptions, documented, name_options
-from runagent_jupyter.question import chat_context, input_of
 from runagent_jupyter.reply import Reply
 from runagent_jupyter.shell import has_kernel, is_last_line, is_whole_cell, request_id
 
 if TYPE_CHECKING:
     from runagent_jupyter.cache import ReplyCache
-    from runagent_jupyter.display import Display
+    from runagent_jupyter.outputs.display import Display
     from runagent_jupyter.usage import NotebookUsage
 
 
@@ -316,7 +322,7 @@ class RunAgentMagics(Magics):
         self, options: AskOptions, body: str, variables: ChainMap[str, Any], *, is_cell: bool
     ) -> Any:
         """Ask about each row of a table; return the table with the answers to a line."""
-        from runagent_jupyter.each import EachJob, EachRun, prepare  # noqa: PLC0415 - for --each
+        from runagent_jupyter.each.run import EachJob, EachRun, prepare  # noqa: PLC0415 - for --each
 
         prepared = prepare(options, body, variables)
         client = self._clients.make_blocking(options, self._settings)
@@ -388,7 +394,7 @@ class RunAgentMagics(Magics):
             self._shell.displayhook.update_user_ns(value)
 
     def _display(self, options: AskOptions, reply: Reply, *, is_cell: bool) -> Display:
-        from runagent_jupyter.display import display_for  # noqa: PLC0415 - for the first answer
+        from runagent_jupyter.outputs.display import display_for  # noqa: PLC0415 - for the first answer
 
         return display_for(
             self._shell,

@@ -21,7 +21,7 @@ from runagent import (
     views,
 )
 from runagent_jupyter import marimo_output
-from runagent_jupyter.chat_client import chat_client
+from runagent_jupyter.chats.client import chat_client
 from runagent_jupyter.fields import as_fields
 from runagent_jupyter.parts import Parts
 from runagent_jupyter.rendering import plain_note

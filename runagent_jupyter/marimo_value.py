@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets
 import traitlets
 
-from runagent_jupyter.turn import Turn
+from runagent_jupyter.chats.turn import Turn
 
 
 class MarimoValue(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyped

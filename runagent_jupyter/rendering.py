@@ -9,12 +9,12 @@ from typing import Any, Protocol
 from runagent import RunAgentError, StreamEvent
 from runagent_jupyter import html, steps
 from runagent_jupyter.control_characters import strip_controls
+from runagent_jupyter.data.pictures import described
+from runagent_jupyter.data.records import records_of
+from runagent_jupyter.data.values import as_data, as_markdown, json_of, without_pictures
+from runagent_jupyter.data.whole_text import excerpt
 from runagent_jupyter.failure import facts_of
-from runagent_jupyter.pictures import described
 from runagent_jupyter.prices import money
-from runagent_jupyter.records import records_of
-from runagent_jupyter.values import as_data, as_markdown, json_of, without_pictures
-from runagent_jupyter.whole_text import excerpt
 
 _LARGEST_COUNT = 1e15
 """Beyond it, a number of tokens is a mistake and is not shown."""

@@ -10,10 +10,10 @@ from runagent import RunAgentError, RunResult
 from runagent.response_models import as_model
 from runagent_jupyter import steps
 from runagent_jupyter.answer import FACTS, Answer
-from runagent_jupyter.frames import frame_of
+from runagent_jupyter.data.frames import frame_of
+from runagent_jupyter.data.values import as_data, as_markdown, json_of
 from runagent_jupyter.marimo_html import marimo_html
 from runagent_jupyter.rendering import bundle
-from runagent_jupyter.values import as_data, as_markdown, json_of
 
 if TYPE_CHECKING:
     import pandas as pd

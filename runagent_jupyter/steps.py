@@ -11,7 +11,7 @@ from runagent import StreamEvent
 from runagent.wire.text import with_pairs_joined
 from runagent_jupyter import html
 from runagent_jupyter.control_characters import strip_controls
-from runagent_jupyter.values import as_markdown, obvious_text
+from runagent_jupyter.data.values import as_markdown, obvious_text
 
 _ENDS: Final = frozenset({"start", "done"})
 """Kinds of events that begin and end a stream and are part of neither the answer nor the steps."""

@@ -28,24 +28,24 @@ from runagent import (
     ValidationError,
 )
 from runagent_jupyter import html
-from runagent_jupyter.answer_view import AnswerView, describe
-from runagent_jupyter.cell_source import cell_source
-from runagent_jupyter.chat_client import chat_client
+from runagent_jupyter.chats.answer_view import AnswerView, describe
+from runagent_jupyter.chats.cell_source import cell_source
 from runagent_jupyter.chats.chat_file import PathLike
+from runagent_jupyter.chats.client import chat_client
+from runagent_jupyter.chats.conversation import Conversation, history_of
 from runagent_jupyter.chats.kept import KeptInFile
+from runagent_jupyter.chats.page_script import joined
 from runagent_jupyter.chats.shown import ShownChat
+from runagent_jupyter.chats.subshell_comm import SubshellComm
+from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.chats.turn_records import sum_of
 from runagent_jupyter.control_characters import sendable, strip_controls
-from runagent_jupyter.conversation import Conversation, history_of
 from runagent_jupyter.event_loops import background, is_background
 from runagent_jupyter.fields import as_fields
 from runagent_jupyter.interrupts import TICK, noted
 from runagent_jupyter.marimo_value import MarimoValue
 from runagent_jupyter.pacing import rest_after
-from runagent_jupyter.page_script import joined
 from runagent_jupyter.request import Request, read_stream
-from runagent_jupyter.subshell_comm import SubshellComm
-from runagent_jupyter.turn import Turn
 
 INTERVAL = 0.06
 """Seconds between two messages to the pages while an answer streams."""

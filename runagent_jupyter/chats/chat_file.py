@@ -14,8 +14,8 @@ from typing import Any
 
 from runagent import RunAgentError, ValidationError
 from runagent.file_lock import FileLock
+from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.chats.turn_records import record_of, turn_of
-from runagent_jupyter.turn import Turn
 
 FORMAT = "runagent chat"
 VERSION = 1

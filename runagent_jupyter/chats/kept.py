@@ -9,14 +9,14 @@ import ipywidgets
 from typing_extensions import Self
 
 from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError
-from runagent_jupyter.answer_view import describe
 from runagent_jupyter.chats import chat_file
+from runagent_jupyter.chats.answer_view import describe
 from runagent_jupyter.chats.chat_file import ChatFile, KeptChat, PathLike
+from runagent_jupyter.chats.conversation import Conversation
+from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.chats.turn_records import row_of
 from runagent_jupyter.control_characters import sendable
-from runagent_jupyter.conversation import Conversation
-from runagent_jupyter.frames import frame_of
-from runagent_jupyter.turn import Turn
+from runagent_jupyter.data.frames import frame_of
 
 if TYPE_CHECKING:
     import pandas as pd

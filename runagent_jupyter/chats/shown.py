@@ -11,11 +11,11 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from runagent_jupyter import html
+from runagent_jupyter.chats.conversation import Conversation
 from runagent_jupyter.chats.saved_copies import SavedCopies
 from runagent_jupyter.control_characters import strip_controls
-from runagent_jupyter.conversation import Conversation
-from runagent_jupyter.display_call import purpose
 from runagent_jupyter.event_loops import background
+from runagent_jupyter.outputs.display_call import purpose
 
 
 class ShownChat(ipywidgets.ValueWidget):  # type: ignore[misc, name-defined] # untyped

@@ -8,9 +8,9 @@ from typing import Any
 import runagent
 from runagent import RunAgentError, StreamEvent
 from runagent_jupyter.answer import FACTS
+from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.failure import with_cells
 from runagent_jupyter.prices import money, tokens_in, tokens_out, tokens_total
-from runagent_jupyter.turn import Turn
 from runagent_jupyter.usage import AgentUsage
 
 _ERROR = ("message", "code", "status_code", "request_id", "retry_after", "attempts", "hint")

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
+from runagent_jupyter.data.pictures import is_picture_uri, uri_in
 from runagent_jupyter.html.escaping import escape
 from runagent_jupyter.html.picture_slots import PictureBudget
 from runagent_jupyter.html.sanitizer import sanitize
-from runagent_jupyter.pictures import is_picture_uri, uri_in
 
 _DEPTH: Final = 24  # levels
 _ITEMS: Final = 200  # of one list or dictionary

@@ -8,7 +8,7 @@ from typing import Any, Final
 from markdown_it import MarkdownIt
 from markdown_it.ruler import RuleOptionsType
 
-from runagent_jupyter.data_uris import number_of
+from runagent_jupyter.data.data_uris import number_of
 from runagent_jupyter.html import block_syntax, syntax
 from runagent_jupyter.html.annotations import annotate
 from runagent_jupyter.html.cjk import InlineParser

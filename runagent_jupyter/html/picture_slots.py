@@ -7,9 +7,9 @@ import re
 from typing import Final
 
 from runagent_jupyter.control_characters import strip_controls
+from runagent_jupyter.data.image_headers import ImageError
+from runagent_jupyter.data.pictures import Picture, picture_of
 from runagent_jupyter.html.escaping import escape
-from runagent_jupyter.image_headers import ImageError
-from runagent_jupyter.pictures import Picture, picture_of
 
 _MOST_CHARACTERS: Final = 16_000_000  # of all pictures of an answer, in base64
 _MOST_PIXELS: Final = 100_000_000  # of all pictures of an answer

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
+from runagent_jupyter.data.pictures import is_picture_uri
+from runagent_jupyter.data.records import columns_of
 from runagent_jupyter.html.escaping import escape
 from runagent_jupyter.html.picture_slots import PictureBudget, PictureSlots
 from runagent_jupyter.html.sanitizer import sanitize
-from runagent_jupyter.pictures import is_picture_uri
-from runagent_jupyter.records import columns_of
 
 _ROWS: Final = 500
 _COLUMNS: Final = 50

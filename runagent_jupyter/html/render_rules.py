@@ -9,7 +9,7 @@ from typing import Any, Final
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
-from runagent_jupyter.data_uris import number_of
+from runagent_jupyter.data.data_uris import number_of
 from runagent_jupyter.html.code_block import code_block
 from runagent_jupyter.html.escaping import escape
 from runagent_jupyter.html.formulas import formula

@@ -8,7 +8,7 @@ from typing import Any, Final
 from markdown_it import MarkdownIt
 
 from runagent_jupyter.control_characters import TextStream
-from runagent_jupyter.data_uris import DataUris, with_marks_replaced
+from runagent_jupyter.data.data_uris import DataUris, with_marks_replaced
 from runagent_jupyter.html.code_block import code_block
 from runagent_jupyter.html.escaping import plain
 from runagent_jupyter.html.links import References

@@ -20,8 +20,8 @@ from support.faults import DONE, LAST_FRAME, SSE_HEAD, STALL, FaultServer, chunk
 from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError, ValidationError
 from runagent.local import serve as serve_agent
 from runagent_jupyter import AgentWidget, Reply, marimo_output
+from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.marimo import model
-from runagent_jupyter.turn import Turn
 
 
 def messages(*texts: str) -> list[ChatMessage]:

@@ -17,7 +17,7 @@ from support.fronts import FRONTS
 
 import runagent_jupyter
 from runagent_jupyter import html
-from runagent_jupyter.page_script import joined
+from runagent_jupyter.chats.page_script import joined
 
 STATIC = Path(runagent_jupyter.__file__).parent / "static"
 

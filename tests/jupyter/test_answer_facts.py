@@ -14,9 +14,9 @@ from support.kernel import Kernel
 from runagent import RunAgentError, RunResult, StreamError, StreamEvent
 from runagent_jupyter import Reply
 from runagent_jupyter.answer import FACTS, Answer
+from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.event_loops import background, is_background
 from runagent_jupyter.request import Request
-from runagent_jupyter.turn import Turn
 
 PIECES = [StreamEvent("chunk", "Hel", "Hel"), StreamEvent("chunk", "lo", "lo")]
 

@@ -20,7 +20,7 @@ from support.kernel import Kernel
 
 from runagent import RunAgentError, StreamEvent, ValidationError
 from runagent_jupyter.chats.chat_file import ChatFile, KeptChat, read, save
-from runagent_jupyter.turn import Turn
+from runagent_jupyter.chats.turn import Turn
 
 Start = Callable[..., Kernel]
 
@@ -296,7 +296,7 @@ def test_a_turn_that_has_ended_is_encoded_once(tmp_path: Path) -> None:
 WRITER = """
 import itertools, sys
 from runagent_jupyter.chats.chat_file import ChatFile, KeptChat
-from runagent_jupyter.turn import Turn
+from runagent_jupyter.chats.turn import Turn
 
 file = ChatFile(sys.argv[1], lambda: True)
 for count in itertools.count(1):

@@ -16,11 +16,11 @@ from support.kernel import Kernel
 
 from runagent import StreamEvent, ValidationError
 from runagent_jupyter import Reply
-from runagent_jupyter.answer_view import AnswerView
+from runagent_jupyter.chats.answer_view import AnswerView
+from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.html import record_table
 from runagent_jupyter.model_names import model_of
 from runagent_jupyter.rendering import bundle, plain_text
-from runagent_jupyter.turn import Turn
 
 RECORDS: list[dict[str, Any]] = [
     {"city": "Rome", "people": 2_800_000, "sea": False},

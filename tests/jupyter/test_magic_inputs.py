@@ -14,8 +14,8 @@ from PIL import Image
 from support.kernel import Kernel
 
 from runagent import ValidationError, attachment
-from runagent_jupyter.options import AskOptions
-from runagent_jupyter.question import chat_context, input_of
+from runagent_jupyter.magic_line.options import AskOptions
+from runagent_jupyter.magic_line.question import chat_context, input_of
 
 FRAME = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
 RECORDS = [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from markupsafe import escape
 
 from runagent import ValidationError
-from runagent_jupyter import template
-from runagent_jupyter.template import looks_like_json
+from runagent_jupyter.templates import template
+from runagent_jupyter.templates.template import looks_like_json
 
 
 def fill(body: str, variables: dict[str, Any]) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from runagent import AsyncRunAgentClient, ValidationError
-from runagent_jupyter.cell_source import cell_source
-from runagent_jupyter.options import AskOptions, ConfigOptions, seconds_of
+from runagent_jupyter.chats.cell_source import cell_source
+from runagent_jupyter.magic_line.options import AskOptions, ConfigOptions, seconds_of
 
 VARIABLES = {"three": "3", "n": 5, "rows": [1, {"a": 2}], "city": "New York", "quoted": 'a "b" c'}
 

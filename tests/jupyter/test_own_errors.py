@@ -16,7 +16,7 @@ import json
 from runagent import RunAgentClient, ValidationError
 from runagent.local import agent
 from runagent_jupyter import AgentWidget
-from runagent_jupyter.answer_view import describe
+from runagent_jupyter.chats.answer_view import describe
 
 def parsed(text):
     rows = 42

@@ -13,7 +13,7 @@ from support.kernel import Kernel
 
 import runagent_jupyter
 from runagent_jupyter import html
-from runagent_jupyter.page_script import joined
+from runagent_jupyter.chats.page_script import joined
 
 _STATIC = Path(runagent_jupyter.__file__).parent / "static"
 

@@ -19,14 +19,14 @@ from safe_html import problems, text_of
 
 from runagent import StreamEvent
 from runagent_jupyter import Reply, steps
-from runagent_jupyter.answer_view import AnswerView
+from runagent_jupyter.chats.answer_view import AnswerView
+from runagent_jupyter.chats.turn import Turn
+from runagent_jupyter.data.image_headers import ImageError, read_header
+from runagent_jupyter.data.pictures import described, picture_of
+from runagent_jupyter.data.values import as_markdown
 from runagent_jupyter.html import MarkdownStream, json_tree, render
-from runagent_jupyter.image_headers import ImageError, read_header
-from runagent_jupyter.pictures import described, picture_of
+from runagent_jupyter.outputs.terminal import TerminalDisplay
 from runagent_jupyter.rendering import bundle, plain_text
-from runagent_jupyter.terminal import TerminalDisplay
-from runagent_jupyter.turn import Turn
-from runagent_jupyter.values import as_markdown
 
 CONTENT = PNG.partition(",")[2]
 SHOWN = f'<img class="runagent-picture" alt="{{}}" width="2" height="2" src="{PNG}">'

@@ -28,7 +28,7 @@ from support.kernel import Kernel
 from support.template_attacks import CODE, WORK
 
 from runagent import ValidationError
-from runagent_jupyter import template
+from runagent_jupyter.templates import template
 
 ran: list[str] = []
 

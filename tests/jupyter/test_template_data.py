@@ -23,8 +23,8 @@ import pytest
 from IPython.display import Image
 
 from runagent import ValidationError
-from runagent_jupyter import template
 from runagent_jupyter.reply import Reply
+from runagent_jupyter.templates import template
 
 
 class Config:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from runagent import ValidationError
-from runagent_jupyter.template import fill
+from runagent_jupyter.templates.template import fill
 
 ROWS = 150
 LONG = "long " * 30

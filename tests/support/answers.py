@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from runagent import RunAgentError, StreamEvent
 from runagent_jupyter import html, steps
-from runagent_jupyter.conversation import Conversation
+from runagent_jupyter.chats.conversation import Conversation
 
 ANSWER: Final = r"""# A heading
 

@@ -11,11 +11,11 @@ from IPython.display import display
 
 from runagent import StreamEvent
 from runagent_jupyter import html
-from runagent_jupyter.notebook_output import FIRST_INTERVAL, NotebookDisplay
+from runagent_jupyter.outputs.notebook_output import FIRST_INTERVAL, NotebookDisplay
+from runagent_jupyter.outputs.terminal import TerminalDisplay
 from runagent_jupyter.rendering import bundle
 from runagent_jupyter.reply import Reply
 from runagent_jupyter.shell import request_id
-from runagent_jupyter.terminal import TerminalDisplay
 
 
 class Display(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 from runagent import ValidationError
 from runagent.encode import to_json
 from runagent.json_blocks import obvious_text
-from runagent_jupyter.pictures import is_picture_uri, markdown_of, uri_in, words_for
+from runagent_jupyter.data.pictures import is_picture_uri, markdown_of, uri_in, words_for
 
 __all__ = ["as_data", "as_markdown", "json_of", "obvious_text", "without_pictures"]
 

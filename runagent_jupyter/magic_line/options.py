@@ -13,8 +13,8 @@ from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
 from runagent import RunAgentError, ValidationError
-from runagent_jupyter.line_reader import LineReader, misused
-from runagent_jupyter.template import fill, fill_assignment
+from runagent_jupyter.magic_line.reader import LineReader, misused
+from runagent_jupyter.templates.template import fill, fill_assignment
 
 if TYPE_CHECKING:
     from typing_extensions import Self

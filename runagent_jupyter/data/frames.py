@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runagent_jupyter.records import is_records
-from runagent_jupyter.values import as_data
+from runagent_jupyter.data.records import is_records
+from runagent_jupyter.data.values import as_data
 
 if TYPE_CHECKING:
     import pandas as pd

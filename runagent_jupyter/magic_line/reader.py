@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from runagent import ValidationError
 from runagent_jupyter.failure import shortly
-from runagent_jupyter.words import MAYBE_OPTION, Word, word_at
+from runagent_jupyter.magic_line.words import MAYBE_OPTION, Word, word_at
 
 _NEAR = 0.7
 _SHOWN = 40

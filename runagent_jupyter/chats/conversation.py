@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from runagent_jupyter import html
-from runagent_jupyter.answer_view import AnswerView
+from runagent_jupyter.chats.answer_view import AnswerView
+from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.control_characters import strip_controls
-from runagent_jupyter.turn import Turn
 
 
 class Conversation:

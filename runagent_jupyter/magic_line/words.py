@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from runagent_jupyter.template import expression_end
+from runagent_jupyter.templates.template import expression_end
 
 _NO_SPACE = re.compile(r"\S")
 _QUOTES = r""""((?:[^"\\]|\\.)*)"|'([^']*)'|“([^”]*)”"""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from runagent_jupyter.control_characters import strip_controls
-from runagent_jupyter.image_headers import ImageError, read_header
+from runagent_jupyter.data.image_headers import ImageError, read_header
 
 MOST_BYTES: Final = 4_000_000
 """Bytes of one picture."""

@@ -16,10 +16,10 @@ from jinja2.runtime import Context
 from jinja2.tests import TESTS
 
 from runagent.encode import to_json
-from runagent_jupyter import reach
-from runagent_jupyter.bounds import WORK, Budget
-from runagent_jupyter.reach import NotDataError
-from runagent_jupyter.reachable import names
+from runagent_jupyter.templates import reach
+from runagent_jupyter.templates.bounds import WORK, Budget
+from runagent_jupyter.templates.reach import NotDataError
+from runagent_jupyter.templates.reachable import names
 
 N = TypeVar("N", bound=nodes.Expr)
 

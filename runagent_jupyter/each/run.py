@@ -14,17 +14,17 @@ from runagent.many import Batch, Frame
 from runagent.progress import Progress, ProgressDisplay
 from runagent.terminal_progress import terminal_display
 from runagent_jupyter import usage
-from runagent_jupyter.batch_output import BatchOutput
-from runagent_jupyter.each_table import KEY, KeyedRows, table_of
+from runagent_jupyter.each.batch_output import BatchOutput
+from runagent_jupyter.each.first_rows import FirstRows
+from runagent_jupyter.each.row_inputs import RowInputs
+from runagent_jupyter.each.tables import KEY, KeyedRows, table_of
 from runagent_jupyter.failure import shortly
-from runagent_jupyter.first_rows import FirstRows
 from runagent_jupyter.interrupts import Interrupts, noted
+from runagent_jupyter.magic_line.options import AskOptions
 from runagent_jupyter.model_names import model_of
-from runagent_jupyter.options import AskOptions
 from runagent_jupyter.reply import Reply
-from runagent_jupyter.row_inputs import RowInputs
 from runagent_jupyter.shell import has_kernel, in_running_cell
-from runagent_jupyter.template import value_of
+from runagent_jupyter.templates.template import value_of
 
 N = TypeVar("N", int, float)
 

@@ -14,9 +14,9 @@ from IPython.display import display
 
 from runagent.progress import Progress, duration, one_line
 from runagent_jupyter import html
-from runagent_jupyter.cell_outputs import is_alone
-from runagent_jupyter.display import is_in_output_widget
-from runagent_jupyter.notebook_output import BYTES_PER_SECOND
+from runagent_jupyter.outputs.cell_outputs import is_alone
+from runagent_jupyter.outputs.display import is_in_output_widget
+from runagent_jupyter.outputs.notebook_output import BYTES_PER_SECOND
 from runagent_jupyter.prices import batch_cost
 from runagent_jupyter.shell import has_kernel, request_id
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from runagent import ValidationError
 from runagent.encode import to_json
-from runagent_jupyter.bounds import Budget, TooMuchError
+from runagent_jupyter.data.whole_text import NoTextError, whole_text
 from runagent_jupyter.fields import as_field
-from runagent_jupyter.reach import NotDataError
 from runagent_jupyter.reply import Reply
-from runagent_jupyter.whole_text import NoTextError, whole_text
+from runagent_jupyter.templates.bounds import Budget, TooMuchError
+from runagent_jupyter.templates.reach import NotDataError
 
 if TYPE_CHECKING:
-    from runagent_jupyter.expressions import Expression
+    from runagent_jupyter.templates.expressions import Expression
 
 LONGEST = 4_000
 """The characters that an expression may have."""
@@ -222,7 +222,7 @@ def _parsed(source: str) -> tuple[Expression | None, str]:
     """Return an expression, or `None` and the fault in it."""
     from jinja2 import TemplateSyntaxError  # noqa: PLC0415 - only for templates
 
-    from runagent_jupyter.expressions import Expression  # noqa: PLC0415
+    from runagent_jupyter.templates.expressions import Expression  # noqa: PLC0415
 
     try:
         return Expression(source), ""
@@ -281,7 +281,7 @@ def _json(value: Any, source: str) -> str:
 
 def _unwrapped(value: Any) -> Any:
     """Return the value to write as JSON: the value of a reply, or of text that `tojson` made."""
-    from runagent_jupyter.expressions import Json  # noqa: PLC0415 - loaded with the expression
+    from runagent_jupyter.templates.expressions import Json  # noqa: PLC0415 - loaded with the expression
 
     if isinstance(value, Reply):
         return value.value

@@ -7,7 +7,7 @@ from typing import Any
 
 from runagent import ValidationError
 from runagent.many import Table
-from runagent_jupyter.records import columns_of
+from runagent_jupyter.data.records import columns_of
 
 ITEM = "item"
 """The name of the only column of rows that are no records."""

@@ -9,12 +9,12 @@ from typing import Any
 from runagent import AuthenticationError, StreamEvent
 from runagent.wire.text import with_pairs_joined
 from runagent_jupyter import html, steps
+from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.control_characters import strip_controls
+from runagent_jupyter.data.records import records_of
+from runagent_jupyter.data.values import as_markdown, json_of
 from runagent_jupyter.failure import summary
 from runagent_jupyter.prices import money, tokens_total
-from runagent_jupyter.records import records_of
-from runagent_jupyter.turn import Turn
-from runagent_jupyter.values import as_markdown, json_of
 
 _CUT_OFF = (
     "Cut off here: the answer was still coming when this copy was made. "

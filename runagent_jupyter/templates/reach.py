@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType, ModuleType
 from typing import Any, NoReturn
 
-from runagent_jupyter.reachable import (
+from runagent_jupyter.templates.reachable import (
     ATTRIBUTES,
     DATA_MODULES,
     DATA_TYPES,

@@ -10,8 +10,8 @@ import unicodedata
 from runagent import StreamEvent
 from runagent_jupyter import steps
 from runagent_jupyter.control_characters import TextStream
-from runagent_jupyter.data_uris import DataUris, with_marks_replaced
-from runagent_jupyter.pictures import words_for
+from runagent_jupyter.data.data_uris import DataUris, with_marks_replaced
+from runagent_jupyter.data.pictures import words_for
 from runagent_jupyter.rendering import plain_note, plain_text
 from runagent_jupyter.reply import Reply
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from runagent import StreamEvent
 from runagent_jupyter import html, steps
-from runagent_jupyter.cell_outputs import is_alone
 from runagent_jupyter.control_characters import TextStream
+from runagent_jupyter.outputs.cell_outputs import is_alone
 from runagent_jupyter.pacing import rest_after
 from runagent_jupyter.rendering import bundle
 from runagent_jupyter.reply import Reply

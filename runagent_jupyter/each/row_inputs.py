@@ -11,9 +11,9 @@ from typing import Any
 
 from runagent import ValidationError
 from runagent.many import Table, is_missing
-from runagent_jupyter.options import AskOptions
-from runagent_jupyter.question import input_of
-from runagent_jupyter.template import MISSING, fill_assignment
+from runagent_jupyter.magic_line.options import AskOptions
+from runagent_jupyter.magic_line.question import input_of
+from runagent_jupyter.templates.template import MISSING, fill_assignment
 
 CHECKED = 10_000
 """Rows whose inputs are made before the first one is sent, at most."""

@@ -8,9 +8,9 @@ from typing import Any
 
 from runagent import ValidationError
 from runagent_jupyter.fields import as_fields, is_dictionary
-from runagent_jupyter.options import AskOptions
+from runagent_jupyter.magic_line.options import AskOptions
 from runagent_jupyter.reply import Reply
-from runagent_jupyter.template import check_json, fill, looks_like_json, value_of
+from runagent_jupyter.templates.template import check_json, fill, looks_like_json, value_of
 
 _BRACES = re.compile(r"\s*\{\{(.*)\}\}\s*", re.DOTALL)
 

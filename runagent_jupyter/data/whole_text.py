@@ -10,7 +10,7 @@ from typing import Any
 
 from runagent import ValidationError
 from runagent.encode import to_json
-from runagent_jupyter.records import columns_of, is_records
+from runagent_jupyter.data.records import columns_of, is_records
 
 MOST_CHARACTERS = 1_000_000
 """Characters of a table or an array. They are about 250,000 tokens, and few agents read as many."""

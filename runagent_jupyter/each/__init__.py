@@ -1,0 +1,1 @@
+"""`--each`: an answer for each row of a table."""

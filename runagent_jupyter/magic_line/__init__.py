@@ -1,0 +1,1 @@
+"""The line of a magic: words, options, and the question they ask."""

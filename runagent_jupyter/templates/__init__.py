@@ -1,0 +1,1 @@
+"""Data of the notebook in a question: `{{ }}`, and the limits of what it may reach."""
