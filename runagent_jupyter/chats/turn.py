@@ -32,7 +32,7 @@ class Turn(Answer):
     text: str = ""
     stopped: bool = field(default=False, repr=False, kw_only=True)  # `status` says it
     status: str = field(default="done", kw_only=True)
-    feedback: str | None = field(default=None, kw_only=True)
+    feedback: str | None = field(default=None, repr=False, kw_only=True)
 
     def take(self, event: StreamEvent) -> None:
         """Add an event of the stream and the text in it."""
