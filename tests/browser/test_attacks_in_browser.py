@@ -184,7 +184,7 @@ def test_no_door_of_the_chat_lets_an_attack_in(
     assert page.locator(".runagent-step").count() > 300
     saved = notebook.save()
     assert_harmless(page, lab.watch, beacon)
-    notebook.reload().render_all()
+    notebook.reload_with_chats()
     expect(page.locator(".runagent-agent")).to_have_count(answers, timeout=milliseconds(PATIENCE))
     assert_harmless(page, lab.watch, beacon)
     lab.server.shut_kernels_down()

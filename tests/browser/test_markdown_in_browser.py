@@ -119,7 +119,7 @@ def test_the_page_sees_the_html_that_was_made(page: Page) -> None:
 
 def test_formulas_are_shown_once_in_jupyterlab(lab: Lab) -> None:
     formulas = ["$x^2$", "\\(a \\le b\\)", "$$\n\\frac{1}{2}\n$$", "\\[\nc\n\\]", "a $$d$$ b"]
-    unknown = "$\\ce{H2O}$"  # to the converter
+    unknown = "$\\text{5 \\$}$"  # to the converter
     others = [
         "costs $5 and $6",
         "`$x$` \\$y\\$",
@@ -169,7 +169,7 @@ def test_formulas_are_shown_once_in_jupyterlab(lab: Lab) -> None:
 
 
 def test_a_reader_sees_mathml_and_copies_tex(page: Page) -> None:
-    answer = wrap(render("Since $x^2$ and $$\\frac{a}{b}$$ and $\\ce{H2O}$."))
+    answer = wrap(render("Since $x^2$ and $$\\frac{a}{b}$$ and $\\text{5 \\$}$."))
     page.set_content(
         f"<!doctype html><meta charset=utf-8><main>{answer}</main><textarea></textarea>"
     )
@@ -177,7 +177,9 @@ def test_a_reader_sees_mathml_and_copies_tex(page: Page) -> None:
       getSelection().selectAllChildren(document.querySelector(".runagent-markdown"));
       return getSelection().toString().split(/\\s+/).join(" ");
     }"""
-    assert page.evaluate(copied) == "Since \\(x^2\\) and \\[\\frac{a}{b}\\] and \\(\\ce{H2O}\\)."
+    assert (
+        page.evaluate(copied) == "Since \\(x^2\\) and \\[\\frac{a}{b}\\] and \\(\\text{5 \\$}\\)."
+    )
     above, below = (page.locator(f"mfrac > :nth-child({n})").bounding_box() for n in (1, 2))
     assert above is not None
     assert below is not None

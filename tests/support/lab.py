@@ -333,6 +333,22 @@ class LabNotebook:
         )
         return self
 
+    def reload_with_chats(self) -> Self:
+        """Reload the page with all its cells, and again if JupyterLab gives up on its widgets.
+
+        While a page with much in it loads on a busy machine, JupyterLab at times says that it found
+        no model for widgets whose models it then loads. Only another reload shows them.
+        """
+        lost = self.page.get_by_text("Error displaying widget: model not found")
+        console = self.lab.watch.console
+        for _ in range(5):
+            self.reload().render_all()
+            expect(lost.or_(self.page.locator(".runagent-chat")).first).to_be_attached()
+            if not lost.count():
+                break
+            console[:] = [text for text in console if "widget model not found" not in text]
+        return self
+
     def theme(self, name: str) -> None:
         """Switch JupyterLab to its `light` or `dark` theme, or to `dark high contrast`."""
         themes = {
