@@ -122,7 +122,10 @@ class AsyncBatch(BatchBase):
             await asyncio.sleep(0)  # others have their turn, whatever comes
         else:
             # Cheaper than `wait_for`, which a busy batch would call for each row.
-            alarm = asyncio.get_running_loop().call_later(step.seconds, self._news.set)
+            seconds = step.seconds
+            if self._workers is not None:
+                seconds = min(seconds, self._workers.longest_rest)
+            alarm = asyncio.get_running_loop().call_later(seconds, self._news.set)
             try:
                 await self._news.wait()
             finally:

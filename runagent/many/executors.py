@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import math
 import pickle
 import time
 from collections import deque
@@ -25,6 +26,9 @@ _Outcome = tuple[Attempt, "BaseException | None"]
 
 MOST_BREAKS = 3
 """Executors that break one after the other, without an answer in between, before a batch ends."""
+
+LOOK = 30.0
+"""Seconds without news of any task until the executor is asked to take one more."""
 
 MOST_NAMES = 20
 """Workers that are named in a message, at most."""
@@ -94,6 +98,8 @@ class Workers:
         self._names: dict[str, None] = {}
         self._breaks = 0
         self._asks_names = False
+        self._news = time.monotonic()
+        self._probe: Future | None = None
         self._spread = Spread(remote.tasks.most_rows)
         if not self._is_own:
             self._use(cast("Executor", remote.source))
@@ -104,6 +110,11 @@ class Workers:
         if isinstance(executor, ThreadPoolExecutor):
             self._spread.most_rows = 1  # its tasks cost little, and each of its threads is for one
         self._executor = executor
+
+    @property
+    def longest_rest(self) -> float:
+        """The seconds after which `flush` is to be called again, also if nothing happens."""
+        return LOOK if self._under_way else math.inf
 
     def send(self, step: Send) -> None:
         """Have the attempt of a step made, with the next `flush` or a later one."""
@@ -121,6 +132,7 @@ class Workers:
         if stopped and self._due:
             self._post([Answered(step.task, step.ticket, Attempt()) for step in self._due])
             self._due.clear()
+        self._look()
         if not self._due:
             return
         under_way = [len(group.steps) for group in list(self._under_way.values())]
@@ -128,6 +140,26 @@ class Workers:
             steps = self._taken(most)
             under_way.append(len(steps))
             self._submit_group(steps)
+
+    def _look(self) -> None:
+        """Take the tasks under way for lost if the executor takes no more of them.
+
+        An executor that ends may take a task whose future never ends, as Dask's client does while
+        it closes.
+        """
+        now = time.monotonic()
+        if not self._under_way or self._executor is None or now - self._news < LOOK:
+            return
+        self._news = now
+        if self._probe is not None and not self._probe.done():
+            return
+        try:
+            self._probe = self._executor.submit(int)
+        except Exception as exc:  # noqa: BLE001 - of the executor; it is met again with the next task
+            for future in list(self._under_way):
+                group = self._under_way.pop(future, None)
+                if group is not None:
+                    self._answer(group, self._lost(group, exc))
 
     def _taken(self, most: int) -> list[Send]:
         """Take the rows of one task from those that are due."""
@@ -158,6 +190,7 @@ class Workers:
                 error = failures.executor_broken(self._kind, exc, names, own=self._is_own)
             self._answer(group, [(Attempt(), error)] * len(steps))
             return
+        self._news = time.monotonic()
         self._under_way[future] = group
         future.add_done_callback(self._done)
 
@@ -190,6 +223,7 @@ class Workers:
         return "executor=" if self._executor is None else type(self._executor).__name__
 
     def _done(self, future: Future) -> None:
+        self._news = time.monotonic()
         group = self._under_way.pop(future, None)
         if group is not None:  # otherwise it was given up
             self._answer(group, self._outcomes(group, future))
@@ -206,11 +240,7 @@ class Workers:
         elif isinstance(exc, _UNUSABLE) and not isinstance(exc, concurrent.futures.BrokenExecutor):
             return [(Attempt(), failures.worker_unusable(self._kind, exc))] * count
         if exc is not None:  # engines have exceptions of their own for a worker that is lost
-            names = list(self._names)
-            return [
-                (Attempt(error=failures.worker_lost(self._kind, exc, names), again=True), None)
-                for _ in group.steps
-            ]
+            return self._lost(group, exc)
         try:
             name, seconds, replies = future.result()
             outcomes = [(attempt, problem) for _, attempt, problem in replies]
@@ -227,6 +257,13 @@ class Workers:
             # Until then it waited for a worker, which says nothing about the server.
             step.ticket.sent = max(step.ticket.sent, now - seconds)
         return [(attempt or Attempt(), problem) for attempt, problem in outcomes]
+
+    def _lost(self, group: _Group, exc: BaseException) -> list[_Outcome]:
+        names = list(self._names)
+        return [
+            (Attempt(error=failures.worker_lost(self._kind, exc, names), again=True), None)
+            for _ in group.steps
+        ]
 
     def answered(self) -> None:
         """Do nothing: a future that is done is forgotten by itself."""

@@ -73,6 +73,25 @@ class Recorder(Executor):
             self.replies.append(pickle.dumps(future.result()))
 
 
+class Closing(Executor):
+    """Closes while it takes its last task, which is lost without a word; the others are done.
+
+    Args:
+        executor: What carries the tasks out.
+        last: The number of that task.
+    """
+
+    def __init__(self, executor: Executor, last: int) -> None:
+        self._executor = executor
+        self._left = last
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self._left -= 1
+        if self._left < 0:
+            raise RuntimeError("closed")
+        return self._executor.submit(fn, *args, **kwargs) if self._left else Future()
+
+
 def keys_in(task: bytes) -> list[str]:
     """Return the idempotency keys of the rows of a task."""
     return [key.decode() for key in re.findall(rb"row-[0-9a-f]{32}", task)]

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 from support.batches import MODES, inputs, with_client
-from support.clock import PATIENCE, until
+from support.clock import PATIENCE, TICK, until
 from support.engines import (
     KEY,
     POOLS,
     Agent,
+    Closing,
     Loser,
     Recorder,
     connections_of_workers,
@@ -24,7 +25,8 @@ from support.engines import (
 )
 from support.faults import STALL, Do, FaultServer, answer, error
 
-from runagent import RunAgentClient
+from runagent import RunAgentClient, RunAgentError
+from runagent.many import executors
 from runagent.many.spread import FIRST_TASKS
 
 Serve = Callable[..., FaultServer]
@@ -166,3 +168,25 @@ def test_large_inputs_share_no_task(serve: Serve) -> None:
             )
             assert len(batch.results()) == ROWS
     assert max(len(keys_in(task)) for task in recorder.tasks) <= 2
+
+
+@by_mode
+def test_a_task_that_is_lost_while_the_executor_closes_ends_the_batch(
+    mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executors, "LOOK", TICK)
+    server = serve(answer())
+    finished: list[Any] = []
+
+    def use(client: Any) -> Any:
+        batch = client.map(inputs(3), executor=Closing(pool, 3))
+        finished.append(batch)
+        return batch.results()
+
+    with (
+        ThreadPoolExecutor(2) as pool,
+        pytest.raises(RunAgentError, match="Closing takes no more tasks") as caught,
+    ):
+        with_client(server.url, mode, use)
+    assert caught.value.code == "EXECUTOR_BROKEN"
+    assert [batch.finished for batch in finished] == [2]
