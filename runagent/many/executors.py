@@ -142,10 +142,10 @@ class Workers:
             self._submit_group(steps)
 
     def _look(self) -> None:
-        """Take the tasks under way for lost if the executor takes no more of them.
+        """Cancel the tasks that have not begun if the executor takes no more of them.
 
         An executor that ends may take a task whose future never ends, as Dask's client does while
-        it closes.
+        it closes. A task that runs goes on to its end.
         """
         now = time.monotonic()
         if not self._under_way or self._executor is None or now - self._news < LOOK:
@@ -155,11 +155,9 @@ class Workers:
             return
         try:
             self._probe = self._executor.submit(int)
-        except Exception as exc:  # noqa: BLE001 - of the executor; it is met again with the next task
+        except Exception:  # noqa: BLE001 - of the executor; it is met again when rows are sent again
             for future in list(self._under_way):
-                group = self._under_way.pop(future, None)
-                if group is not None:
-                    self._answer(group, self._lost(group, exc))
+                future.cancel()
 
     def _taken(self, most: int) -> list[Send]:
         """Take the rows of one task from those that are due."""
@@ -240,7 +238,11 @@ class Workers:
         elif isinstance(exc, _UNUSABLE) and not isinstance(exc, concurrent.futures.BrokenExecutor):
             return [(Attempt(), failures.worker_unusable(self._kind, exc))] * count
         if exc is not None:  # engines have exceptions of their own for a worker that is lost
-            return self._lost(group, exc)
+            names = list(self._names)
+            return [
+                (Attempt(error=failures.worker_lost(self._kind, exc, names), again=True), None)
+                for _ in group.steps
+            ]
         try:
             name, seconds, replies = future.result()
             outcomes = [(attempt, problem) for _, attempt, problem in replies]
@@ -257,13 +259,6 @@ class Workers:
             # Until then it waited for a worker, which says nothing about the server.
             step.ticket.sent = max(step.ticket.sent, now - seconds)
         return [(attempt or Attempt(), problem) for attempt, problem in outcomes]
-
-    def _lost(self, group: _Group, exc: BaseException) -> list[_Outcome]:
-        names = list(self._names)
-        return [
-            (Attempt(error=failures.worker_lost(self._kind, exc, names), again=True), None)
-            for _ in group.steps
-        ]
 
     def answered(self) -> None:
         """Do nothing: a future that is done is forgotten by itself."""

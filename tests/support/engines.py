@@ -74,10 +74,10 @@ class Recorder(Executor):
 
 
 class Closing(Executor):
-    """Closes while it takes its last task, which is lost without a word; the others are done.
+    """Closes while it takes its last task of rows, which is lost without a word.
 
     Args:
-        executor: What carries the tasks out.
+        executor: What carries the others out.
         last: The number of that task.
     """
 
@@ -86,9 +86,10 @@ class Closing(Executor):
         self._left = last
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self._left -= 1
-        if self._left < 0:
+        if not self._left:
             raise RuntimeError("closed")
+        if fn is pickle.loads:
+            self._left -= 1
         return self._executor.submit(fn, *args, **kwargs) if self._left else Future()
 
 

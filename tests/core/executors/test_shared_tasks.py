@@ -179,7 +179,7 @@ def test_a_task_that_is_lost_while_the_executor_closes_ends_the_batch(
     finished: list[Any] = []
 
     def use(client: Any) -> Any:
-        batch = client.map(inputs(3), executor=Closing(pool, 3))
+        batch = client.map(inputs(3), executor=Closing(pool, 3), max_concurrency=1)
         finished.append(batch)
         return batch.results()
 
