@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import signal
 from pathlib import Path
@@ -12,6 +13,16 @@ from support.isolation import isolated_environment
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and all they start too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure() -> None:
+    """Let Hypothesis take its time: a busy machine exceeds its limit of 0.2 s for an example."""
+    if importlib.util.find_spec("hypothesis"):  # the tests of some sessions do without
+        from hypothesis import HealthCheck, settings
+
+        patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.register_profile("patient", patient)
+        settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
