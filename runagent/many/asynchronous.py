@@ -122,10 +122,7 @@ class AsyncBatch(BatchBase):
             await asyncio.sleep(0)  # others have their turn, whatever comes
         else:
             # Cheaper than `wait_for`, which a busy batch would call for each row.
-            seconds = step.seconds
-            if self._workers is not None:
-                seconds = min(seconds, self._workers.longest_rest)
-            alarm = asyncio.get_running_loop().call_later(seconds, self._news.set)
+            alarm = asyncio.get_running_loop().call_later(step.seconds, self._news.set)
             try:
                 await self._news.wait()
             finally:

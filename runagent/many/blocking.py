@@ -54,8 +54,6 @@ class _Inbox:
 class _Threads:
     """Threads that make attempts, as many as there are attempts at the same time."""
 
-    longest_rest = math.inf
-
     def __init__(self, plan: Plan, inbox: _Inbox) -> None:
         self._plan = plan
         self._inbox = inbox
@@ -213,7 +211,7 @@ class Batch(BatchBase):
 
     def _wait(self, step: Rest, interrupts: _Interrupts) -> list[Event]:
         limit = SLICE if interrupts.active else math.inf
-        events = self._inbox.wait(min(step.seconds, limit, self._workers.longest_rest))
+        events = self._inbox.wait(min(step.seconds, limit))
         for event in events:
             if isinstance(event, Answered):
                 self._workers.answered()

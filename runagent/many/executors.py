@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import math
 import pickle
 import time
 from collections import deque
@@ -27,7 +26,7 @@ _Outcome = tuple[Attempt, "BaseException | None"]
 MOST_BREAKS = 3
 """Executors that break one after the other, without an answer in between, before a batch ends."""
 
-LOOK = 30.0
+QUIET = 30.0
 """Seconds without news of any task until the executor is asked to take one more."""
 
 MOST_NAMES = 20
@@ -111,11 +110,6 @@ class Workers:
             self._spread.most_rows = 1  # its tasks cost little, and each of its threads is for one
         self._executor = executor
 
-    @property
-    def longest_rest(self) -> float:
-        """The seconds after which `flush` is to be called again, also if nothing happens."""
-        return LOOK if self._under_way else math.inf
-
     def send(self, step: Send) -> None:
         """Have the attempt of a step made, with the next `flush` or a later one."""
         self._due.append(step)
@@ -132,7 +126,7 @@ class Workers:
         if stopped and self._due:
             self._post([Answered(step.task, step.ticket, Attempt()) for step in self._due])
             self._due.clear()
-        self._look()
+        self._check_executor()
         if not self._due:
             return
         under_way = [len(group.steps) for group in list(self._under_way.values())]
@@ -141,14 +135,14 @@ class Workers:
             under_way.append(len(steps))
             self._submit_group(steps)
 
-    def _look(self) -> None:
+    def _check_executor(self) -> None:
         """Cancel the tasks that have not begun if the executor takes no more of them.
 
         An executor that ends may take a task whose future never ends, as Dask's client does while
         it closes. A task that runs goes on to its end.
         """
         now = time.monotonic()
-        if not self._under_way or self._executor is None or now - self._news < LOOK:
+        if not self._under_way or self._executor is None or now - self._news < QUIET:
             return
         self._news = now
         if self._probe is not None and not self._probe.done():

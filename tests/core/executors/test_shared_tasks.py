@@ -174,7 +174,7 @@ def test_large_inputs_share_no_task(serve: Serve) -> None:
 def test_a_task_that_is_lost_while_the_executor_closes_ends_the_batch(
     mode: str, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executors, "LOOK", TICK)
+    monkeypatch.setattr(executors, "QUIET", TICK)
     server = serve(answer())
     finished: list[Any] = []
 
