@@ -23,7 +23,7 @@ from pathlib import Path
 
 from benchmarks import workloads
 from benchmarks.child import ROOT, environment
-from benchmarks.measure import Bound, Sheet
+from benchmarks.measure import Bound, Sheet, quartiles
 from benchmarks.server import running
 
 TIMES = {
@@ -115,12 +115,7 @@ def sheet(
                 trees = [ROOT, other] if number % 2 else [other, ROOT]
                 cost = {tree: measure(tree, name, url, count) for tree in trees}
                 ratios.append(cost[ROOT] / cost[other])
-            low, high = (
-                statistics.quantiles(ratios, n=4, method="inclusive")[::2]
-                if rounds > 1
-                else (ratios[0], ratios[0])
-            )
-            values[name] = [statistics.median(ratios), low, high]
+            values[name] = [statistics.median(ratios), *quartiles(ratios)]
             print(f"{name}: {values[name][0]:.3f}", file=sys.stderr, flush=True)
     unit = "instructions" if measure is instructions else "CPU time"
     return Sheet(

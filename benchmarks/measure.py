@@ -16,6 +16,14 @@ AsyncRun = Callable[[], Awaitable[float]]
 """Does it on the running event loop."""
 
 
+def quartiles(values: Sequence[float]) -> tuple[float, float]:
+    """Return the lower and the upper quartile."""
+    if len(values) < 2:
+        return values[0], values[0]
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, high
+
+
 @dataclass(frozen=True)
 class Limit:
     """A limit for `subject`: at most `factor` times what `peer` takes.
@@ -57,11 +65,7 @@ class Table:
         return statistics.median(self.samples[candidate])
 
     def quartiles(self, candidate: str) -> tuple[float, float]:
-        values = self.samples[candidate]
-        if len(values) < 2:
-            return values[0], values[0]
-        low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-        return low, high
+        return quartiles(self.samples[candidate])
 
     def verdicts(self) -> list[tuple[str, bool]]:
         """Return each limit in words with what was measured, and whether it is met."""
