@@ -225,7 +225,7 @@ def engines(session: nox.Session) -> None:
     session.run("pytest", *(session.posargs or ["tests/engines"]))
 
 
-@nox.session
+@nox.session(python=CI_PYTHONS[-1])
 def apps(session: nox.Session) -> None:
     """Test the examples in the real app frameworks, some in chromium; CI does not run it."""
     session.install("--editable", ".[apps]")

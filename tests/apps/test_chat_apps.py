@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 from support.apps import EXAMPLES, agent_at, running
 from support.chromium import new_page
 from support.clock import MOMENT
@@ -30,20 +31,28 @@ STOP_BUTTONS = {
     "streamlit": "button:has-text('Stop')",
 }
 
-by_framework = pytest.mark.parametrize("framework", COMMANDS)
 
-
-@by_framework
-def test_an_answer_streams_to_its_end(framework: str, browser: Browser, tmp_path: Path) -> None:
-    with running(tmp_path, *COMMANDS[framework], **VARIABLES) as url:
+@contextmanager
+def asked(framework: str, browser: Browser, root: Path, **variables: str) -> Iterator[Page]:
+    """Start an example, and ask it a question in a page; yield the page."""
+    with running(root, *COMMANDS[framework], **VARIABLES, **variables) as url:
         page = new_page(browser)
         page.goto(url)
         box = page.get_by_role("textbox").last
         box.fill("Hello")
         box.press("Enter")
+        yield page
+        page.close()
+
+
+by_framework = pytest.mark.parametrize("framework", COMMANDS)
+
+
+@by_framework
+def test_an_answer_streams_to_its_end(framework: str, browser: Browser, tmp_path: Path) -> None:
+    with asked(framework, browser, tmp_path) as page:
         expect(page.get_by_role("heading", name="Hello from the demo agent")).to_be_visible()
         expect(page.get_by_role("link", name="the Markdown it may answer with")).to_be_visible()
-        page.close()
 
 
 @by_framework
@@ -54,16 +63,10 @@ def test_the_stop_button_ends_the_call(
     silent = framework != "streamlit"
     last = [STALL] if silent else [Repeat(frame(chunk(" and")), pause=MOMENT)]
     server = serve([SSE_HEAD, frame(chunk("Hello there")), *last])
-    with running(tmp_path, *COMMANDS[framework], **VARIABLES, **agent_at(server)) as url:
-        page = new_page(browser)
-        page.goto(url)
-        box = page.get_by_role("textbox").last
-        box.fill("Hello")
-        box.press("Enter")
+    with asked(framework, browser, tmp_path, **agent_at(server)) as page:
         expect(page.get_by_text("Hello there").last).to_be_visible()
         page.locator(STOP_BUTTONS[framework]).first.click()
         assert server.last.wait_closed()
-        page.close()
 
 
 @pytest.mark.parametrize("framework", ["gradio", "shinychat"])
@@ -71,12 +74,7 @@ def test_a_page_that_is_closed_ends_the_call(
     framework: str, browser: Browser, serve: Callable[..., FaultServer], tmp_path: Path
 ) -> None:
     server = serve([SSE_HEAD, frame(chunk("Hello there")), STALL])
-    with running(tmp_path, *COMMANDS[framework], **VARIABLES, **agent_at(server)) as url:
-        page = new_page(browser)
-        page.goto(url)
-        box = page.get_by_role("textbox").last
-        box.fill("Hello")
-        box.press("Enter")
+    with asked(framework, browser, tmp_path, **agent_at(server)) as page:
         expect(page.get_by_text("Hello there").last).to_be_visible()
         page.close()
         assert server.last.wait_closed()
