@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import httpx2
 
-_GZIP = ("gzip", "x-gzip")
+_GZIP = (["gzip"], ["x-gzip"])
 
 _OPTIONAL = {
     "br": ("brotli", "brotlicffi"),
@@ -55,18 +55,23 @@ class GzipDecoder:
 
 def is_gzip(headers: Mapping[str, str]) -> bool:
     """Whether gzip is the one encoding of a response."""
-    return headers.get("content-encoding", "").strip().lower() in _GZIP
+    return _encodings(headers) in _GZIP
 
 
 def unreadable_encoding(headers: Mapping[str, str]) -> str | None:
     """Return the encoding of a response that cannot be read here, `None` if there is none."""
-    encodings = headers.get("content-encoding", "").lower().split(",")
-    if len(encodings) == 1 and is_gzip(headers):
+    if is_gzip(headers):
         return None
-    for encoding in map(str.strip, encodings):
-        if encoding not in ("", "identity", "gzip", "deflate") and not _is_installed(encoding):
+    for encoding in _encodings(headers):
+        if encoding not in ("gzip", "deflate") and not _is_installed(encoding):
             return encoding
     return None
+
+
+def _encodings(headers: Mapping[str, str]) -> list[str]:
+    """Return the encodings of a response, but for those that change nothing."""
+    found = map(str.strip, headers.get("content-encoding", "").lower().split(","))
+    return [encoding for encoding in found if encoding not in ("", "identity")]
 
 
 def install_hint(encoding: str) -> str | None:

@@ -178,6 +178,22 @@ SHAPES = [
         GOOD,
     ),
     Fault(
+        "members of gzip, and the encoding that changes nothing",
+        each(
+            [
+                head(200, "application/json", "Content-Encoding: identity, x-gzip")
+                + gzip.compress(BODY[:9])
+                + gzip.compress(BODY[9:])
+            ],
+            [
+                head(200, "text/event-stream", "Content-Encoding: gzip, identity")
+                + gzip.compress(chunk("a"))
+                + gzip.compress(DONE)
+            ],
+        ),
+        GOOD,
+    ),
+    Fault(
         "an encoding that cannot be read",
         each(
             [head(200, "application/json", "Content-Encoding: rot13") + b"\x01\x02\x03"],
