@@ -180,7 +180,7 @@ def test_cells_run_meanwhile_and_stop_works_while_one_does(lab: Lab, tmp_path: P
 def test_a_reload_in_the_middle_of_an_answer(lab: Lab) -> None:
     notebook, chat = counting(lab)
     notebook.save()
-    notebook.reload()
+    notebook.reload_with_chats()
     expect(answer(chat)).to_contain_text("3 4 5")
     goes_on(chat)
     chat.get_by_role("button", name="Stop").click()

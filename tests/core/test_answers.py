@@ -154,7 +154,7 @@ def test_everything_that_is_known_of_an_answer(mode: str, serve: Serve) -> None:
     ),
     st.sampled_from([200, 204, 302, 400, 401, 404, 429, 500, 503, 599]),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_json_is_an_answer_or_an_error(body: Any, status: int) -> None:
     wire = RestWire("http://x", "a")
     text = json.dumps(body).encode()

@@ -369,13 +369,13 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(st.text(), JSON, max_size=5))
 def test_what_json_has_comes_back_as_it_was(value: dict[str, Any]) -> None:
     assert repr(json.loads(to_json(value))) == repr(value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(st.text(), JSON, max_size=5))
 def test_both_roads_give_the_same(value: dict[str, Any]) -> None:
     slow = json.loads(to_json({**value, "\0forces conversion": UUID}))

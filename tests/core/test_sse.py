@@ -245,13 +245,13 @@ PIECES = st.sampled_from(
 STREAMS = st.lists(PIECES, max_size=40).map(b"".join) | st.binary(max_size=60)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(STREAMS)
 def test_any_stream_is_read_as_the_reference_reads_it(stream: bytes) -> None:
     assert read(stream) == Reference().read(stream)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(STREAMS, st.data())
 def test_any_cuts_make_no_difference(stream: bytes, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
@@ -259,7 +259,7 @@ def test_any_cuts_make_no_difference(stream: bytes, data: st.DataObject) -> None
     assert read(*pieces) == Reference().read(stream)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(STREAMS)
 def test_every_byte_boundary_makes_no_difference(stream: bytes) -> None:
     whole = Reference().read(stream)

@@ -62,7 +62,7 @@ _ESCAPES = st.lists(
 ).map("".join)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(_ESCAPES, st.lists(st.integers(1, 6), min_size=1))
 def test_controls_may_be_split_anywhere(text: str, sizes: list[int]) -> None:
     stream = TextStream()

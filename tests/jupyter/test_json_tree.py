@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safe_html import problems, text_of
 
@@ -57,7 +57,6 @@ _JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(_JSON)
 def test_any_json_is_a_safe_tree(value: Any) -> None:
     assert problems(json_tree(json.loads(json.dumps(value)))) == []

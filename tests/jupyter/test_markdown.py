@@ -118,14 +118,13 @@ _FRAGMENTS = st.one_of(
 MIXTURES = st.lists(_FRAGMENTS, max_size=8).map("".join)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(MIXTURES)
 def test_mixtures_of_attacks_are_harmless(text: str) -> None:
     for way in WAYS.values():
         assert problems(way(text)) == []
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_plain_text_is_shown_as_it_is(text: str) -> None:
     shown = strip_controls(text)
@@ -390,7 +389,7 @@ _WORDS += ["\\\\", "\\begin{cases}", "\\end{cases}", "&lt;"]
 
 
 @given(st.lists(st.sampled_from(_WORDS), max_size=20))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_formula_is_harmless_as_mathml(words: list[str]) -> None:
     assert mathml_problems("".join(words)) == []
 

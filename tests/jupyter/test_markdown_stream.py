@@ -185,7 +185,7 @@ DOCUMENTS = st.lists(LINES, max_size=25).map("\n".join)
 SIZES = st.lists(st.integers(1, 30), min_size=1, max_size=8)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(DOCUMENTS, SIZES)
 def test_any_document_in_any_chunks(text: str, sizes: list[int]) -> None:
     def look(stream: MarkdownStream) -> None:
@@ -194,7 +194,7 @@ def test_any_document_in_any_chunks(text: str, sizes: list[int]) -> None:
     assert shown_by(chunks(text, sizes), look) == render(text)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.sampled_from([a.text() for a in ATTACKS if a.category != "size"]) | LINES, max_size=6

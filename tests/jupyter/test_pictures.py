@@ -11,7 +11,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from picture_files import PNG, chunk, gif, jpeg, png, uri, webp
 from PIL import Image
@@ -191,7 +191,6 @@ MIXED = (
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=60))
 def test_chunks_make_no_difference(sizes: list[int]) -> None:
     stream, rest, index = MarkdownStream(), MIXED, 0

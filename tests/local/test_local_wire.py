@@ -224,7 +224,7 @@ JSON = st.recursive(
 def test_any_json_comes_back_as_it_went(start: Start) -> None:
     caller = start({"a": lambda **values: values, "chunks": chunks_of})
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
     @given(st.dictionaries(st.text(min_size=1), JSON, max_size=4), st.lists(JSON, max_size=4))
     def check(value: dict[str, Any], chunks: list[Any]) -> None:
         body = json.dumps(value).encode()
