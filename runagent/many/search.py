@@ -86,14 +86,12 @@ class Search:
     Attributes:
         pace: Requests per second.
         ramping: Whether there was no refusal yet.
-        refusals: How often the limit was met.
     """
 
     def __init__(self, now: float, pace: float | None) -> None:
         """Start with a pace that is known, or with `None` to find it."""
         self.pace = FIRST_PACE if pace is None else pace
         self.ramping = pace is None
-        self.refusals = 0
         self._latency = 0.1
         self._tally = Tally(now)
         self._history = Tally(now)
@@ -170,7 +168,6 @@ class Search:
 
     def refused(self) -> None:
         """Take note that the limit was met."""
-        self.refusals += 1
         if self.ramping:
             self.pace *= FIRST_CAUTION / self._growth()[0]
 
