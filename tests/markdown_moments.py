@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from pathlib import Path
 
 from runagent_jupyter.html import MarkdownStream, render
 
@@ -20,12 +18,6 @@ _LONGEST_HIDDEN = 120
 """Characters that may be missing in a moment."""
 _DEFINITION = re.compile(r"^[> ]*\[[^\[\]^]+\]:.*\n?", re.MULTILINE)
 _IMAGE = re.compile(r'<img[^>]* alt="([^"]*)"[^>]*>')
-
-
-def specification(name: str) -> list[str]:
-    """The examples of a specification, of which the files say the source and the licence."""
-    file = Path(__file__).parent / "jupyter" / "markdown_specs" / f"{name}.json"
-    return [example["markdown"] for example in json.loads(file.read_text("utf-8"))["examples"]]
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 from markdown_answers import ANSWERS
-from markdown_moments import faults, specification
+from markdown_moments import faults
 from safe_html import text_of
+from specifications import examples
 
 from runagent_jupyter.html import MarkdownStream
 
-SPECIFICATIONS = {name: specification(name) for name in ("commonmark", "gfm")}
 EXAMPLES = [
-    pytest.param(text, id=f"{name}-{number}")
-    for name, texts in SPECIFICATIONS.items()
-    for number, text in enumerate(texts, 1)
+    pytest.param(example["markdown"], id=f"{name}-{number}")
+    for name in ("commonmark", "gfm")
+    for number, example in examples(name).items()
 ]
 
 

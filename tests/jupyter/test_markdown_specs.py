@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+from specifications import examples
 
 from runagent_jupyter.html import render
 from runagent_jupyter.html.parser import parser
 
-_SPECS = Path(__file__).parent / "markdown_specs"
 _BLOCKS = {
     *("blockquote", "br", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre"),
     *("table", "tbody", "td", "th", "thead", "tr", "ul"),
@@ -89,11 +87,6 @@ class _Seen(HTMLParser):
 
 def seen(content: str) -> str:
     return _Seen(content).text()
-
-
-def examples(name: str) -> dict[int, dict[str, str]]:
-    loaded = json.loads((_SPECS / f"{name}.json").read_text("utf-8"))["examples"]
-    return {example["example"]: example for example in loaded}
 
 
 COMMONMARK = examples("commonmark")
