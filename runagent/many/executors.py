@@ -29,6 +29,9 @@ MOST_BREAKS = 3
 QUIET = 30.0
 """Seconds without news of any task until the executor is asked to take one more."""
 
+_NOTHING = pickle.dumps(None)
+"""A task without rows."""
+
 MOST_NAMES = 20
 """Workers that are named in a message, at most."""
 
@@ -148,7 +151,7 @@ class Workers:
         if self._probe is not None and not self._probe.done():
             return
         try:
-            self._probe = self._executor.submit(int)
+            self._probe = self._executor.submit(pickle.loads, _NOTHING)
         except Exception:  # noqa: BLE001 - of the executor; it is met again when rows are sent again
             for future in list(self._under_way):
                 future.cancel()

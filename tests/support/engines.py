@@ -88,7 +88,7 @@ class Closing(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         if not self._left:
             raise RuntimeError("closed")
-        if fn is pickle.loads:
+        if keys_in(args[0]):
             self._left -= 1
         return self._executor.submit(fn, *args, **kwargs) if self._left else Future()
 
