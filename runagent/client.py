@@ -759,8 +759,8 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         With a journal, a batch that was stopped or killed goes on when it is run again.
 
         Args:
-            inputs: The inputs, or pairs of an id and an input; each is read shortly before it is
-                sent. Rows without an id are known by their position.
+            inputs: Dictionaries, or pairs of an id and a dictionary; each is read shortly before
+                it is sent. Rows without an id are known by their position.
             journal: The file, on a disk of this machine, to write the answers to as they come;
                 `None` to keep them in memory.
             fresh: Ask all rows again, those too that are finished in the journal.
@@ -825,9 +825,9 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
 
         Example:
             >>> client = RunAgentClient("shout")  # an agent that answers in capitals
-            >>> frame = pd.DataFrame({"query": ["Good?", "Bad?"]})
-            >>> client.map_frame(frame, "query", output="shouted")
-               query shouted status error
+            >>> frame = pd.DataFrame({"text": ["Good?", "Bad?"]})
+            >>> client.map_frame(frame, {"query": "text"}, output="shouted")
+                text shouted status error
             0  Good?   GOOD?     ok  None
             1   Bad?    BAD?     ok  None
         """
@@ -1321,8 +1321,8 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         With a journal, a batch that was stopped or killed goes on when it is run again.
 
         Args:
-            inputs: The inputs, or pairs of an id and an input; each is read shortly before it is
-                sent. Rows without an id are known by their position.
+            inputs: Dictionaries, or pairs of an id and a dictionary; each is read shortly before
+                it is sent. Rows without an id are known by their position.
             journal: The file, on a disk of this machine, to write the answers to as they come;
                 `None` to keep them in memory.
             fresh: Ask all rows again, those too that are finished in the journal.
@@ -1386,9 +1386,9 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
 
         Example:
             >>> client = AsyncRunAgentClient("shout")  # an agent that answers in capitals
-            >>> frame = pd.DataFrame({"query": ["Good?", "Bad?"]})
-            >>> await client.map_frame(frame, "query", output="shouted")
-               query shouted status error
+            >>> frame = pd.DataFrame({"text": ["Good?", "Bad?"]})
+            >>> await client.map_frame(frame, {"query": "text"}, output="shouted")
+                text shouted status error
             0  Good?   GOOD?     ok  None
             1   Bad?    BAD?     ok  None
         """

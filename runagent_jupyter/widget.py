@@ -59,8 +59,6 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
     """A chat with one agent. Answers stream beside the kernel, which stays free for cells.
 
     >>> chat = AgentWidget("demo", suggestions=["What can you do?"], context={"rows": [1, 2]})
-    >>> chat  # the last line of a cell: the chat appears
-    <...AgentWidget...>
     >>> chat.ask("What can you do?").text.splitlines()[0]
     '# Hello from the demo agent'
 
