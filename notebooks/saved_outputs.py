@@ -35,7 +35,7 @@ def clean(notebook: nbformat.NotebookNode) -> None:
                 "language": "python",
                 "name": "python3",
             },
-            "language_info": {"name": "python"},
+            "language_info": {"name": "python", "pygments_lexer": "ipython3"},
         }
     )
     for cell in notebook.cells:
