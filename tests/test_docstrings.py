@@ -103,6 +103,9 @@ def awaited(loop: asyncio.AbstractEventLoop) -> Callable[[CodeType, dict[str, An
 
 
 @pytest.mark.usefixtures("agents")
+@pytest.mark.filterwarnings(
+    "ignore:Deprecated in traitlets 4.1:DeprecationWarning"
+)  # anywidget 0.9
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda test: test.name)
 def test_an_example_shows_what_it_says(
     example: doctest.DocTest, monkeypatch: pytest.MonkeyPatch
