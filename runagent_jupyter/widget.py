@@ -50,6 +50,9 @@ from runagent_jupyter.request import Request, read_stream
 INTERVAL = 0.06
 """Seconds between two messages to the pages while an answer streams."""
 
+SHARE = 0.02
+"""Seconds of CPU time for the text of one message; in a flood, the rest waits for the next."""
+
 _STATIC = pathlib.Path(__file__).parent / "static"
 
 _logger = logging.getLogger(__name__)
@@ -346,7 +349,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
                 raise
             # The agent is a function that takes a question and nothing else.
             self.session_id = None
-            view.turn.events.clear()
+            view.begin_again()
             await self._read(ask(), view)
 
     async def _read(self, stream: Any, view: AnswerView) -> None:
@@ -376,7 +379,8 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
             await news.wait()
             news.clear()
             with self._lock:
-                view.feed()
+                if view.feed(SHARE):
+                    news.set()
                 worked = time.thread_time()
                 if self._is_shown(view.turn):
                     self._tell("delta", turn=len(self.turns) - 1, **view.delta())
