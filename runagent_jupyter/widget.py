@@ -28,7 +28,7 @@ from runagent import (
     ValidationError,
 )
 from runagent_jupyter import html
-from runagent_jupyter.chats.answer_view import AnswerView, describe
+from runagent_jupyter.chats.answer_view import AnswerView, beginning, describe
 from runagent_jupyter.chats.cell_source import cell_source
 from runagent_jupyter.chats.chat_file import PathLike
 from runagent_jupyter.chats.client import chat_client
@@ -113,7 +113,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
     suggestions = traitlets.List(traitlets.Unicode()).tag(sync=True)
     height = traitlets.Int(min=80).tag(sync=True)
     busy = traitlets.Bool(False).tag(sync=True)
-    value = traitlets.Unicode().tag(sync=True)
+    value = traitlets.Unicode().tag(sync=True, to_json=lambda text, _: beginning(text))
     # It is made when a page asks for the state, and so costs nothing while an answer streams.
     _snapshot = traitlets.Dict().tag(
         sync=True,

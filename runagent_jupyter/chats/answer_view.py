@@ -23,9 +23,9 @@ _CUT_OFF = (
     "If the kernel still runs, the chat has the whole answer."
 )
 
-_REST = (
-    "cut off after {:,} of {:,} characters; the text of this turn has them all, "
-    "such as w.turns[-1].text, where w is this chat"
+_CUT = (
+    "cut off after {:,} of {:,} characters; the text of the turn has them all, such as "
+    "w.turns[-1].text, where w is this chat"
 )
 
 LAST = 0.1
@@ -195,13 +195,21 @@ class AnswerView:
             facts.append(f"cost {money(turn.cost)}")
         taken, total = self._stream.taken, self._characters or turn.events.characters
         if turn.status != "streaming" and taken < total:
-            facts.append(_REST.format(taken, total))
+            facts.append(_CUT.format(taken, total))
         return {
             "status": turn.status,
             "error": describe(turn.error),
             "facts": strip_controls(" · ".join(facts)),
             "feedback": turn.feedback or "",
         }
+
+
+def beginning(text: str) -> str:
+    """Return a text as pages have it: of a very long one, the beginning, and words for the rest."""
+    most = html.MOST_CHARACTERS
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}\n\n[{_CUT.format(most, len(text))}]"
 
 
 def describe(error: Exception | None) -> str:

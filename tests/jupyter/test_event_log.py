@@ -6,6 +6,7 @@ import json
 import pickle
 import random
 import tracemalloc
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_the_events_are_those_that_came(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_the_news_is_all_that_came_however_it_is_taken(seed: int) -> None:
     chosen = random.Random(seed)
-    texts = [plain, partial(worded, type="token")]
+    texts: list[Callable[[str], StreamEvent]] = [plain, partial(worded, type="token")]
     log = EventLog()
     reader = EventReader(log)
     seen: list[str] = []
