@@ -41,7 +41,8 @@ class Answer:
 
     Attributes:
         events: The events of the stream, in order: a sequence to be read. It holds the answer's
-            text once, however many events it came in, and makes those events when it is read.
+            text once, however many events it came in, and makes those events when it is read. In an
+            answer from a cache or a file, strings that came one after the other are one event.
         usage: Token counts by name; empty if the server sent none.
         execution_time: Seconds the agent took, as the server measured them.
         request_id: The server's id of the request.

@@ -187,8 +187,8 @@ class NotebookDisplay:
     def _bundle(self, reply: Reply) -> dict[str, str]:
         if reply.error is not None and not (has_text(reply) or self._steps):
             return _EMPTY  # the error is shown behind it
-        text = reply.value
-        if not self._rendered or not isinstance(text, str) or len(text) != reply.events.characters:
+        text = reply.value if self._rendered and self._characters else None
+        if not isinstance(text, str) or len(text) != reply.events.characters:
             return bundle(reply)
         self._stream.finish()
         return bundle(reply, self._stream.html() + cut_note(len(text), self._stream.taken))
