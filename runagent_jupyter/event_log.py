@@ -26,6 +26,9 @@ _THOUGHT: Final = 2_000
 _FEW: Final = 3
 """Events in the `repr`."""
 
+_STEP: Final = " "
+"""Stands before the JSON of a step: to tell it from text once more would take far longer."""
+
 _SMALL: Final = 1_000
 """Characters of a small event."""
 
@@ -114,7 +117,8 @@ class EventLog(Sequence[StreamEvent]):
 
     A stream may have a million events that are nothing but a piece of text. So the text is kept
     once, as one string, and such an event is made when somebody asks for it: a new one each time,
-    equal to the one that came. Every other event is kept as it is.
+    equal to the one that came. So is a small event of another kind, of which the JSON is kept. A
+    large one is kept as it is.
 
     One thread appends; others may read meanwhile, and see the events so far.
 
@@ -292,7 +296,8 @@ class EventReader:
             if not isinstance(form, _Form):
                 self._event += 1
                 event = _whole(form)
-                adds = text_of(event)
+                is_step = isinstance(form, str) and form.startswith(_STEP)
+                adds = None if is_step else text_of(event)
                 if adds != "":
                     yield event if adds is None else adds
                 continue
@@ -324,14 +329,14 @@ def _form_of(event: StreamEvent, adds: str | None) -> tuple[_Kept, str | None]:
     if value.__class__ is dict:
         hole = next((name for name in WORDS if value.get(name).__class__ is str), None)
     if hole is None or event.text not in (None, value[hole]) or adds not in (None, value[hole]):
-        return _as_json(event), None
+        return _as_json(event, adds), None
     # Of steps, only the words of a thought become one.
     if adds is None and not value.keys() <= {*KIND, *WORDS}:
-        return _as_json(event), None
+        return _as_json(event, adds), None
     fields = []
     for name, item in value.items():
         if item.__class__ not in _SCALARS or name.__class__ is not str:
-            return _as_json(event), None
+            return _as_json(event, adds), None
         if name != hole:
             fields.append((intern(name), item, item.__class__))
     place = (list(value).index(hole), hole)
@@ -339,11 +344,12 @@ def _form_of(event: StreamEvent, adds: str | None) -> tuple[_Kept, str | None]:
     return _Form(event.kind, tuple(fields), place, has_text, adds is not None), value[hole]
 
 
-def _as_json(event: StreamEvent) -> _Kept:
+def _as_json(event: StreamEvent, adds: str | None) -> _Kept:
     """Write a small event as JSON, which takes a fraction of the memory of its objects."""
     if _room(event.value, _SMALL - len(event.text or "")) < 0:
         return event
-    return intern(json.dumps([event.kind, event.value, event.text], ensure_ascii=False))
+    written = json.dumps([event.kind, event.value, event.text], ensure_ascii=False)
+    return intern(_STEP + written if adds is None else written)
 
 
 def _room(value: Any, room: int) -> int:
