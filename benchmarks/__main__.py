@@ -17,6 +17,7 @@ from benchmarks import (
     calls,
     compare,
     engines,
+    floods,
     imports,
     large,
     magic,
@@ -53,6 +54,7 @@ def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
         "engines": partial(engines.tables, rounds=few, rows=500 if quick else 2_000),
         "markdown": partial(markdown.tables, rounds=few if quick else 9),
         "notebook": partial(_notebook, quick=quick),
+        "floods": partial(floods.tables, quick=quick),
     }
 
 

@@ -153,7 +153,7 @@ def _growth(url: str, rounds: int) -> Table:
 
 
 @contextlib.contextmanager
-def _kernel() -> Iterator[Any]:
+def in_fresh_kernel() -> Iterator[Any]:
     """Start a kernel in which what is loaded once for all is loaded: it is no cost of a stream."""
     from support.kernel import running_kernel
 
@@ -168,7 +168,7 @@ def _kernel() -> Iterator[Any]:
 
 def in_kernel(*cells: str) -> Measured:
     """Run cells in a fresh kernel; return what the last one cost."""
-    with _kernel() as kernel:
+    with in_fresh_kernel() as kernel:
         *first, last = cells
         for cell in first:
             kernel.execute(cell, timeout=600).ok()
@@ -188,7 +188,7 @@ def _stops(url: str, rounds: int) -> Table:
     """Return how long an interrupted cell goes on."""
 
     def stop(prose: Prose, shown: str) -> float:
-        with _kernel() as kernel:
+        with in_fresh_kernel() as kernel:
             cell = kernel.submit(cells(url, prose)[OURS])
             cell.wait_for_output(shown)
             time.sleep(1)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from runagent import RunAgentError, StreamEvent
 from runagent_jupyter import prices
+from runagent_jupyter.event_log import EventLog
 
 FACTS = ("usage", "execution_time", "request_id", "cost")
 """The facts that a server sends with an answer. They are copied from streams and results, kept in
@@ -39,7 +40,9 @@ class Answer:
     """An answer as far as it has come.
 
     Attributes:
-        events: The events of the stream, in order.
+        events: The events of the stream, in order: a sequence to be read. It holds the answer's
+            text once, however many events it came in, and makes those events when it is read. In an
+            answer from a cache or a file, strings that came one after the other are one event.
         usage: Token counts by name; empty if the server sent none.
         execution_time: Seconds the agent took, as the server measured them.
         request_id: The server's id of the request.
@@ -53,7 +56,7 @@ class Answer:
     _LEADING: ClassVar[tuple[str, ...]] = ()
     """Fields that the `repr` begins with; the others follow in their order."""
 
-    events: list[StreamEvent] = field(default_factory=list, repr=False)
+    events: EventLog = field(default_factory=EventLog, repr=False)
     usage: dict[str, Any] = field(default_factory=dict)
     execution_time: float | None = None
     request_id: str | None = None
@@ -61,6 +64,11 @@ class Answer:
     elapsed: float = 0.0
     stopped: bool = False
     error: RunAgentError | None = None
+
+    def __post_init__(self) -> None:
+        """Keep events that are given in a list as compactly as those of a stream."""
+        if not isinstance(self.events, EventLog):
+            self.events = EventLog(self.events)
 
     def take(self, event: StreamEvent) -> None:
         """Add an event of the stream."""
@@ -80,6 +88,7 @@ class Answer:
             error: The error it ended with, if it failed.
             stopped: Whether it was interrupted.
         """
+        self.events.close()
         self.elapsed, self.error, self.stopped = elapsed, error, stopped
         if self.cost is None:
             self.cost = prices.cost_of(self.usage)

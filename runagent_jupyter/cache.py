@@ -16,6 +16,7 @@ from typing import Any
 from runagent import StreamEvent, ValidationError
 from runagent.encode import to_json
 from runagent_jupyter.answer import FACTS
+from runagent_jupyter.event_log import EventLog, answer_of
 from runagent_jupyter.reply import Reply
 
 _TABLE = "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, kept REAL, reply TEXT)"
@@ -71,8 +72,12 @@ class ReplyCache:
             if found is None:
                 return False
             kept, facts = float(found[0]), json.loads(found[1])
-            events = [StreamEvent(**event) for event in facts["events"]]
-            values = {"value": facts["value"], "elapsed": float(facts["elapsed"])}
+            events = EventLog(StreamEvent(**event) for event in facts["events"])
+            events.close()
+            answer = answer_of(events)
+            is_text = isinstance(answer, str) and facts["value"] == answer
+            value = answer if is_text else facts["value"]  # of the same text, one is enough
+            values = {"value": value, "elapsed": float(facts["elapsed"])}
             values |= {name: facts[name] for name in FACTS if name in facts}
             if not all(isinstance(values.get(name), kind) for name, kind in _KINDS.items()):
                 raise TypeError("the answer in it is damaged")
@@ -90,7 +95,7 @@ class ReplyCache:
         """
         with self._explained():
             facts = {name: getattr(reply, name) for name in _FACTS}
-            facts["events"] = [asdict(event) for event in reply.events]
+            facts["events"] = [asdict(event) for event in reply.events.joined()]
             with _opened(self.path.expanduser()) as database:
                 database.execute(
                     "INSERT OR REPLACE INTO replies VALUES (?, ?, ?)",

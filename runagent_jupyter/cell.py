@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections import deque
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from runagent import AsyncRunAgentClient, StreamEvent
-from runagent_jupyter import steps
+from runagent_jupyter.event_log import EventReader
 from runagent_jupyter.event_loops import background
 from runagent_jupyter.failure import as_agent_error
 from runagent_jupyter.interrupts import TICK, Interrupts, noted
@@ -17,6 +18,12 @@ from runagent_jupyter.request import Request, read_stream
 
 if TYPE_CHECKING:
     from runagent_jupyter.outputs.display import Display
+
+SHARE = 0.03
+"""Seconds of CPU time for the news between two paintings; in a flood of text, the rest waits."""
+
+LAST = 0.1
+"""Seconds of CPU time for the news that is still shown of an answer that was stopped."""
 
 
 class CellRequest:
@@ -47,7 +54,7 @@ class CellRequest:
         self._display = display
         self._entrypoint = entrypoint
         self._streams = streams
-        self._unseen: deque[StreamEvent] = deque()
+        self._reader = EventReader(reply.events)
         self._news = threading.Event()
         self._is_stopping = False
 
@@ -86,11 +93,11 @@ class CellRequest:
                 self._news.wait(TICK)
                 self._news.clear()
                 if not (self._is_stopping or interrupts.came):
-                    self._show_news()
+                    self._show_news(SHARE, interrupts)
                 elif not is_told:
                     request.stop()
                     is_told = True
-            self._show_news()
+            self._show_news(math.inf, interrupts)
         except Exception as exc:  # noqa: BLE001 - the display failed; the reply says so
             _end_now(request)
             self._reply.error = as_agent_error(exc)
@@ -98,14 +105,23 @@ class CellRequest:
             _end_now(request)
             raise
 
-    def _show_news(self) -> None:
-        while self._unseen:
-            event = self._unseen.popleft()
-            text = steps.text_of(event)
-            if text is None:
-                self._display.step(event)
-            elif text:
-                self._display.add(text)
+    def _show_news(self, most: float, interrupts: Interrupts) -> None:
+        """Give the display what has come.
+
+        Args:
+            most: Seconds of CPU time after which the rest has to wait, as the thread that reads the
+                stream cannot work meanwhile.
+            interrupts: With one of them, or when the answer was stopped, the rest is given up soon.
+        """
+        began = time.thread_time()
+        for item in self._reader.news(self._display.takes_text):
+            if isinstance(item, str):
+                self._display.add(item)
+            else:
+                self._display.step(item)
+            worked = time.thread_time() - began
+            if worked > (LAST if self._is_stopping or interrupts.came else most):
+                return
 
     async def _ask(self) -> None:
         async with self._client as client:
@@ -120,7 +136,6 @@ class CellRequest:
 
     def _take(self, event: StreamEvent) -> None:
         self._reply.take(event)
-        self._unseen.append(event)
         if not self._news.is_set():
             self._news.set()
 

@@ -127,8 +127,8 @@ class _Model:
             raise ValueError("There is no question: the list of messages is empty.")
         question = _text(messages[-1])
         turns = [{"role": _role(message), "text": _text(message)} for message in messages[:-1]]
-        parts = Parts()
         reply = Reply(self._client.agent_id, {self._field: question})
+        parts = Parts(reply.events)
         asked = time.monotonic()
         error: RunAgentError | None = None
         stopped = True
@@ -139,7 +139,7 @@ class _Model:
                     async with stream:
                         async for event in stream:
                             reply.take(event)
-                            if part := parts.take(event):
+                            if part := parts.next():
                                 yield part
                 except RunAgentError as exc:
                     refused = {name for name in self._optional if name in exc.message}

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from runagent import AsyncStream, RunAgentError, Stream, StreamEvent
 from runagent_jupyter import html, steps
+from runagent_jupyter.event_log import EventLog, EventReader
 from runagent_jupyter.event_loops import background
 from runagent_jupyter.interrupts import TICK
 from runagent_jupyter.marimo_html import marimo_html
@@ -21,6 +22,9 @@ from runagent_jupyter.reply import Reply
 
 INTERVAL = 0.1
 """The least number of seconds between two paintings."""
+
+SHARE = 0.03
+"""Seconds of CPU time for the news of a painting; in a flood of text, the rest waits."""
 
 _replies: WeakKeyDictionary[Any, Reply] = WeakKeyDictionary()
 
@@ -43,15 +47,14 @@ def shown(stream: Stream[Any] | AsyncStream[Any]) -> Any:
 
 def _read(stream: Stream[Any] | AsyncStream[Any]) -> Reply:
     reply = Reply("", {})
-    painter = _Painter()
+    painter = _Painter(reply.events)
     began = time.monotonic()
     error: RunAgentError | None = None
     stopped = False
 
     def take(item: object) -> None:
-        event = _event(item)
-        reply.take(event)
-        painter.take(event)
+        reply.take(_event(item))
+        painter.paint()
 
     if stream.text:
         take(stream.text)
@@ -107,25 +110,28 @@ def _event(item: object) -> StreamEvent:
 class _Painter:
     """Paints the answer so far into the running cell."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: EventLog) -> None:
         import marimo  # noqa: PLC0415 - optional
 
         self._output = marimo.output
-        self._stream = html.MarkdownStream()
-        self._steps: list[StreamEvent] = []
+        self._reader = EventReader(events)
+        self._stream = html.LimitedStream()
+        self._steps = steps.Steps()
         self._next = 0.0
 
-    def take(self, event: StreamEvent) -> None:
-        """Take the next event, and paint if it is time to."""
-        text = steps.text_of(event)
-        if text is None:
-            self._steps.append(event)
-        else:
-            self._stream.feed(text)
+    def paint(self) -> None:
+        """Take the news and paint, if it is time to."""
         if time.monotonic() < self._next:
             return
         worked = time.thread_time()
-        content = [steps.folded(steps.steps_of(self._steps)), *self._stream.blocks]
+        for item in self._reader.news(lambda: not self._stream.is_full):
+            if isinstance(item, str):
+                self._stream.feed(item)
+            else:
+                self._steps.take(item)
+            if time.thread_time() - worked > SHARE:
+                break
+        content = [steps.folded(self._steps), *self._stream.blocks]
         self._output.replace(marimo_html(html.wrap("".join([*content, self._stream.tail()]))))
         self._next = time.monotonic() + max(INTERVAL, rest_after(worked))
 

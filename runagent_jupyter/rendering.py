@@ -11,13 +11,23 @@ from runagent_jupyter import html, steps
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.data.pictures import described
 from runagent_jupyter.data.records import records_of
-from runagent_jupyter.data.values import as_data, as_markdown, json_of, without_pictures
+from runagent_jupyter.data.values import (
+    as_data,
+    as_markdown,
+    json_beginning,
+    without_pictures,
+)
 from runagent_jupyter.data.whole_text import excerpt
 from runagent_jupyter.failure import facts_of
 from runagent_jupyter.prices import money
 
 _LARGEST_COUNT = 1e15
 """Beyond it, a number of tokens is a mistake and is not shown."""
+
+_MOST_DATA = 24_000_000
+"""Characters of a text, with the data of pictures, of which the beginning is shown."""
+
+_JSON_CUT_OFF = "Cut off here: the JSON goes on. The reply has all of it: _.text in the next cell."
 
 
 class FinishedAnswer(Protocol):
@@ -76,7 +86,8 @@ def bundle(answer: FinishedAnswer, body: str | None = None) -> dict[str, str]:
         body: The HTML of its text, if that was made already.
 
     Returns:
-        The answer by MIME type: as safe HTML and as plain text.
+        The answer by MIME type: as safe HTML and as plain text. Of a very long answer, both have
+        the beginning, and say how to get the rest.
     """
     content = html.with_copy_buttons(body_of(answer) if body is None else body)
     found = steps.steps_of(answer.events)
@@ -94,9 +105,11 @@ def plain_text(answer: FinishedAnswer) -> str:
 
     Returns:
         Its text, or its JSON in the format JSON, with nothing in it that steers a terminal. Records
-        are in aligned columns, and in the place of a picture there are words.
+        are in aligned columns, and in the place of a picture there are words. A very long text is
+        cut, with a line that says so.
     """
-    return strip_controls(described(_text(answer)))
+    text, cut = _beginning(answer)
+    return strip_controls(text) + (f"\n[{cut}]\n" if cut else "")
 
 
 def plain_note(answer: FinishedAnswer) -> str:
@@ -117,14 +130,46 @@ def plain_note(answer: FinishedAnswer) -> str:
     return "[the answer is empty]" if _is_empty(answer) else ""
 
 
-def _text(answer: FinishedAnswer) -> str:
-    if answer.format == "json":
-        return json_of(answer.value)
+def _beginning(answer: FinishedAnswer) -> tuple[str, str]:
+    """Return the text that is shown of an answer, and the words for its end if there is more."""
     value = as_data(answer.value)
-    if as_markdown(value) is not None:
-        return answer.text
-    records = records_of(value)
-    return json_of(without_pictures(value)) if records is None else excerpt(records)
+    text = None if answer.format == "json" else as_markdown(value)
+    if text is not None:
+        # A picture counts as its words, of which there may be fewer characters than of its data.
+        shown = described(text[:_MOST_DATA])
+        if len(shown) <= html.MOST_CHARACTERS and len(text) <= _MOST_DATA:
+            return shown, ""
+        return shown[: html.MOST_CHARACTERS], cut_off(len(text), html.MOST_CHARACTERS)
+    records = None if answer.format == "json" else records_of(value)
+    if records is not None:
+        return excerpt(records), ""
+    shown, is_whole = json_beginning(
+        value if answer.format == "json" else without_pictures(value), html.MOST_CHARACTERS
+    )
+    return shown, "" if is_whole else _JSON_CUT_OFF
+
+
+def cut_off(total: int, shown: int) -> str:
+    """Say that a text is not shown whole, and how to get the rest.
+
+    Args:
+        total: The characters of the text.
+        shown: Those that are shown.
+    """
+    return (
+        f"Cut off here, after {shown:,} of {total:,} characters. The reply has them all: _.text in "
+        "the next cell, or NAME.text after --out NAME. To write them into a file: "
+        'open("answer.md", "w", encoding="utf-8").write(_.text)'
+    )
+
+
+def cut_note(total: int, shown: int) -> str:
+    """Render `cut_off`, if a text is not shown whole.
+
+    Returns:
+        Safe HTML to be put into `html.wrap`; empty if nothing is left out.
+    """
+    return html.status_line(f"✂ {cut_off(total, shown)}") if shown < total else ""
 
 
 def body_of(answer: FinishedAnswer) -> str:
@@ -141,16 +186,25 @@ def body_of(answer: FinishedAnswer) -> str:
     if answer.format == "json" or text is None:
         records = None if answer.format == "json" else records_of(value)
         return html.json_tree(value) if records is None else html.record_table(records)
-    if answer.format == "text":
-        return html.plain(answer.text)
-    if answer.format == "code":
-        return html.code(answer.text)
-    return html.render(text)
+    if answer.format in ("text", "code"):
+        shown = text[: html.MOST_CHARACTERS]
+        content = html.plain(shown) if answer.format == "text" else html.code(shown)
+        return content + cut_note(len(text), len(shown))
+    stream = html.LimitedStream()
+    stream.feed(text)
+    stream.finish()
+    return stream.html() + cut_note(len(text), stream.taken)
 
 
 def _is_empty(answer: FinishedAnswer) -> bool:
     """Whether a complete answer has nothing to show."""
-    return not (_text(answer).strip() or steps.steps_of(answer.events))
+    text, cut = _beginning(answer)
+    return not (text.strip() or cut or steps.steps_of(answer.events))
+
+
+def has_text(answer: FinishedAnswer) -> bool:
+    """Whether anything has come of the answer itself."""
+    return as_markdown(answer.value) != ""
 
 
 def notes(answer: FinishedAnswer) -> str:
@@ -194,8 +248,17 @@ def _folded_usage(answer: FinishedAnswer) -> str:
     tokens = [f"{total} tokens"] if total else [shown.pop(0)] if shown else []
     head = " · ".join([*tokens, *cost])
     agent = [answer.agent_id] if answer.agent_id else []
-    rest = [*shown, *agent, f"{answer.elapsed:.1f} s", f"{len(answer.text):,} characters"]
+    rest = [*shown, *agent, f"{answer.elapsed:.1f} s", _length(answer)]
     return html.folded_status(head, " · ".join(rest))
+
+
+def _length(answer: FinishedAnswer) -> str:
+    """Say how long the text of an answer is, without writing all of a large object as JSON."""
+    text = as_markdown(answer.value)
+    if text is not None:
+        return f"{len(text):,} characters"
+    shown, is_whole = json_beginning(answer.value, html.MOST_CHARACTERS)
+    return f"{'' if is_whole else 'more than '}{len(shown):,} characters"
 
 
 def _kept(when: float) -> str:

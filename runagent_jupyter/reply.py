@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from runagent import RunAgentError, RunResult
 from runagent.response_models import as_model
-from runagent_jupyter import steps
 from runagent_jupyter.answer import FACTS, Answer
 from runagent_jupyter.data.frames import frame_of
 from runagent_jupyter.data.values import as_data, as_markdown, json_of
+from runagent_jupyter.event_log import answer_of
 from runagent_jupyter.marimo_html import marimo_html
 from runagent_jupyter.rendering import bundle
 
@@ -64,7 +64,7 @@ class Reply(Answer):
         """Note how the answer ended, and make its value of the events that came."""
         super().end(elapsed=elapsed, error=error, stopped=stopped)
         if self.events:
-            self.value = steps.answer_of(self.events)
+            self.value = answer_of(self.events)
 
     def read_as(self, model: Any) -> None:
         """Turn the value of a complete answer into an instance of a model.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -18,6 +19,16 @@ REST = 0.06
 
 BEFORE_REST = 10
 """Events that are read without a rest, so that a short answer is not delayed."""
+
+_MANY = 100
+"""Events between two waits that are a flood. In a flood there is no rest: many events are handled
+together anyway, and a server whose events nobody reads has to rest too."""
+
+_MUCH = 4_096
+"""Characters of text between two waits that are a flood."""
+
+_FLOOD = 0.5
+"""Seconds without a flood after which there are rests again."""
 
 _WAITED = 0.0005
 """Seconds between two events from which on the reader has waited for the second."""
@@ -106,14 +117,21 @@ async def read_stream(
     Raises:
         RunAgentError: The stream failed.
     """
+    events = answer.events
+    count, characters = len(events), events.characters  # at the last wait
     asked = time.monotonic()
+    flood = -math.inf  # the time of the last one
     try:
         async with stream:
             async for event in stream:
-                waited = time.monotonic() - asked > _WAITED
+                now = time.monotonic()
                 take(event)
-                if waited and len(answer.events) > BEFORE_REST:
-                    await asyncio.sleep(REST)
+                if now - asked > _WAITED:
+                    if len(events) - count > _MANY or events.characters - characters > _MUCH:
+                        flood = now
+                    elif len(events) > BEFORE_REST and now - flood > _FLOOD:
+                        await asyncio.sleep(REST)
+                    count, characters = len(events), events.characters
                 asked = time.monotonic()
     finally:
         answer.take_facts(stream)

@@ -1,4 +1,4 @@
-"""The events of a stream, sorted into the answer and the steps on the way to it."""
+"""The steps of an agent on the way to its answer, as pages and terminals show them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from runagent import StreamEvent
-from runagent.wire.text import with_pairs_joined
 from runagent_jupyter import html
 from runagent_jupyter.control_characters import strip_controls
-from runagent_jupyter.data.values import as_markdown, obvious_text
+from runagent_jupyter.event_kinds import KIND, PROGRESS, WORDS, first_text, has_words, is_number
+from runagent_jupyter.event_log import EventLog, EventReader, is_object
 
-_ENDS: Final = frozenset({"start", "done"})
-"""Kinds of events that begin and end a stream and are part of neither the answer nor the steps."""
-
-_TEXT_TYPES: Final = frozenset(
-    """answer chunk content content_block_delta delta message output response text text_delta
-    token""".split()  # noqa: SIM905 - a table of words
-)
-"""Types that agents give to a chunk that is a piece of the answer; other types make a step."""
-
-_KIND: Final = ("type", "kind", "event")
 _NAME: Final = ("name", "tool", "tool_name", "function", "title", "step", "stage", "node")
 _MESSAGE: Final = ("message", "content", "delta", "text", "status", "detail")
-_WORDS: Final = ("content", "delta", "text")
-_PROGRESS: Final = ("progress", "percent", "percentage")
 
 _TITLE: Final = 200
 """Characters of a step's title; the whole text is in its details."""
@@ -37,64 +25,53 @@ _SHOWN: Final = 500
 _THOUGHT: Final = 2_000
 """Characters after which a thought continues in a new step: a page gets a growing step whole."""
 
-_LARGEST: Final = 1e15
-"""Numbers beyond it are not taken as progress."""
 
+class Steps:
+    """The steps on the way to an answer, of which the first 500 are shown.
 
-def text_of(event: StreamEvent) -> str | None:
-    """Tell a piece of the answer from a step.
-
-    Args:
-        event: An event of a stream.
-
-    Returns:
-        The text that the event adds to the answer, or `None` if the event is a step.
+    Attributes:
+        shown: The first ones.
     """
-    if event.kind in _ENDS:
-        return ""
-    value = event.value
-    if event.kind == "chunk" and isinstance(value, (dict, list)) and (shown := _pictured(value)):
-        return f"\n\n{shown}\n\n"
-    if event.kind != "chunk" or isinstance(value, list):
-        return None
-    if not isinstance(value, dict):
-        return event.text or ""
-    kind = _first(value, _KIND)
-    if kind and kind.lower() not in _TEXT_TYPES:
-        return None
-    if _has_words(value):
-        return event.text
-    others = value.keys() - set(_KIND)
-    return obvious_text(value) if len(others) == 1 else None  # text, and nothing else with it
+
+    def __init__(self) -> None:
+        self.shown: list[Step] = []
+        self._count = 0
+        self._last: Step | None = None
+
+    def take(self, event: StreamEvent) -> int:
+        """Add an event, as a new step or as more of the last one.
+
+        Args:
+            event: An event that is a step.
+
+        Returns:
+            The position of the step that is new or has changed.
+        """
+        step = Step.of(event)
+        if self._last is not None and self._last.continued_by(step):
+            self._last.continue_with(step)
+        else:
+            self._last = step
+            self._count += 1
+            if self._count <= _SHOWN:
+                self.shown.append(step)
+        return self._count - 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def title(self) -> str:
+        """The title of the last step; empty without steps."""
+        return "" if self._last is None else self._last.title
+
+    @property
+    def left_out(self) -> str:
+        """How many steps are not shown, in words; empty if all are."""
+        return f"… {self._count - _SHOWN:,} more" if self._count > _SHOWN else ""
 
 
-def _pictured(value: dict[str, Any] | list[Any]) -> str | None:
-    """Write a chunk that is a picture, or has pictures beside its text, as Markdown."""
-    if isinstance(value, dict) and any(_is_number(value.get(key)) for key in _PROGRESS):
-        return None
-    shown = as_markdown(value)
-    return None if shown == obvious_text(value) else shown
-
-
-def take(event: StreamEvent, steps: list[Step]) -> int:
-    """Add an event to the steps before it, as a new step or as more of the last one.
-
-    Args:
-        event: An event that is a step.
-        steps: The steps so far.
-
-    Returns:
-        The position of the step that is new or has changed.
-    """
-    step = Step.of(event)
-    if steps and steps[-1].continued_by(step):
-        steps[-1].continue_with(step)
-    else:
-        steps.append(step)
-    return len(steps) - 1
-
-
-def steps_of(events: Sequence[StreamEvent]) -> list[Step]:
+def steps_of(events: Sequence[StreamEvent]) -> Steps:
     """Find the steps of a stream that has ended.
 
     Args:
@@ -103,58 +80,15 @@ def steps_of(events: Sequence[StreamEvent]) -> list[Step]:
     Returns:
         The steps.
     """
-    answer = {id(event) for event in _answering(events)}
-    steps: list[Step] = []
-    for event in events:
-        if text_of(event) is None and id(event) not in answer:
-            take(event, steps)
+    log = events if isinstance(events, EventLog) else EventLog(events)
+    steps = Steps()
+    for item in EventReader(log).news():
+        if isinstance(item, StreamEvent) and not is_object(item, log):
+            steps.take(item)
     return steps
 
 
-def answer_of(events: Sequence[StreamEvent]) -> Any:
-    """Find the answer of a stream that has ended.
-
-    An object that is plainly a step, such as a tool call, belongs to the answer only if all objects
-    are.
-
-    Args:
-        events: All its events, in order.
-
-    Returns:
-        The text of the answer, or the object or the list of objects if there is no text.
-    """
-    answer = _answering(events)
-    texts = [text_of(event) for event in answer]
-    if len(answer) == 1 and (texts[0] is None or len(_chunks(events)) == 1):
-        return answer[0].value
-    if None in texts:
-        return [event.value for event in answer]
-    return with_pairs_joined("".join(text for text in texts if text))
-
-
-def _answering(events: Sequence[StreamEvent]) -> list[StreamEvent]:
-    chunks = _chunks(events)
-    return (
-        [event for event in chunks if text_of(event) is not None]
-        or [event for event in chunks if not _is_step(event.value)]
-        or chunks
-    )
-
-
-def _chunks(events: Sequence[StreamEvent]) -> list[StreamEvent]:
-    return [event for event in events if event.kind == "chunk" and event.value is not None]
-
-
-def _is_step(value: object) -> bool:
-    if not isinstance(value, dict):
-        return False
-    kind = _first(value, _KIND).lower()
-    return bool(kind and kind not in _TEXT_TYPES) or any(
-        _is_number(value.get(key)) for key in _PROGRESS
-    )
-
-
-def summary(steps: list[Step]) -> str:
+def summary(steps: Steps) -> str:
     """Summarize steps in one line of text.
 
     Args:
@@ -163,10 +97,10 @@ def summary(steps: list[Step]) -> str:
     Returns:
         The number of steps, and the title of the last one.
     """
-    return f"{len(steps):,} step{'' if len(steps) == 1 else 's'} · {steps[-1].title}"
+    return f"{len(steps):,} step{'' if len(steps) == 1 else 's'} · {steps.title}"
 
 
-def folded(steps: list[Step]) -> str:
+def folded(steps: Steps) -> str:
     """Render steps, folded into one line.
 
     Args:
@@ -177,11 +111,11 @@ def folded(steps: list[Step]) -> str:
     """
     if not steps:
         return ""
-    shown = ((step.title, step.details()) for step in steps[:_SHOWN])
-    return html.folded_steps(summary(steps), shown, more=_left_out(steps))
+    shown = ((step.title, step.details()) for step in steps.shown)
+    return html.folded_steps(summary(steps), shown, more=steps.left_out)
 
 
-def lines(steps: list[Step]) -> str:
+def lines(steps: Steps) -> str:
     """Render steps as text.
 
     Args:
@@ -190,12 +124,8 @@ def lines(steps: list[Step]) -> str:
     Returns:
         A line with the title of each step.
     """
-    titles = [step.title for step in steps[:_SHOWN]]
-    return "".join(f"[{title}]\n" for title in (*titles, _left_out(steps)) if title)
-
-
-def _left_out(steps: list[Step]) -> str:
-    return f"… {len(steps) - _SHOWN:,} more" if len(steps) > _SHOWN else ""
+    titles = [step.title for step in steps.shown]
+    return "".join(f"[{title}]\n" for title in (*titles, steps.left_out) if title)
 
 
 @dataclass
@@ -221,15 +151,15 @@ class Step:
         value = event.value
         facts = value if isinstance(value, dict) else {}
         kind = "" if event.kind == "chunk" else event.kind
-        done = next((facts[key] for key in _PROGRESS if _is_number(facts.get(key))), None)
-        message = _first(facts, _MESSAGE)
+        done = next((facts[key] for key in PROGRESS if is_number(facts.get(key))), None)
+        message = first_text(facts, _MESSAGE)
         if done is not None:
             message = " · ".join(filter(None, (_progress(done, facts), message)))
         elif not facts:
             message = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         return cls(
-            kind=_first(facts, _KIND) or kind,
-            name=_first(facts, _NAME),
+            kind=first_text(facts, KIND) or kind,
+            name=first_text(facts, _NAME),
             message=message,
             value=value,
             is_progress=done is not None,
@@ -254,7 +184,7 @@ class Step:
     def _is_thought(self) -> bool:
         """Whether there is nothing in it but a piece of text."""
         value = self.value
-        return isinstance(value, dict) and _has_words(value) and value.keys() <= {*_KIND, *_WORDS}
+        return isinstance(value, dict) and has_words(value) and value.keys() <= {*KIND, *WORDS}
 
     def continue_with(self, step: Step) -> None:
         """Replace progress with newer progress, or append the next words of a thought."""
@@ -290,23 +220,9 @@ class Step:
         return {"title": self.title, "html": self.details()}
 
 
-def _has_words(facts: dict[str, Any]) -> bool:
-    """Whether an object has a piece of text in it."""
-    return any(isinstance(facts.get(name), str) for name in _WORDS)
-
-
-def _first(facts: dict[str, Any], names: tuple[str, ...]) -> str:
-    return next((facts[name] for name in names if isinstance(facts.get(name), str)), "")
-
-
-def _is_number(value: object) -> bool:
-    """Whether a value is a number of ordinary size; infinity is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
-
-
 def _progress(done: float, facts: dict[str, Any]) -> str:
     total = facts.get("total")
-    if _is_number(total):
+    if is_number(total):
         return f"{done:g} of {total:g}"
     is_share = "progress" in facts and 0 <= done <= 1
     return f"{done:.0%}" if is_share else f"{done:g} %"

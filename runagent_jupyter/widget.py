@@ -28,7 +28,7 @@ from runagent import (
     ValidationError,
 )
 from runagent_jupyter import html
-from runagent_jupyter.chats.answer_view import AnswerView, describe
+from runagent_jupyter.chats.answer_view import AnswerView, beginning, describe
 from runagent_jupyter.chats.cell_source import cell_source
 from runagent_jupyter.chats.chat_file import PathLike
 from runagent_jupyter.chats.client import chat_client
@@ -49,6 +49,9 @@ from runagent_jupyter.request import Request, read_stream
 
 INTERVAL = 0.06
 """Seconds between two messages to the pages while an answer streams."""
+
+SHARE = 0.02
+"""Seconds of CPU time for the text of one message; in a flood, the rest waits for the next."""
 
 _STATIC = pathlib.Path(__file__).parent / "static"
 
@@ -114,7 +117,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
     suggestions = traitlets.List(traitlets.Unicode()).tag(sync=True)
     height = traitlets.Int(min=80).tag(sync=True)
     busy = traitlets.Bool(False).tag(sync=True)
-    value = traitlets.Unicode().tag(sync=True)
+    value = traitlets.Unicode().tag(sync=True, to_json=lambda text, _: beginning(text))
     # It is made when a page asks for the state, and so costs nothing while an answer streams.
     _snapshot = traitlets.Dict().tag(
         sync=True,
@@ -350,7 +353,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
                 raise
             # The agent is a function that takes a question and nothing else.
             self.session_id = None
-            view.turn.events.clear()
+            view.begin_again()
             await self._read(ask(), view)
 
     async def _read(self, stream: Any, view: AnswerView) -> None:
@@ -380,7 +383,8 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
             await news.wait()
             news.clear()
             with self._lock:
-                view.feed()
+                if view.feed(SHARE):
+                    news.set()
                 worked = time.thread_time()
                 if self._is_shown(view.turn):
                     self._tell("delta", turn=len(self.turns) - 1, **view.delta())

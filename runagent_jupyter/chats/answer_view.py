@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os.path
 import time
 from typing import Any
@@ -13,6 +14,7 @@ from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.data.records import records_of
 from runagent_jupyter.data.values import as_markdown, json_of
+from runagent_jupyter.event_log import EventLog, EventReader, answer_of
 from runagent_jupyter.failure import summary
 from runagent_jupyter.prices import money, tokens_total
 
@@ -20,6 +22,14 @@ _CUT_OFF = (
     "Cut off here: the answer was still coming when this copy was made. "
     "If the kernel still runs, the chat has the whole answer."
 )
+
+_CUT = (
+    "cut off after {:,} of {:,} characters; the text of the turn has them all, such as "
+    "w.turns[-1].text, where w is this chat"
+)
+
+LAST = 0.1
+"""Seconds of CPU time for the news that is still shown of an answer that was stopped."""
 
 
 class AnswerView:
@@ -34,9 +44,10 @@ class AnswerView:
 
     def __init__(self, turn: Turn) -> None:
         self.turn = turn
-        self._stream = html.MarkdownStream()
-        self._unfed: list[str] = []  # text that is not rendered yet
-        self._steps: list[steps.Step] = []
+        self._stream = html.LimitedStream()
+        self._reader = EventReader(turn.events)
+        self._steps = steps.Steps()
+        self._characters = 0  # of an answer that is an object and is shown as text
         # The part that pages have.
         self._known_blocks = 0
         self._known_steps = 0
@@ -46,27 +57,42 @@ class AnswerView:
     @classmethod
     def of(cls, turn: Turn) -> AnswerView:
         """Return the view of an answer that has ended, such as one from a file."""
+        if not turn.events:
+            turn.events = EventLog([StreamEvent("chunk", turn.text, turn.text)])
+        turn.events.close()
+        turn.text = turn.events.text
         view = cls(turn)
-        events, text = turn.events, turn.text
-        turn.events, turn.text = [], ""
-        for event in events or [StreamEvent("chunk", text, text)]:
-            view.take(event)
         view.end()
         return view
 
     def take(self, event: StreamEvent) -> None:
         """Add an event of the stream: a piece of text, or a step on the way to it."""
         self.turn.take(event)
-        text = steps.text_of(event)
-        if text is None:
-            self._known_steps = min(self._known_steps, steps.take(event, self._steps))
-        else:
-            self._unfed.append(text)
 
-    def feed(self) -> None:
-        """Render the new text; finished blocks are never rendered again."""
-        self._stream.feed("".join(self._unfed))
-        self._unfed.clear()
+    def begin_again(self) -> None:
+        """Forget the events, as the agent is asked once more."""
+        self.turn.events.clear()
+        self._reader = EventReader(self.turn.events)
+
+    def feed(self, most: float = math.inf) -> bool:
+        """Render the new text; finished blocks are never rendered again.
+
+        Args:
+            most: Seconds of CPU time after which the rest has to wait.
+
+        Returns:
+            Whether something waits.
+        """
+        began = time.thread_time()
+        for item in self._reader.news(lambda: not self._stream.is_full):
+            if isinstance(item, str):
+                self._stream.feed(item)
+            else:
+                changed = self._steps.take(item)
+                self._known_steps = min(self._known_steps, changed, len(self._steps.shown))
+            if time.thread_time() - began > most:
+                return True
+        return False
 
     def delta(self) -> dict[str, Any]:
         """Return the news for all pages, and count it as known.
@@ -76,19 +102,19 @@ class AnswerView:
             have, and append the first of `parts` to it. The last of `parts` is the new tail, and
             all before it are finished blocks.
         """
-        self.feed()
         finished = self._stream.blocks[self._known_blocks :]
         parts = [html.typeset(block) for block in (*finished, self._stream.tail())]
         kept = os.path.commonprefix([self._known_tail, parts[0]])  # noqa: RUF071 - no paths
         steps_from = self._known_steps
         self._known_blocks += len(finished)
-        self._known_steps = len(self._steps)
+        news = self._steps_from(steps_from)
+        self._known_steps += len(news)
         self._known_tail = parts[-1]
         return {
             "keep": len(kept.encode("utf-16-le")) // 2,
             "parts": [parts[0][len(kept) :], *parts[1:]],
             "steps_from": steps_from,
-            "steps": [step.shown() for step in self._steps[steps_from:]],
+            "steps": news,
         }
 
     def end(self) -> dict[str, Any]:
@@ -99,7 +125,7 @@ class AnswerView:
         """
         if self.turn.status == "done" and not self.turn.text:
             self._say_object()
-        self.feed()
+        self.feed(LAST if self.turn.stopped else math.inf)
         self._stream.finish()
         self.turn.text = with_pairs_joined(self.turn.text)
         revised = {
@@ -110,7 +136,7 @@ class AnswerView:
     def _say_object(self) -> None:
         """If the agent answered with an object, show it as the text and not as a step."""
         events = self.turn.events
-        value = steps.answer_of(events)
+        value = answer_of(events)
         if isinstance(value, str):
             return
         text = as_markdown(value)
@@ -121,9 +147,17 @@ class AnswerView:
             self._stream.append(shown)
         else:
             self.turn.text = text
-            self._unfed.append(text)
+            self._stream.feed(text)
+            self._characters = len(text)
+        self.feed()
         self._steps = steps.steps_of(events)
         self._known_steps = 0
+
+    def _steps_from(self, first: int) -> list[dict[str, str]]:
+        """Describe the steps from one on for a page, and how many more there are."""
+        shown = [step.shown() for step in self._steps.shown[first:]]
+        more = self._steps.left_out
+        return [*shown, {"title": more, "html": ""}] if more else shown
 
     def known(self) -> dict[str, Any]:
         """Return the part of the answer that all pages have."""
@@ -131,7 +165,7 @@ class AnswerView:
             "role": "agent",
             "blocks": [html.typeset(block) for block in self._stream.blocks[: self._known_blocks]],
             "tail": self._known_tail,
-            "steps": [step.shown() for step in self._steps[: self._known_steps]],
+            "steps": self._steps_from(0)[: self._known_steps],
             "since": round(time.monotonic() - self._began),
             **self.ending(),
         }
@@ -159,12 +193,23 @@ class AnswerView:
             facts.append(f"{tokens:,} tokens")
         if turn.cost is not None:
             facts.append(f"cost {money(turn.cost)}")
+        taken, total = self._stream.taken, self._characters or turn.events.characters
+        if turn.status != "streaming" and taken < total:
+            facts.append(_CUT.format(taken, total))
         return {
             "status": turn.status,
             "error": describe(turn.error),
             "facts": strip_controls(" · ".join(facts)),
             "feedback": turn.feedback or "",
         }
+
+
+def beginning(text: str) -> str:
+    """Return a text as pages have it: of a very long one, the beginning, and words for the rest."""
+    most = html.MOST_CHARACTERS
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}\n\n[{_CUT.format(most, len(text))}]"
 
 
 def describe(error: Exception | None) -> str:

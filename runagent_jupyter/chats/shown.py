@@ -11,6 +11,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from runagent_jupyter import html
+from runagent_jupyter.chats.answer_view import beginning
 from runagent_jupyter.chats.conversation import Conversation
 from runagent_jupyter.chats.saved_copies import SavedCopies
 from runagent_jupyter.control_characters import strip_controls
@@ -107,7 +108,7 @@ class ShownChat(ipywidgets.ValueWidget):  # type: ignore[misc, name-defined] # u
             turns = self._conversation.html()
         return {
             "text/html": html.saved_chat(html.status_line(self.title), turns, self._copy, *place),
-            "text/plain": strip_controls(self.to_markdown()),
+            "text/plain": strip_controls(beginning(self.to_markdown())),
         }
 
 

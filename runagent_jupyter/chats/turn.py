@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from runagent import RunAgentError, StreamEvent
-from runagent_jupyter import html, steps
+from runagent_jupyter import html
 from runagent_jupyter.answer import FACTS, Answer
 from runagent_jupyter.marimo_html import marimo_html
 from runagent_jupyter.rendering import bundle
@@ -29,7 +29,7 @@ class Turn(Answer):
     _LEADING: ClassVar = ("role", "text", "error")
 
     role: str
-    text: str = ""
+    text: str = field(default_factory=str)
     stopped: bool = field(default=False, repr=False, kw_only=True)  # `status` says it
     status: str = field(default="done", kw_only=True)
     feedback: str | None = field(default=None, repr=False, kw_only=True)
@@ -37,11 +37,20 @@ class Turn(Answer):
     def take(self, event: StreamEvent) -> None:
         """Add an event of the stream and the text in it."""
         super().take(event)
-        self.text += steps.text_of(event) or ""
+        # Adding each of a million pieces to a string would copy it a million times.
+        vars(self).pop("text", None)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the text of an answer that is still coming."""
+        if name == "text" and "events" in vars(self):
+            return self.events.text
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def end(self, *, elapsed: float, error: RunAgentError | None, stopped: bool) -> None:
         """Note how the answer ended, in `status` too."""
         super().end(elapsed=elapsed, error=error, stopped=stopped)
+        if "text" not in vars(self):
+            self.text = self.events.text
         self.status = "stopped" if stopped else "done" if error is None else "error"
 
     def to_markdown(self) -> str:

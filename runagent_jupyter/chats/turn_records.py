@@ -9,6 +9,7 @@ import runagent
 from runagent import RunAgentError, StreamEvent
 from runagent_jupyter.answer import FACTS
 from runagent_jupyter.chats.turn import Turn
+from runagent_jupyter.event_log import EventLog
 from runagent_jupyter.failure import with_cells
 from runagent_jupyter.prices import money, tokens_in, tokens_out, tokens_total
 from runagent_jupyter.usage import AgentUsage
@@ -40,7 +41,7 @@ def record_of(turn: Turn) -> dict[str, Any]:
         **{name: getattr(turn, name) for name in FACTS},
         "feedback": turn.feedback,
         "error": None if turn.error is None else _error_record(turn.error),
-        "events": [[event.kind, event.value, event.text] for event in _joined(turn.events)],
+        "events": [[event.kind, event.value, event.text] for event in turn.events.joined()],
     }
 
 
@@ -57,11 +58,12 @@ def turn_of(record: Any) -> Turn:
     given = {name: record[name] for name in _KINDS if name in record}
     if not all(isinstance(value, _KINDS[name]) for name, value in given.items()):
         raise ValueError("a turn in it is damaged")
+    events = given.pop("events", [])
     turn = Turn(record["role"])
     for name, value in given.items():
         setattr(turn, name, value)
     if turn.role == "agent":
-        turn.events = [_event(event) for event in turn.events]
+        turn.events = EventLog(map(_event, events))
         if record.get("status") not in _STATUS:
             raise ValueError("an answer in it does not say how it ended")
         turn.status = "stopped" if record["status"] == "streaming" else record["status"]
@@ -103,26 +105,6 @@ def sum_of(turns: Iterable[Turn]) -> str:
     if sums.unpriced < sums.calls:
         facts.append(f"cost {money(sums.cost)}")
     return " · ".join(facts)
-
-
-def _joined(events: Iterable[StreamEvent]) -> list[StreamEvent]:
-    joined: list[StreamEvent] = []
-    pieces: list[str] = []
-
-    def flush() -> None:
-        if pieces:
-            text = "".join(pieces)
-            joined.append(StreamEvent("chunk", text, text))
-            pieces.clear()
-
-    for event in events:
-        if event.kind == "chunk" and isinstance(event.value, str) and event.value == event.text:
-            pieces.append(event.value)
-        else:
-            flush()
-            joined.append(event)
-    flush()
-    return joined
 
 
 def _event(record: Any) -> StreamEvent:

@@ -11,7 +11,17 @@ from runagent.encode import to_json
 from runagent.json_blocks import obvious_text
 from runagent_jupyter.data.pictures import is_picture_uri, markdown_of, uri_in, words_for
 
-__all__ = ["as_data", "as_markdown", "json_of", "obvious_text", "without_pictures"]
+__all__ = [
+    "as_data",
+    "as_markdown",
+    "json_beginning",
+    "json_of",
+    "obvious_text",
+    "without_pictures",
+]
+
+_LONG = 1_000_000
+"""Characters of JSON beyond which it is not indented: nobody reads it, and it takes far longer."""
 
 
 def as_data(value: Any) -> Any:
@@ -40,12 +50,45 @@ def json_of(value: Any) -> str:
         value: Any value; a value that is not JSON is written as its `repr`.
 
     Returns:
-        Indented JSON, or JSON on one line if indentation would be most of the text.
+        Indented JSON, or JSON on one line if indentation would be most of the text, or if there
+        are more than a million characters.
     """
     value = as_data(value)
     line = json.dumps(value, ensure_ascii=False, default=repr)
+    if len(line) > _LONG:
+        return line
     text = json.dumps(value, ensure_ascii=False, default=repr, indent=2)
     return text if len(text) < 5 * len(line) + 1_000 else line
+
+
+def json_beginning(value: Any, most: int) -> tuple[str, bool]:
+    """Write the beginning of what `json_of` writes, at little cost however large the value is.
+
+    Args:
+        value: Any value.
+        most: The most characters.
+
+    Returns:
+        The text, and whether it is the whole.
+    """
+    value = as_data(value)
+    line, line_is_whole = _written(value, most, None)
+    text, text_is_whole = _written(value, most, 2)
+    if len(text) < 5 * len(line) + 1_000:
+        return text, text_is_whole
+    return line, line_is_whole
+
+
+def _written(value: Any, most: int, indent: int | None) -> tuple[str, bool]:
+    encoder = json.JSONEncoder(ensure_ascii=False, default=repr, indent=indent)
+    pieces: list[str] = []
+    size = 0
+    for piece in encoder.iterencode(value):
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            return "".join(pieces)[:most], False
+    return "".join(pieces), True
 
 
 def as_markdown(value: Any) -> str | None:

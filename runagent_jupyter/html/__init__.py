@@ -17,6 +17,7 @@ from runagent_jupyter.html.elements import (
 from runagent_jupyter.html.escaping import escape, plain
 from runagent_jupyter.html.formulas import typeset
 from runagent_jupyter.html.json_tree import json_tree
+from runagent_jupyter.html.limited import MOST_CHARACTERS, LimitedStream
 from runagent_jupyter.html.marimo_element import marimo_element
 from runagent_jupyter.html.page import compact, css, saved_chat, style_element, wrap
 from runagent_jupyter.html.record_table import record_table
@@ -24,6 +25,8 @@ from runagent_jupyter.html.stream import MarkdownStream, render
 from runagent_jupyter.html.unfinished import close_code
 
 __all__ = [
+    "MOST_CHARACTERS",
+    "LimitedStream",
     "MarkdownStream",
     "close_code",
     "code",

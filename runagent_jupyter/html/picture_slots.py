@@ -28,6 +28,11 @@ class PictureBudget:
         self._costs: dict[int, tuple[int, int]] = {}  # characters and pixels by part
         self._characters = self._pixels = 0  # of all parts
 
+    @property
+    def characters(self) -> int:
+        """The number of characters of all pictures so far, in base64."""
+        return self._characters
+
     def slots(self, part: int) -> PictureSlots:
         """Begin a part of the answer, or render it again.
 

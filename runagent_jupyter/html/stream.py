@@ -91,6 +91,16 @@ class MarkdownStream:
         """The number of characters in the tail."""
         return self._splitter.size
 
+    @property
+    def seen(self) -> int:
+        """The number of characters that have come, without the data of pictures."""
+        return self._splitter.seen
+
+    @property
+    def picture_characters(self) -> int:
+        """The number of characters that the data of pictures has in the finished blocks."""
+        return self._pictures.characters
+
     def feed(self, chunk: str) -> list[str]:
         """Take the next chunk.
 

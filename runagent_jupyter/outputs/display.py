@@ -13,13 +13,16 @@ from runagent import StreamEvent
 from runagent_jupyter import html
 from runagent_jupyter.outputs.notebook_output import FIRST_INTERVAL, NotebookDisplay
 from runagent_jupyter.outputs.terminal import TerminalDisplay
-from runagent_jupyter.rendering import bundle
+from runagent_jupyter.rendering import bundle, cut_note, has_text
 from runagent_jupyter.reply import Reply
 from runagent_jupyter.shell import request_id
 
 
 class Display(Protocol):
     """Shows one answer as it comes."""
+
+    def takes_text(self) -> bool:
+        """Whether more text is shown; otherwise, it is left out from here on."""
 
     def add(self, text: str) -> None:
         """Take the next piece of text."""
@@ -45,15 +48,18 @@ class OutputWidgetDisplay:
 
     def __init__(self, *, rendered: bool) -> None:
         self._rendered = rendered
-        self._stream = html.MarkdownStream()
+        self._stream = html.LimitedStream()
         self._finished: list[str] = []
         self._is_begun = False
         self._painted = 0.0
 
+    def takes_text(self) -> bool:
+        """Whether more text is shown."""
+        return self._rendered and not self._stream.is_full
+
     def add(self, text: str) -> None:
         """Take the next piece of text."""
-        if self._rendered:
-            self._finished += self._stream.feed(text)
+        self._finished += self._stream.feed(text)
 
     def step(self, event: StreamEvent) -> None:
         """Do nothing: steps are displayed at the end."""
@@ -68,13 +74,20 @@ class OutputWidgetDisplay:
 
     def end(self, reply: Reply) -> None:
         """Display the rest."""
-        rest = "".join([*self._finished, *self._stream.finish()]) if self._is_begun else None
-        if self._is_begun or reply.error is None or reply.text or reply.events:
+        rest = None
+        if self._is_begun:
+            rest = "".join([*self._finished, *self._stream.finish()])
+            rest += cut_note(reply.events.characters, self._stream.taken)
+        if self._is_begun or reply.error is None or has_text(reply) or reply.events:
             display(bundle(reply, rest), raw=True)
 
 
 class NoDisplay:
     """Shows nothing."""
+
+    def takes_text(self) -> bool:
+        """Whether more text is shown: it is not."""
+        return False
 
     def add(self, text: str) -> None:
         """Do nothing."""
@@ -101,7 +114,7 @@ class CapturedDisplay(NoDisplay):
 
     def end(self, reply: Reply) -> None:
         """Display the whole answer."""
-        if reply.error is None or reply.text or reply.events:
+        if reply.error is None or has_text(reply) or reply.events:
             self._publisher.publish(bundle(reply), {})
 
 

@@ -11,7 +11,7 @@ from runagent_jupyter import html, steps
 from runagent_jupyter.control_characters import TextStream
 from runagent_jupyter.outputs.cell_outputs import is_alone
 from runagent_jupyter.pacing import rest_after
-from runagent_jupyter.rendering import bundle
+from runagent_jupyter.rendering import bundle, cut_note, has_text
 from runagent_jupyter.reply import Reply
 
 LATE = 0.3
@@ -67,12 +67,12 @@ class NotebookDisplay:
         self._owns_cell = owns_cell
         self._rendered = rendered
         self._background = background
-        self._stream = html.MarkdownStream()
+        self._stream = html.LimitedStream()
         self._controls = TextStream()
         self._finished: list[str] = []  # of the current output
         self._size = 0
         self._characters = 0
-        self._steps: list[steps.Step] = []
+        self._steps = steps.Steps()
         self._started = self._painted = time.monotonic()
         self._interval = 0.0
         self._ids: list[str] = []  # of the passing outputs
@@ -80,6 +80,12 @@ class NotebookDisplay:
         self._messages = 0
         self._is_dirty = True
         self.tick()
+
+    def takes_text(self) -> bool:
+        """Whether more text is shown."""
+        if self._rendered:
+            return not self._stream.is_full
+        return self._characters < html.MOST_CHARACTERS
 
     def add(self, text: str) -> None:
         """Take the next piece of text; the first one is shown at once."""
@@ -95,7 +101,7 @@ class NotebookDisplay:
 
     def step(self, event: StreamEvent) -> None:
         """Take a step of the agent; the status line shows the last one."""
-        steps.take(event, self._steps)
+        self._steps.take(event)
         self._is_dirty = True
 
     def _finish(self, block: str) -> None:
@@ -125,7 +131,8 @@ class NotebookDisplay:
 
     def _status(self) -> str:
         elapsed = time.monotonic() - self._started
-        seen = [f"{self._characters:,} characters"] if self._characters else []
+        more = "" if self.takes_text() else " and more"
+        seen = [f"{self._characters:,} characters{more}"] if self._characters else []
         seen += [steps.summary(self._steps)] if self._steps else []
         facts = [self._agent_id, f"{elapsed:.0f} s", *(seen or ["waiting"])]
         return html.running_line(" · ".join(facts), self._cut_off())
@@ -178,10 +185,10 @@ class NotebookDisplay:
             self._publish(_EMPTY, name, update=True)
 
     def _bundle(self, reply: Reply) -> dict[str, str]:
-        if reply.error is not None and not (reply.text or self._steps):
+        if reply.error is not None and not (has_text(reply) or self._steps):
             return _EMPTY  # the error is shown behind it
-        body = None
-        if self._rendered and reply.value == reply.text and self._characters == len(reply.text):
-            self._stream.finish()
-            body = self._stream.html()
-        return bundle(reply, body)
+        text = reply.value if self._rendered and self._characters else None
+        if not isinstance(text, str) or len(text) != reply.events.characters:
+            return bundle(reply)
+        self._stream.finish()
+        return bundle(reply, self._stream.html() + cut_note(len(text), self._stream.taken))

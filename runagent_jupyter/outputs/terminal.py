@@ -12,7 +12,7 @@ from runagent_jupyter import steps
 from runagent_jupyter.control_characters import TextStream
 from runagent_jupyter.data.data_uris import DataUris, with_marks_replaced
 from runagent_jupyter.data.pictures import words_for
-from runagent_jupyter.rendering import plain_note, plain_text
+from runagent_jupyter.rendering import cut_off, plain_note, plain_text
 from runagent_jupyter.reply import Reply
 
 
@@ -31,25 +31,35 @@ class TerminalDisplay:
         self._size = shutil.get_terminal_size()
         self._stream = TextStream()
         self._uris = DataUris()
-        self._shown: list[str] = []
-        self._steps: list[steps.Step] = []
+        self._shown: list[str] = []  # as long as it may be rendered
+        self._taken = self._written = 0  # characters
+        self._end = ""  # the last character
+        self._step: steps.Step | None = None  # it may continue
+
+    def takes_text(self) -> bool:
+        """Whether more text is shown: all of it is."""
+        return True
 
     def add(self, text: str) -> None:
         """Write the next piece of text."""
-        self._write_steps(len(self._steps))
+        self._taken += len(text)
+        self._write_step()
         self._write(self._without_pictures(self._uris.feed(self._stream.feed(text))))
 
     def step(self, event: StreamEvent) -> None:
         """Take a step of the agent, and write each finished step on a line of its own."""
-        steps.take(event, self._steps)
-        self._write_steps(len(self._steps) - 1)  # the last one may continue
+        step = steps.Step.of(event)
+        if self._step is not None and self._step.continued_by(step):
+            self._step.continue_with(step)
+            return
+        self._write_step()
+        self._step = step
 
-    def _write_steps(self, count: int) -> None:
-        for step in self._steps[:count]:
-            is_within_line = self._shown and not self._shown[-1].endswith("\n")
-            self._write(("\n" if is_within_line else "") + f"[{step.title}]\n")
+    def _write_step(self) -> None:
+        step, self._step = self._step, None
+        if step is not None:
+            self._write(("\n" if self._end not in ("", "\n") else "") + f"[{step.title}]\n")
             self._rendered = False  # there is more on the screen than the answer
-        del self._steps[:count]
 
     def _without_pictures(self, text: str) -> str:
         return with_marks_replaced(text, lambda number: words_for(self._uris.found[number]))
@@ -60,7 +70,13 @@ class TerminalDisplay:
             text = text.encode(encoding, "replace").decode(encoding)
             sys.stdout.write(text)
             sys.stdout.flush()
-            self._shown.append(text)
+            self._end = text[-1]
+            self._written += len(text)
+            if self._written > self._size.columns * self._size.lines:
+                self._rendered = False
+                self._shown.clear()
+            else:
+                self._shown.append(text)
 
     def tick(self) -> None:
         """Do nothing: the text is written as it comes."""
@@ -71,14 +87,16 @@ class TerminalDisplay:
         self._write(self._without_pictures(rest))
         is_text = isinstance(reply.value, str)
         if is_text:
-            self._write_steps(len(self._steps))
-        if not is_text or not self._shown:
+            self._write_step()
+        if not is_text or not self._end:
             self._write(plain_text(reply))
+        elif self._taken < reply.events.characters:  # it was interrupted, or the terminal is slow
+            self._write(f"\n[{cut_off(reply.events.characters, self._taken)}]\n")
         if self._rendered and is_text and not reply.stopped and reply.error is None:
             self._render("".join(self._shown))
-        if self._shown or reply.error is None:  # the error is shown behind it
+        if self._end or reply.error is None:  # the error is shown behind it
             self._write(plain_note(reply))
-        if self._shown and not self._shown[-1].endswith("\n"):
+        if self._end not in ("", "\n"):
             self._write("\n")
 
     def _render(self, text: str) -> None:
@@ -95,7 +113,7 @@ class TerminalDisplay:
         sys.stdout.write(f"\r{up}\x1b[J")
         console = Console(file=sys.stdout, width=columns)
         console.print(Markdown(text, hyperlinks=False, code_theme="ansi_dark"))
-        self._shown.append("\n")
+        self._end = "\n"
 
 
 def _rows(text: str, columns: int) -> int | None:

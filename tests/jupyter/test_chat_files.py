@@ -21,6 +21,7 @@ from support.kernel import Kernel
 from runagent import RunAgentError, StreamEvent, ValidationError
 from runagent_jupyter.chats.chat_file import ChatFile, KeptChat, read, save
 from runagent_jupyter.chats.turn import Turn
+from runagent_jupyter.event_log import EventLog
 
 Start = Callable[..., Kernel]
 
@@ -276,12 +277,12 @@ def test_a_link_stays_a_link_to_the_file(tmp_path: Path) -> None:
 
 
 def test_a_turn_that_has_ended_is_encoded_once(tmp_path: Path) -> None:
-    class Counted(list[Any]):
+    class Counted(EventLog):
         times = 0
 
-        def __iter__(self) -> Iterator[Any]:
+        def joined(self) -> Iterator[StreamEvent]:
             Counted.times += 1
-            return super().__iter__()
+            return super().joined()
 
     events = Counted([StreamEvent("chunk", "a", "a"), StreamEvent("chunk", "b", "b")])
     turns = [Turn("user", "x"), Turn("agent", "ab", events=events)]

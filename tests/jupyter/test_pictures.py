@@ -24,6 +24,7 @@ from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.data.image_headers import ImageError, read_header
 from runagent_jupyter.data.pictures import described, picture_of
 from runagent_jupyter.data.values import as_markdown
+from runagent_jupyter.event_log import EventLog
 from runagent_jupyter.html import MarkdownStream, json_tree, render
 from runagent_jupyter.outputs.terminal import TerminalDisplay
 from runagent_jupyter.rendering import bundle, plain_text
@@ -310,7 +311,7 @@ def test_pieces_of_text_with_an_address_in_them_stay_pieces() -> None:
     pieces = [f"![x]({PNG[:40]}", f"{PNG[40:]})", " end"]
     events = [StreamEvent("chunk", {"content": piece}, piece) for piece in pieces]
     events.insert(1, StreamEvent("chunk", {"progress": 0.5, "image": CONTENT, "mime": "image/png"}))
-    reply = Reply("a", {"query": "x"}, events=events)
+    reply = Reply("a", {"query": "x"}, events=EventLog(events))
     reply.end(elapsed=1.0, error=None, stopped=False)
     assert reply.text == "".join(pieces)
     assert len(steps.steps_of(events)) == 1
@@ -382,7 +383,7 @@ def test_a_picture_between_texts_of_a_stream_is_a_part_of_the_answer() -> None:
         StreamEvent("chunk", {"type": "tool_call", "image": CONTENT}),
     ]
     assert len(steps.steps_of(events)) == 1
-    reply = Reply("a", {"query": "x"}, events=events)
+    reply = Reply("a", {"query": "x"}, events=EventLog(events))
     reply.end(elapsed=1.0, error=None, stopped=False)
     assert reply.text == f"Here: \n\n![sales]({PNG})\n\nGood?"
     assert SHOWN.format("sales") in bundle(reply)["text/html"]
