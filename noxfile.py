@@ -144,7 +144,7 @@ def types(session: nox.Session) -> None:
     """Check types, those of the packages as the oldest and the newest Python see them."""
     session.install("--editable", ".[dev]", "nox")
     packages = ["runagent", "runagent_jupyter"]
-    others = ["noxfile.py", "tests", "benchmarks", "notebooks", ".ci"]
+    others = ["noxfile.py", "tests", "benchmarks", "notebooks", ".ci", "docs"]
     oldest, newest = CI_PYTHONS
     # With a package's name before theirs, modules of the same name can be checked in one go.
     session.run("mypy", "--python-version", oldest, "--explicit-package-bases", *packages, *others)

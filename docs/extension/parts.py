@@ -1,0 +1,25 @@
+"""The parts of the site that are made from the code, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from extension.codes import error_codes
+from extension.commands import command_local, command_map
+from extension.magics import config_options, magic_options
+from extension.promises import promises
+from extension.root_pages import contributing, fronts
+from extension.settings import settings, variables
+
+PARTS: dict[str, Callable[[], str]] = {
+    "command-local": command_local,
+    "command-map": command_map,
+    "config-options": config_options,
+    "contributing": contributing,
+    "error-codes": error_codes,
+    "fronts": fronts,
+    "magic-options": magic_options,
+    "promises": promises,
+    "settings": settings,
+    "variables": variables,
+}
