@@ -39,7 +39,7 @@ nb_execution_mode = "off"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # signatures have them
 napoleon_use_rtype = False
-default_role = "literal"  # of a single backtick in a docstring
+default_role = "literal"  # of a backtick whose pair is on another line
 
 html_theme = "furo"
 html_title = "RunAgent"

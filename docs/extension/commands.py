@@ -21,7 +21,7 @@ def command_map() -> str:
 
 def _arguments(parser: argparse.ArgumentParser) -> str:
     rows = []
-    for action in parser._actions:  # noqa: SLF001 - argparse has nothing public
+    for action in parser._actions[1:]:  # noqa: SLF001 - argparse has nothing public; after --help
         names = action.option_strings or [str(action.dest)]
         value = action.metavar or ("|".join(action.choices) if action.choices else "")
         if action.option_strings and not value and action.nargs is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sphinx.util.docutils import SphinxDirective
 
-from extension.docstrings import mark_examples
+from extension.docstrings import as_sphinx_wants, signature_of_init
 from extension.parts import PARTS
 
 if TYPE_CHECKING:
@@ -31,9 +31,10 @@ class Generated(SphinxDirective):
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Add the directive to Sphinx, and have it see the examples in docstrings."""
+    """Add the directive to Sphinx, and have it read our docstrings."""
     app.setup_extension("sphinx.ext.autodoc")
     # Before napoleon, which makes other markup of the sections.
-    app.connect("autodoc-process-docstring", mark_examples, priority=400)
+    app.connect("autodoc-process-docstring", as_sphinx_wants, priority=400)
+    app.connect("autodoc-process-signature", signature_of_init)
     app.add_directive("generated", Generated)
     return {"parallel_read_safe": True}

@@ -10,6 +10,11 @@ from runagent_jupyter.magic_line.options import parser_of
 EXAMPLES = {"runagent": "magic-examples.md", "runagent_config": "config-examples.md"}
 
 
+def magic_setup() -> str:
+    """Return the blocks that the examples of `%%runagent` build on."""
+    return introduction(EXAMPLES["runagent"])
+
+
 def magic_options() -> str:
     """Return a section for each option of `%%runagent`."""
     return _sections("runagent")
@@ -37,7 +42,7 @@ def _sections(magic: str) -> str:
         differing = ", ".join(sorted(examples.keys() ^ known.keys()))
         raise ValueError(f"{EXAMPLES[magic]} and the parser do not agree on: {differing}.")
     sections = (_section(magic, action, examples[name]) for name, action in known.items())
-    return "\n".join([introduction(EXAMPLES[magic]), *sections])
+    return "\n".join(sections)
 
 
 def _section(magic: str, action: argparse.Action, example: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from extension.codes import error_codes
 from extension.commands import command_local, command_map
-from extension.magics import config_options, magic_options
+from extension.magics import config_options, magic_options, magic_setup
 from extension.promises import promises
 from extension.root_pages import contributing, fronts
 from extension.settings import settings, variables
@@ -19,6 +19,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "error-codes": error_codes,
     "fronts": fronts,
     "magic-options": magic_options,
+    "magic-setup": magic_setup,
     "promises": promises,
     "settings": settings,
     "variables": variables,

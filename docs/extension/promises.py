@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from extension.places import DOCS, ROOT, table
+from extension.places import DOCS, ROOT
 
 _MARK = re.compile(r"\s*<!-- test: (\S+?)::(\w+) -->")
 _FENCE = re.compile(r"^(```|~~~).*?^\1$", re.DOTALL | re.MULTILINE)
@@ -61,11 +61,9 @@ def names_of_tests(path: Path) -> set[str]:
 
 
 def promises() -> str:
-    """Return a table of the promises of each page."""
+    """Return a list of the promises of each page."""
     parts = []
     for page in pages():
-        found = list(promises_of(page))
-        rows = ([p.sentence, f"`{p.file}::{p.test}`"] for p in found)
-        title = page.relative_to(ROOT).as_posix()
-        parts.append(f"## {title}\n\n{table(['promise', 'test'], rows)}\n")
+        items = [f"- {p.sentence}\\\n  `{p.file}` `{p.test}`" for p in promises_of(page)]
+        parts.append("\n".join([f"## {page.relative_to(ROOT).as_posix()}\n", *items, ""]))
     return "\n".join(parts)

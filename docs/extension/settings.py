@@ -33,19 +33,22 @@ class Setting:
 
 
 def settings() -> str:
-    """Return a table of the settings that have a place outside the code."""
+    """Return a table of the settings that have a place outside the code, and their meanings."""
     meanings = _meanings()
+    known = {setting.argument: setting for setting in found()}
+    ordered = [known[name] for name in meanings if name in known]
     rows = (
         [
             f"`{setting.argument}`",
             ", else ".join(f"`{name}`" for name in setting.variables),
             f"`{setting.key}`",
             "" if setting.default is None else f"`{setting.default!s}`",
-            meanings[setting.argument],
         ]
-        for setting in found()
+        for setting in ordered
     )
-    return table(["argument", "environment", "file", "default", "meaning"], rows)
+    head = table(["argument", "environment", "file", "default"], rows)
+    items = (f"- `{setting.argument}`: {meanings[setting.argument]}" for setting in ordered)
+    return "\n".join([head, "", *items])
 
 
 def variables() -> str:

@@ -36,6 +36,6 @@ def test_the_sentence_is_the_one_before_the_mark() -> None:
     assert not any(sentence.startswith(("#", "- ", "|")) for sentence in sentences)
 
 
-def test_the_table_has_all_of_them() -> None:
-    table = promises()
-    assert all(promise.test in table for page in PAGES for promise in promises_of(page))
+def test_the_list_has_all_of_them() -> None:
+    listed = promises()
+    assert all(promise.test in listed for page in PAGES for promise in promises_of(page))
