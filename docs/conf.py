@@ -41,7 +41,10 @@ autodoc_typehints = "none"  # signatures have them
 napoleon_use_rtype = False
 default_role = "literal"  # of a backtick whose pair is on another line
 
+pygments_dark_style = "monokai"
 html_theme = "furo"
 html_title = "RunAgent"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sphinx.util.docutils import SphinxDirective
 
 from extension.docstrings import as_sphinx_wants, signature_of_init
+from extension.notebooks import prepare
 from extension.parts import PARTS
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ class Generated(SphinxDirective):
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Add the directive to Sphinx, and have it read our docstrings."""
+    """Add the directive to Sphinx, and have it read our docstrings and notebooks."""
     app.setup_extension("sphinx.ext.autodoc")
     # Before napoleon, which makes other markup of the sections.
     app.connect("autodoc-process-docstring", as_sphinx_wants, priority=400)
+    app.connect("source-read", prepare)
     app.connect("autodoc-process-signature", signature_of_init)
     app.add_directive("generated", Generated)
     return {"parallel_read_safe": True}
