@@ -69,6 +69,10 @@ def runner_for(
     return Script(folder)
 
 
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) < 150
+
+
 @pytest.mark.parametrize("page", BLOCKS)
 def test_each_block_says_its_language_and_why_it_is_not_run(page: str) -> None:
     for block in BLOCKS[page]:

@@ -1,10 +1,12 @@
-"""The pages of the repository's root, as they are on the site."""
+"""Tables and pages that are written elsewhere, as they are on the site."""
 
 from __future__ import annotations
 
+import inspect
 import re
 
 from extension.places import ROOT
+from runagent.encode import to_json
 
 _LINK = re.compile(r"\[([^]]+)\]\(([^)#\s]+)[^)]*\)")
 _ON_THE_SITE = {"SECURITY.md": "security.md", "CHANGELOG.md": "../help/changelog.md"}
@@ -19,6 +21,12 @@ def contributing() -> str:
         return f"[{link[1]}]({_ON_THE_SITE.get(target, target)})"
 
     return _LINK.sub(on_the_site, text)
+
+
+def conversions() -> str:
+    """Return the table of values that can be sent, from the docstring of the function that does."""
+    lines = inspect.getdoc(to_json) or ""
+    return "\n".join(line for line in lines.splitlines() if line.startswith("|"))
 
 
 def fronts() -> str:
