@@ -41,10 +41,10 @@ quickstart: .venv/installed
 	@.venv/bin/python -m notebooks.open $(notdir $(NOTEBOOK))
 
 demo: .venv/installed
-	.venv/bin/python -m notebooks.execute notebooks/$(notdir $(NOTEBOOK))
+	.venv/bin/python -m notebooks.execute docs/tutorials/$(notdir $(NOTEBOOK))
 
 notebooks: .venv/installed
-	.venv/bin/python -m notebooks.execute --save notebooks/*.ipynb
+	.venv/bin/python -m notebooks.execute --save docs/tutorials/*.ipynb
 
 docs: $(TOOLS)/bin/nox
 	$(NOX) -s docs

@@ -18,7 +18,7 @@ from nbclient.exceptions import CellExecutionError
 
 from notebooks.saved_outputs import clean, keep_equal
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1] / "docs" / "tutorials"
 
 _KEPT = ("PATH", "TMPDIR", "SYSTEMROOT")
 """Variables of the environment that the kernel has."""

@@ -15,8 +15,9 @@ import nbformat
 
 from notebooks.saved_outputs import strip
 
-FOLDER = Path(__file__).parent
-COPIES = FOLDER.parent / "playground"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "tutorials"
+COPIES = ROOT / "playground"
 
 _DISABLED = (
     "@jupyterlab/apputils-extension:announcements",  # asks whether to show news

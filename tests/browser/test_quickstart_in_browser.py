@@ -16,7 +16,7 @@ from support.clock import PATIENCE, until
 from support.isolation import isolated_environment
 from support.lab import ROOT
 
-ORIGINAL = ROOT / "notebooks" / "quickstart.ipynb"
+ORIGINAL = ROOT / "docs" / "tutorials" / "quickstart.ipynb"
 
 
 @pytest.fixture
