@@ -12,6 +12,7 @@ from runagent import views
 from runagent.errors import RunAgentError, StreamError
 from runagent.results import Event, cost_in, number
 from runagent.slips import AsyncStreamSlips, BlockingStreamSlips
+from runagent.wire.text import as_text
 
 T = TypeVar("T")
 
@@ -61,7 +62,7 @@ class StreamState:
             facts = value if isinstance(value, dict) else {}
             if self.request_id is None:
                 found = facts.get("request_id", facts.get("invocation_id"))
-                self.request_id = None if found is None else str(found)
+                self.request_id = as_text(found)
             if kind == "start":
                 return
             self.done = True

@@ -49,6 +49,7 @@ from runagent import (
     StreamError,
     StreamEvent,
 )
+from runagent.stream import StreamState
 from runagent.wire import Input
 from runagent.wire.error_answers import is_error
 from runagent.wire.rest import RestWire
@@ -231,6 +232,25 @@ def test_chunks_are_text_and_nothing_is_lost(mode: str, serve: Serve) -> None:
     assert seen[0] == StreamEvent("start", {"session_id": "s"})
     assert [event.value for event in seen if event.kind == "chunk"] == chunks
     assert [event.kind for event in seen[-2:]] == ["thought", "done"]
+
+
+def nested(depth: int) -> Any:
+    value: Any = "x"
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+IDS = {"deep": nested(20_000), "wide": ["r"] * 10_000, "long": "r" * 10_000, "number": 17}
+
+
+@pytest.mark.parametrize("form", IDS)
+@pytest.mark.parametrize("name", ["request_id", "invocation_id"])
+def test_an_id_that_a_stream_sends_becomes_a_short_text(form: str, name: str) -> None:
+    state = StreamState()
+    state.take("start", {name: IDS[form]})
+    assert isinstance(state.request_id, str)
+    assert len(state.request_id) < 300
 
 
 def test_the_text_may_be_read_while_another_thread_iterates(serve: Serve) -> None:
