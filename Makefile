@@ -23,12 +23,13 @@ quickstart: export JUPYTERLAB_SETTINGS_DIR = $(CACHE)/jupyter/settings
 quickstart: export JUPYTERLAB_WORKSPACES_DIR = $(CACHE)/jupyter/workspaces
 test check screenshots: export XDG_CACHE_HOME = $(CACHE)
 
-.PHONY: help quickstart demo notebooks test check screenshots clean
+.PHONY: help quickstart demo notebooks docs test check screenshots clean
 
 help:
 	@echo 'make quickstart   set everything up and open a copy of $(NOTEBOOK) in JupyterLab'
 	@echo 'make demo         set everything up, execute the notebook here and print what streams'
 	@echo 'make notebooks    set everything up, execute all notebooks and save their outputs in them'
+	@echo 'make docs         set everything up and build the site: build/site/index.html'
 	@echo 'make test         set everything up and run all checks; ARGS="-s lint" runs some'
 	@echo 'make check        run the few checks that matter most for a change: KIND=core, magic, chat or page'
 	@echo 'make screenshots  set everything up and take pictures of all states, and those of the README'
@@ -45,6 +46,9 @@ demo: .venv/installed
 notebooks: .venv/installed
 	.venv/bin/python -m notebooks.execute --save docs/tutorials/*.ipynb
 
+docs: $(TOOLS)/bin/nox
+	$(NOX) -s docs
+
 # With ARGS, a browser is installed only if they name it.
 test: $(TOOLS)/bin/nox
 	@$(if $(ARGS),$(if $(findstring browser,$(ARGS)),$(INSTALL_CHROMIUM)),$(INSTALL_CHROMIUM))
@@ -59,7 +63,7 @@ screenshots: $(TOOLS)/bin/nox
 	$(NOX) -s screenshots
 
 clean:
-	rm -rf .venv .nox .cache
+	rm -rf .venv .nox .cache build
 
 $(TOOLS)/bin/uv:
 	@echo 'Setting up ...'

@@ -93,6 +93,7 @@ CHECKS = [
     *(["pyodide"] if shutil.which("node") and shutil.which("npm") else []),
     "types",
     "package",
+    "docs",
     "lint",
 ]
 CORES = os.cpu_count() or 1
@@ -143,7 +144,7 @@ def types(session: nox.Session) -> None:
     """Check types, those of the packages as the oldest and the newest Python see them."""
     session.install("--editable", ".[dev]", "nox")
     packages = ["runagent", "runagent_jupyter"]
-    others = ["noxfile.py", "tests", "benchmarks", "notebooks", ".ci"]
+    others = ["noxfile.py", "tests", "benchmarks", "notebooks", ".ci", "docs"]
     oldest, newest = CI_PYTHONS
     # With a package's name before theirs, modules of the same name can be checked in one go.
     session.run("mypy", "--python-version", oldest, "--explicit-package-bases", *packages, *others)
@@ -230,6 +231,15 @@ def apps(session: nox.Session) -> None:
     """Test the examples in the real app frameworks, some in chromium; CI does not run it."""
     session.install("--editable", ".[apps]")
     run_pytest(session, CORES, "tests/apps")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site, whose warnings are errors; its links within are among them."""
+    session.install("--editable", ".[jupyter,local,docs]")
+    options = ["--builder=html", "--fail-on-warning", "--keep-going", "--quiet"]
+    session.run("sphinx-build", *options, "docs", "build/site")
+    session.log("The site is build/site/index.html.")
 
 
 @nox.session

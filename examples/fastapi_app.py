@@ -2,7 +2,7 @@
 
 To try it:
 
-    pip install "runagent[local]" fastapi uvicorn
+    pip install "/path/to/checkout[local]" fastapi uvicorn
     uvicorn fastapi_app:app
     curl -N "http://127.0.0.1:8000/answer?query=Hello"
 """

@@ -2,7 +2,7 @@
 
 To try it:
 
-    pip install "runagent[local]" gradio
+    pip install "/path/to/checkout[local]" gradio
     python gradio_app.py
 """
 

@@ -1,6 +1,6 @@
 # A notebook of marimo that asks an agent: in its chat, in a cell, in Markdown, and in the widget.
 #
-#     pip install "runagent[jupyter,local]" marimo
+#     pip install "/path/to/checkout[jupyter,local]" marimo
 #     marimo edit marimo_notebook.py
 
 import marimo

@@ -2,7 +2,7 @@
 
 To try it:
 
-    pip install "runagent[local]" panel
+    pip install "/path/to/checkout[local]" panel
     panel serve panel_app.py
 """
 

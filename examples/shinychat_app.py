@@ -2,7 +2,7 @@
 
 To try it:
 
-    pip install "runagent[local]" shinychat
+    pip install "/path/to/checkout[local]" shinychat
     shiny run shinychat_app.py
 """
 

@@ -2,7 +2,7 @@
 
 To try it:
 
-    pip install "runagent[local]" streamlit
+    pip install "/path/to/checkout[local]" streamlit
     streamlit run streamlit_app.py
 """
 

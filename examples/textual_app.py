@@ -2,7 +2,7 @@
 
 To try it:
 
-    pip install "runagent[local]" textual
+    pip install "/path/to/checkout[local]" textual
     python textual_app.py
 """
 

@@ -38,7 +38,7 @@ Exit codes: 0 if all rows have answers, 3 if some have none, 1 if the batch coul
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return _run(options)
     except (RunAgentError, OSError, ImportError) as exc:
@@ -50,14 +50,15 @@ def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
+    found = argparse.ArgumentParser(
         prog="python -m runagent.map",
         description="Run an agent on each row of a file, and write the rows with their answers.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
+    add = found.add_argument
     add("agent", help="the id of the agent")
     add("file", help="a CSV, JSONL or Parquet file, or - for standard input")
     add("--id", metavar="COLUMN", help="the column that identifies a row")
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--base-url", metavar="URL", help="the server")
     add("--format", choices=("csv", "jsonl"), default="jsonl", help="of standard input and output")
     add("--quiet", action="store_true", help="no progress on standard error")
-    return parser
+    return found
 
 
 def _run(options: argparse.Namespace) -> int:

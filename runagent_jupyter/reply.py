@@ -82,7 +82,7 @@ class Reply(Answer):
 
     @property
     def text(self) -> str:
-        """The answer as text: a string as it is, an object's one text field, or its JSON.
+        """The answer as text. A string stays as it is, an object is its one text or its JSON.
 
         A picture is an image in Markdown, whose address holds its data.
         """

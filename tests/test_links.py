@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from extension.promises import names_of_tests
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -19,13 +19,6 @@ def links(page: Path) -> Iterator[tuple[Path, str]]:
     text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
     for target, title in LINK.findall(text):
         yield (page.parent / target).resolve(), title
-
-
-def names_of_tests(path: Path) -> set[str]:
-    """Return the names of the tests in a file."""
-    nodes = ast.walk(ast.parse(path.read_text("utf-8")))
-    functions = (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
-    return {function.name for function in functions if function.name.startswith("test_")}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

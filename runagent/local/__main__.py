@@ -38,7 +38,7 @@ def main() -> int:
     Returns:
         The exit code: 0 after serving, 2 if something could not be served.
     """
-    options = _options()
+    options = parser().parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     try:
@@ -67,26 +67,28 @@ def main() -> int:
     return 0
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
+    found = argparse.ArgumentParser(
         prog="python -m runagent.local",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
+    add = found.add_argument
+    add(
         "target",
         nargs="?",
         help="my_agents.py, package.module, or either followed by :function",
     )
-    parser.add_argument("--agent-id", help="the agent's id, by default the function's name")
-    parser.add_argument("--host", default="127.0.0.1", help="address to bind to (%(default)s)")
-    parser.add_argument("--port", type=int, default=8460, help="0 for a free one (%(default)s)")
-    parser.add_argument(
+    add("--agent-id", help="the agent's id, by default the function's name")
+    add("--host", default="127.0.0.1", help="address to bind to (%(default)s)")
+    add("--port", type=int, default=8460, help="0 for a free one (%(default)s)")
+    add(
         "--api-key",
         default=os.environ.get(_KEY) or None,
         help=f"the key that clients need; setting {_KEY} instead keeps it out of process lists",
     )
-    return parser.parse_args()
+    return found
 
 
 def _load(target: str | None) -> dict[str, Callable[..., Any]]:
