@@ -108,8 +108,12 @@ def _table(table: Table) -> list[str]:
         low, high = table.quartiles(name)
         median = table.median(name)
         ratio = f"{median / base:.2f}" if base else ""
-        lines.append(f"| {name} | {median:,.4g} | {low:,.4g} - {high:,.4g} | {ratio} |")
+        lines.append(f"| {name} | {_shown(median)} | {_shown(low)} - {_shown(high)} | {ratio} |")
     return lines
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.4g}"
 
 
 def to_json(tables: Iterable[Table | Sheet], found: dict[str, Any]) -> dict[str, Any]:
