@@ -10,9 +10,9 @@ from pathlib import Path
 
 from benchmarks import child, peers
 from benchmarks.measure import Limit, Table
+from benchmarks.upstream import UPSTREAM
 
 _MODULES = ("httpx", "httpx2", "openai", "anthropic", "langgraph_sdk", "aiohttp")
-_UPSTREAM = child.ROOT / ".cache" / "upstream-0.1.49" / "bin" / "python"
 
 _CODE = """
 import time
@@ -27,6 +27,8 @@ print(json.dumps([seconds * 1e3, int(memory) / 1024, {module}.__file__]))
 
 
 def imports(*, rounds: int) -> Iterator[Table]:
+    from support.upstream import upstream_python
+
     # `httpx2` last of what the client needs: the first client loads it, not the import.
     client = "runagent.RunAgentClient('a', '', 'http://127.0.0.1:1')"
     candidates = {
@@ -34,8 +36,7 @@ def imports(*, rounds: int) -> Iterator[Table]:
         "runagent + first client": (sys.executable, "runagent", client),
         **{name: (sys.executable, name, "") for name in _MODULES if peers.installed(name)},
     }
-    if _UPSTREAM.exists():
-        candidates["runagent 0.1.49 (upstream)"] = (str(_UPSTREAM), "runagent", "")
+    candidates[UPSTREAM] = (str(upstream_python()), "runagent", "")
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     memory: dict[str, list[float]] = {name: [] for name in candidates}
     for number in range(-1, rounds):
@@ -50,7 +51,7 @@ def imports(*, rounds: int) -> Iterator[Table]:
         "ms",
         seconds,
         baseline,
-        [Limit("runagent", 50), Limit("runagent", 0.5, "httpx")],
+        [Limit("runagent", 50), Limit("runagent", 0.3, "httpx")],
     )
     yield Table(
         "memory of a process that imported it", "MB", memory, baseline, [Limit("runagent", 25)]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import gc
 import statistics
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 Run = Callable[[], float]
 """Does the work once; returns what it cost."""
@@ -138,11 +142,33 @@ class Sheet:
         return found
 
 
+class Cost(NamedTuple):
+    """The cost of some work, in µs for each call of it.
+
+    Attributes:
+        passed: The time that passed.
+        cpu: The time that this process had a processor for, with all its threads.
+    """
+
+    passed: float
+    cpu: float
+
+    @classmethod
+    def since(cls, began: Cost, calls: int) -> Cost:
+        """Return what each of so many calls has cost since `now` returned `began`."""
+        return cls(*((end - start) / calls for end, start in zip(cls.now(), began, strict=True)))
+
+    @classmethod
+    def now(cls) -> Cost:
+        """Return the clocks, in µs."""
+        return cls(time.perf_counter() * 1e6, time.process_time() * 1e6)
+
+
 def interleave(
-    candidates: Mapping[str, Run], rounds: int, warm_up: int = 1
-) -> dict[str, list[float]]:
+    candidates: Mapping[str, Callable[[], T]], rounds: int, warm_up: int = 1
+) -> dict[str, list[T]]:
     """Run all candidates in turn, `rounds` times; the order turns by one each round."""
-    samples: dict[str, list[float]] = {name: [] for name in candidates}
+    samples: dict[str, list[T]] = {name: [] for name in candidates}
     for name, counts in _turns(list(candidates), rounds, warm_up):
         cost = candidates[name]()
         if counts:

@@ -1,14 +1,16 @@
 """A loopback server that answers as fast as Python can, in the shapes all clients expect.
 
 The agent's id, or else a path's first part, is what is asked for: `/chunks-20000/...` streams that
-many chunks,
+many chunks, over a WebSocket where one is asked for,
 `/late/...` one chunk that holds the time it was sent at, `/large-100/...` answers with 100 MB.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import json
 import subprocess
 import sys
@@ -165,6 +167,9 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             head = await reader.readuntil(b"\r\n\r\n")
             path = head.split(b" ", 2)[1].decode()
             lowered = head.lower()
+            if b"upgrade: websocket" in lowered:
+                await _speak(path, head, reader, writer)
+                break
             start = lowered.find(b"content-length:")
             body = b""
             if start >= 0:
@@ -198,6 +203,63 @@ async def _respond(path: str, body: bytes, writer: asyncio.StreamWriter) -> None
             await writer.drain()
         writer.write(b"0\r\n\r\n")
     await writer.drain()
+
+
+_SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: %b\r\n\r\n"
+)
+_CLOSE = 8
+
+
+async def _speak(
+    path: str, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Stream over a WebSocket, as `runagent serve` does, until the client says goodbye."""
+    key = next(
+        line.partition(b":")[2].strip()
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"sec-websocket-key:")
+    )
+    proof = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    writer.write(_SWITCHING % base64.b64encode(proof))
+    await _read_frame(reader)  # the request
+    number = path.removeprefix("/api/v1/agents/").split("/")[0].partition("-")[2]
+    data = _messages(int(number))
+    for at in range(0, len(data), _BLOCK):
+        writer.write(data[at : at + _BLOCK])
+        await writer.drain()
+    while await _read_frame(reader) != _CLOSE:
+        pass
+    writer.write(_frame(b"\x03\xe8", _CLOSE))
+    await writer.drain()
+
+
+async def _read_frame(reader: asyncio.StreamReader) -> int:
+    """Read a frame; return its opcode."""
+    first, size = await reader.readexactly(2)
+    size &= 0x7F
+    if size >= 126:
+        size = int.from_bytes(await reader.readexactly(2 if size == 126 else 8), "big")
+    await reader.readexactly(4 + size)  # with the mask
+    return first & 0x0F
+
+
+def _frame(content: bytes, opcode: int = 1) -> bytes:
+    size = len(content)
+    length = bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2, "big")
+    return bytes([0x80 | opcode]) + length + content
+
+
+@cache
+def _messages(count: int) -> bytes:
+    structure = json.dumps({"type": "string", "payload": json.dumps(TEXT)})
+    chunk = _frame(_json({"type": "data", "content": structure}))
+    start, end = (
+        _frame(_json({"type": "status", "status": status}))
+        for status in ("stream_started", "stream_completed")
+    )
+    return start + chunk * count + end
 
 
 async def _main() -> None:

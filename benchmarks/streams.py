@@ -12,8 +12,10 @@ from benchmarks.measure import AsyncRun, Limit, Run, Table, interleave, interlea
 from benchmarks.server import running
 
 _LIMITS = [
+    Limit("runagent", 0.5, "httpx2 event source"),
+    Limit("runagent", 1.0, "langgraph-sdk"),
+    Limit("runagent", 1.0, "httpx-sse"),
     Limit("runagent", 0.1, "openai"),
-    Limit("runagent", 1 / 0.8, "httpx2 event source"),
 ]
 
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,9 +15,9 @@ from benchmarks.child import ROOT
 from benchmarks.measure import Limit, Run, Table, interleave
 from benchmarks.streams import check
 
-sys.path.append(str(ROOT / "tests"))  # its server of the upstream package
+sys.path.append(str(ROOT / "tests"))  # the upstream package, and a server of it
 
-_UPSTREAM = "runagent 0.1.49 (upstream)"
+UPSTREAM = "runagent 0.1.49 (upstream)"
 
 # Streams once for each line on stdin, and writes how many chunks came and in how many ms.
 _CODE = """
@@ -32,31 +33,55 @@ for _ in sys.stdin:
 """
 
 
-def stream(*, rounds: int, count: int) -> Iterator[Table]:
+@contextmanager
+def upstream_client(agent: str, url: str, count: int, root: str) -> Iterator[Run]:
+    """Run the upstream package's client in a process of its own; yield what has it stream once."""
     from support.isolation import isolated_environment
     from support.upstream import upstream_python
+
+    address = urlsplit(url)
+    process = subprocess.Popen(
+        [
+            *(str(upstream_python()), "-I", "-c", _CODE),
+            *(agent, str(address.hostname), str(address.port), str(count)),
+        ],
+        env=isolated_environment(Path(root)),
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
+
+    def run() -> float:
+        stdin.write("\n")
+        stdin.flush()
+        found, took = stdout.readline().split()
+        check(UPSTREAM, int(found), count)
+        return float(took)
+
+    try:
+        yield run
+    finally:
+        stdin.close()
+        process.wait(10)
+        stdout.close()
+
+
+def stream(*, rounds: int, count: int) -> Iterator[Table]:
     from support.upstream_server import AGENT_ID, upstream_server
 
     import runagent
 
-    with tempfile.TemporaryDirectory() as root, upstream_server(Path(root)) as server:
-        address = urlsplit(server.url)
-        process = subprocess.Popen(
-            [
-                *(str(upstream_python()), "-I", "-c", _CODE),
-                *(AGENT_ID, str(address.hostname), str(address.port), str(count)),
-            ],
-            env=isolated_environment(Path(root)),
-            cwd=root,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        stdin, stdout = process.stdin, process.stdout
-        client = runagent.RunAgentClient(AGENT_ID, "", server.url)
+    with (
+        tempfile.TemporaryDirectory() as root,
+        upstream_server(Path(root)) as server,
+        runagent.RunAgentClient(AGENT_ID, "", server.url) as client,
+        upstream_client(AGENT_ID, server.url, count, root) as theirs,
+    ):
 
         def ours() -> float:
             began = time.perf_counter()
@@ -64,20 +89,6 @@ def stream(*, rounds: int, count: int) -> Iterator[Table]:
             check("runagent", sum(1 for _ in chunks), count)
             return (time.perf_counter() - began) * 1e3
 
-        def theirs() -> float:
-            stdin.write("\n")
-            stdin.flush()
-            found, took = stdout.readline().split()
-            check(_UPSTREAM, int(found), count)
-            return float(took)
-
-        candidates: dict[str, Run] = {"runagent": ours, _UPSTREAM: theirs}
-        try:
-            with client:
-                samples = interleave(candidates, rounds)
-        finally:
-            stdin.close()
-            process.wait(10)
-            stdout.close()
+        samples = interleave({"runagent": ours, UPSTREAM: theirs}, rounds)
     name = f"{count:,} chunks from `runagent serve`"
-    yield Table(name, "ms", samples, _UPSTREAM, [Limit("runagent", 1.0, _UPSTREAM)])
+    yield Table(name, "ms", samples, UPSTREAM, [Limit("runagent", 1.0, UPSTREAM)])

@@ -164,12 +164,14 @@ class Lease(Generic[C]):
     """A connection that nobody else uses until it is given back.
 
     Attributes:
-        http: The client that sends requests over it.
+        http: The client that makes the connection.
         release: Gives it back.
+        is_own: Whether this package has made the client, and not the user.
     """
 
     http: C
     release: Callable[[], None]
+    is_own: bool = True
 
 
 def _nothing() -> None:
@@ -198,7 +200,7 @@ class SyncConnections:
         if own is not None:
             assert isinstance(own, httpx2.Client)
             use_own_backends(own)
-            return Lease(own, _nothing)  # it waits for a connection by itself
+            return Lease(own, _nothing, is_own=False)  # it waits for a connection by itself
         found = self._of_process
         if found is None or found.pid != os.getpid():
             found = self._begin()
@@ -327,7 +329,7 @@ class AsyncConnections:
         if own is not None:
             assert isinstance(own, httpx2.AsyncClient)
             use_own_backends(own)
-            return Lease(own, _nothing)  # it waits for a connection by itself
+            return Lease(own, _nothing, is_own=False)  # it waits for a connection by itself
         loop = asyncio.get_running_loop()
         with self._lock:
             self._check_process()

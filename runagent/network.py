@@ -22,6 +22,7 @@ import httpx2
 
 from runagent.async_network import AsyncBackend
 from runagent.interrupt import BlockingIO, current_io
+from runagent.loop_sockets import LoopBackend
 from runagent.sockets import (
     FRESH,
     PIECE,
@@ -44,9 +45,52 @@ def use_own_backends(client: httpx2.Client | httpx2.AsyncClient) -> None:
         if isinstance(transport, (httpx2.HTTPTransport, httpx2.AsyncHTTPTransport)):
             pool: Any = transport._pool  # noqa: SLF001
             _pools.add(pool)
-            own = _BlockingBackend if isinstance(client, httpx2.Client) else AsyncBackend
-            if not isinstance(pool._network_backend, own):  # noqa: SLF001
-                pool._network_backend = own(pool._network_backend)  # noqa: SLF001
+            found = pool._network_backend  # noqa: SLF001
+            if isinstance(found, (_BlockingBackend, AsyncBackend)):
+                continue
+            if isinstance(client, httpx2.AsyncClient):
+                is_default = type(found).__module__.startswith("httpcore2.")
+                own: Any = AsyncBackend(LoopBackend() if is_default else found)
+            else:
+                own = _BlockingBackend(found)
+            pool._network_backend = own  # noqa: SLF001
+
+
+# What `send` of httpx2 does besides is for hooks, authentication, redirects and cookies, which only
+# a client of the user's own has. It is a tenth of the work of a call.
+
+
+def send(http: httpx2.Client, request: httpx2.Request, *, is_own: bool) -> httpx2.Response:
+    """Send a request; return the response, whose body is still to be read.
+
+    Args:
+        http: The client that sends it.
+        request: The request.
+        is_own: Whether this package has made the client, and not the user.
+    """
+    if not is_own:
+        return http.send(request, stream=True, follow_redirects=False)
+    response: httpx2.Response = _transport(http, request).handle_request(request)
+    response.request = request
+    return response
+
+
+async def send_async(
+    http: httpx2.AsyncClient, request: httpx2.Request, *, is_own: bool
+) -> httpx2.Response:
+    """Do what `send` does, on an event loop."""
+    if not is_own:
+        return await http.send(request, stream=True, follow_redirects=False)
+    response: httpx2.Response = await _transport(http, request).handle_async_request(request)
+    response.request = request
+    return response
+
+
+def _transport(http: httpx2.Client | httpx2.AsyncClient, request: httpx2.Request) -> Any:
+    """Return the transport for a request, unless the client is closed: it would connect again."""
+    if http.is_closed:
+        raise RuntimeError("the client was closed")
+    return http._transport_for_url(request.url)  # noqa: SLF001
 
 
 _pools: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -16,12 +16,18 @@ import httpx2
 
 from runagent.call import Attempt
 from runagent.config import Settings
-from runagent.connections import AsyncConnections, ConnectionOptions, Lease, SyncConnections
+from runagent.connections import (
+    AsyncConnections,
+    ConnectionOptions,
+    Lease,
+    SyncConnections,
+)
 from runagent.errors import RunAgentError, ValidationError
 from runagent.failures import Failure, bare, is_unexpected, own_client_closed
 from runagent.flow import Answer, Flow, Outcome, Select, Send, Step, Steps, TakeTurn, Wait
 from runagent.interrupt import BlockingIO, IOGroup
 from runagent.locks import ForkSafeLock
+from runagent.network import send, send_async
 from runagent.receive import body, body_async, is_reusable, network_stream
 from runagent.request import build
 from runagent.results import Entrypoint, Health, RunResult
@@ -232,8 +238,8 @@ class SyncPump(_Pump):
             if io.interrupted:
                 raise httpx2.ReadError("interrupted")
             with io.until(deadline):
-                response = lease.http.send(
-                    self._request(lease.http, step, read), stream=True, follow_redirects=False
+                response = send(
+                    lease.http, self._request(lease.http, step, read), is_own=lease.is_own
                 )
                 try:
                     limit = step.body_limit(response)
@@ -381,9 +387,8 @@ class AsyncPump(_Pump):
         try:
             with anyio.CancelScope(deadline=deadline) as scope, io.cancelled_by(scope.cancel):
                 lease = await self._connections.lease(0.95 * step.seconds)
-                http = lease.http
-                response = await http.send(
-                    self._request(http, step, read), stream=True, follow_redirects=False
+                response = await send_async(
+                    lease.http, self._request(lease.http, step, read), is_own=lease.is_own
                 )
                 try:
                     limit = step.body_limit(response)

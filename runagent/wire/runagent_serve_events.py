@@ -10,6 +10,7 @@ from runagent.results import Event
 from runagent.wire.error_answers import problem_in
 from runagent.wire.runagent_serve_values import decode
 from runagent.wire.text import ExpansionError, as_text, brief, chunk_text, excerpt, parse_json
+from runagent.wire.websocket_frames import FrameSplitter
 
 _PIECE_EFFORT = 1_000
 _EVENT_EFFORT = 1_000
@@ -44,6 +45,7 @@ class WebSocketReader:
         self._connection = Connection(ConnectionType.CLIENT)
         self._open = ConnectionState.OPEN
         self._outgoing = bytearray(self._connection.send(events.TextMessage(request.decode())))
+        self._frames = FrameSplitter()
         self._limit = max_message_size
         self._message = bytearray()
         self._close_code = 1000
@@ -66,11 +68,24 @@ class WebSocketReader:
         """Take the next bytes; return the events they complete."""
         found: list[Event] = []
         self.effort += len(data) + _PIECE_EFFORT
+        for part in self._frames.split(data):
+            if isinstance(part, str):
+                self.effort += _EVENT_EFFORT
+                found += self._take(part, finished=True)
+            else:
+                found += self._others(part)
+            if found and found[-1][0] in ("done", "error"):
+                break
+        return found
+
+    def _others(self, data: bytes) -> list[Event]:
+        """Take bytes by way of wsproto."""
+        found: list[Event] = []
         self._connection.receive_data(data)
         for event in self._connection.events():
             self.effort += _EVENT_EFFORT
             if isinstance(event, self._events.TextMessage):
-                found += self._take(event.data, event.message_finished)
+                found += self._take(event.data, finished=event.message_finished)
             elif isinstance(event, self._events.BytesMessage):
                 self._close_code = 1003
                 problem = "The stream cannot be read: a message is not text."
@@ -83,7 +98,7 @@ class WebSocketReader:
                 break
         return found
 
-    def _take(self, part: str, finished: bool) -> list[Event]:
+    def _take(self, part: str, *, finished: bool) -> list[Event]:
         whole = finished and not self._message
         size = len(part)
         if not (whole and part.isascii()):
@@ -91,20 +106,20 @@ class WebSocketReader:
             self._message += part.encode()
             size = len(self._message)
         if size > self._limit:
-            self._close_code = 1009
-            return [
-                _broken(
-                    f"The stream cannot be read: a message is larger than {self._limit:,} bytes; "
-                    f"{_LARGER}.",
-                    "MESSAGE_TOO_LARGE",
-                )
-            ]
+            return [self._too_large()]
         if not finished:
             return []
         if not whole:
             part = self._message.decode()
         self._message = bytearray()
         return [_event(part, self._limit)]
+
+    def _too_large(self) -> Event:
+        self._close_code = 1009
+        problem = (
+            f"The stream cannot be read: a message is larger than {self._limit:,} bytes; {_LARGER}."
+        )
+        return _broken(problem, "MESSAGE_TOO_LARGE")
 
     def _closed(self, code: int, reason: str) -> Event:
         if self._connection.state is self._open:  # these are not bytes of a WebSocket

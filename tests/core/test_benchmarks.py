@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchmarks import (
     calls,
     compare,
     engines,
+    figures,
     large,
     markdown,
     peers,
@@ -40,7 +42,7 @@ def _only_what_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
     "benchmark",
     [
         partial(calls.sequential, rounds=1, calls=1),
-        partial(calls.concurrent, rounds=1, sizes=(2, 4)),
+        partial(calls.concurrent, rounds={2: 1, 4: 1}),
         partial(calls.threads, rounds=1, workers=2, calls=1),
         partial(streams.chunks, rounds=1, count=50),
         partial(streams.first, rounds=1),
@@ -69,7 +71,7 @@ def test_markdown_is_measured_beside_its_peer(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_limit_that_is_not_met_is_the_exit_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def found(limit: float) -> dict[str, Callable[[], Iterator[Table]]]:
         table = Table("calls", "ms", {"a": [3.0]}, "a", [Limit("a", limit)])
@@ -80,7 +82,8 @@ def test_a_limit_that_is_not_met_is_the_exit_code(
     assert __main__.main() == 0
     monkeypatch.setattr(__main__, "benchmarks", lambda quick: found(2.0))
     assert __main__.main() == 1
-    assert "NOT MET" in (tmp_path / "results.md").read_text()
+    assert "NOT MET" in capsys.readouterr().out
+    assert json.loads((tmp_path / "results.json").read_text())["calls"]["tables"]
 
 
 def test_a_limit_that_is_not_met_says_so() -> None:
@@ -122,3 +125,29 @@ def test_a_batch_is_counted_at_the_server() -> None:
     assert seen.asked == 30
     assert found["lost"] == seen.limited > 0
     assert found["took"] > 0
+
+
+def test_results_come_back_from_json() -> None:
+    table = Table("calls", "ms", {"a": [3.0, 4.0]}, "a", [Limit("a", 5.0)], ["A note."])
+    sheet = Sheet("batches", ("% used",), {"a": [94.0]}, [Bound("a", "% used", 95, is_least=True)])
+    data = json.loads(json.dumps(report.to_json([table, sheet], report.header(quick=True))))
+    assert [report.markdown(found) for found in report.from_json(data)] == [
+        report.markdown(table),
+        report.markdown(sheet),
+    ]
+
+
+def test_the_documentation_shows_the_results() -> None:
+    text = figures.PAGE.read_text()
+    assert text == figures.page(text, json.loads(report.RESULTS.read_text())), (
+        "run `python -m benchmarks figures`"
+    )
+
+
+def test_the_results_are_of_benchmarks_that_there_are() -> None:
+    assert set(json.loads(report.RESULTS.read_text())) <= set(__main__.benchmarks(quick=True))
+
+
+def test_a_run_names_the_version_of_everything() -> None:
+    versions = report.header(quick=True)["versions"]
+    assert {"runagent", "httpx2", "openai", "aiohttp", "websockets"} <= set(versions)

@@ -229,3 +229,22 @@ def test_a_small_request_is_sent_at_once(mode: str) -> None:
         b'{"text":"first"}',
         b'{"text":"second"}',
     ]
+
+
+def test_a_client_of_httpx2_that_is_closed_sends_nothing(serve: Callable[..., FaultServer]) -> None:
+    """Its transport would make a connection that nobody closes."""
+    server = serve(answer())
+    request = httpx2.Request("GET", server.url)
+    http = httpx2.Client()
+    http.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        network.send(http, request, is_own=True)
+
+    async def main() -> None:
+        http = httpx2.AsyncClient()
+        await http.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await network.send_async(http, request, is_own=True)
+
+    asyncio.run(main())
+    assert not server.connections
