@@ -49,7 +49,7 @@ def _only_what_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
         partial(large.nested_input, rounds=1, levels=1),
         partial(batch.unlimited, rounds=1, rows=3),
         partial(batch.journal, rounds=1, rows=3),
-        partial(engines.tables, rounds=1, rows=20),
+        partial(engines.tables, rounds=1, rows=100),
     ],
 )
 def test_it_measures_every_candidate(benchmark: Callable[[], Iterator[Table]]) -> None:
