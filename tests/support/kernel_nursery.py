@@ -27,7 +27,7 @@ from typing import Any
 _PRELOADED = (
     *("ipykernel.kernelapp", "ipykernel.debugger", "tornado.platform.asyncio", "tornado.queues"),
     *("IPython.core.completerlib", "IPython.core.oinspect", "IPython.extensions.storemagic"),
-    *("traitlets.config.argcomplete_config", "sqlite3"),
+    "sqlite3",
 )
 
 
