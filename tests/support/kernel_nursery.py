@@ -40,7 +40,7 @@ def start_kernel(
         arguments: The arguments for ipykernel.
         environment: All environment variables of the kernel.
         cwd: Its working directory.
-        log: The file for what its process writes to stdout and stderr.
+        log: The file to which its stdout and stderr are appended.
         fresh: Whether to start a new Python, which reads variables such as `PYTHONPATH` itself.
     """
     nursery = _nursery()
@@ -78,11 +78,9 @@ def _fork_for_each_order() -> dict[str, Any] | None:
     """Return the order in each fork, and `None` in this process when no more can come."""
     signal.signal(signal.SIGCHLD, _reap)
     for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
+        if os.fork() == 0:
             order: dict[str, Any] = json.loads(line)
             return order
-        print(pid, flush=True)
     return None
 
 
@@ -97,8 +95,9 @@ def _become_kernel(order: dict[str, Any], set_by_imports: dict[str, str]) -> Non
     """Go on as the kernel that was ordered, until it ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
+    print(os.getpid(), flush=True)  # now signals for its process group reach nothing else
     os.chdir(order["cwd"])
-    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for file, standard in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(file, standard)
