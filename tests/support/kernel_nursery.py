@@ -1,6 +1,6 @@
 """Starts kernels as forks of one process that has imported what every kernel imports at its start.
 
-These imports are most of the CPU time of a new kernel, and there are several hundred. A fork goes on as
+These imports are most of the CPU time of a new kernel, and the tests start some hundred. A fork goes on as
 `python -m ipykernel_launcher` does, in a session, a working directory and an environment of its own. The process that is
 forked runs this file as a script: it imports nothing of the tests, and nothing of what is tested.
 """
