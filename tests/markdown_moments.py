@@ -62,8 +62,11 @@ def faults(text: str) -> Iterator[Fault]:
         reached = _most_shown(text[:size])
         if not any(_is_within(shown, whole[:reached]) for whole in finished):
             yield Fault(text[:size], f"shows {shown!r}")
-        # Addresses are hidden, and a label for some time.
-        elif len(shown) < len(_visible(render(text[:size]))) - _LONGEST_HIDDEN:
+        # Addresses are hidden, and a label for some time. Rendering the text takes longest.
+        elif (
+            len(shown) < reached - _LONGEST_HIDDEN
+            and len(shown) < len(_visible(render(text[:size]))) - _LONGEST_HIDDEN
+        ):
             yield Fault(text[:size], f"shows no more than {shown!r}")
         for place, kind in _Outline.of(moment).items():
             known = kinds.setdefault(place, [])
@@ -74,7 +77,7 @@ def faults(text: str) -> Iterator[Fault]:
 
 
 def _most_shown(text: str) -> int:
-    """How many characters of the finished text this much Markdown can be, without white space."""
+    """The most characters that this much Markdown can be shown as, without white space."""
     size = len("".join(text.split()))
     size += text.count("\\begin") * len("\\[\\]ed")
     return size + text.count("![") * len("[image:]") + text.count("$") * len("\\(")

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from extension.promises import names_of_tests
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINK = re.compile(r'\]\((?!\w+:|#)([^)\s#]+)(?:#[^)\s]*)?(?: "([^"]*)")?\)')

@@ -5,6 +5,10 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 DIRECTORIES = ("runagent", "runagent_jupyter", "tests", "benchmarks", "notebooks")
 

@@ -27,6 +27,8 @@ from benchmarks.limited import counts, running
 from benchmarks.measure import Bound, Limit, Sheet, Table
 from benchmarks.workloads import ASYNCHRONOUS, BLOCKING
 
+pytestmark = pytest.mark.once
+
 OURS = ("httpx2", "httpx2 event source", "raw bytes", "runagent")
 
 

@@ -12,6 +12,8 @@ from safe_html import TAGS
 
 import runagent_jupyter
 
+pytestmark = pytest.mark.once
+
 PACKAGE = Path(runagent_jupyter.__file__).parent
 MODULES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] != "html"

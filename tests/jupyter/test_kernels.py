@@ -55,6 +55,26 @@ def test_nothing_of_the_user_is_seen(
         assert Path(kernel.value(f"str({place})")).is_relative_to(tmp_path)
 
 
+_SEEN_INSIDE = (
+    *("sys.argv[0]", "sys.path", "sys.flags", "signal.getsignal(2)", "signal.getsignal(17)"),
+    *("os.listdir()", "os.getpgrp() == os.getsid(0) == os.getpid()", "sorted(os.environ)"),
+    *(
+        "len(threading.enumerate())",
+        "os.path.realpath('/dev/fd/0')",
+        "sorted({*sys.modules} - {'gc'})",
+    ),
+)
+
+
+def test_a_fork_is_like_a_new_kernel(start_kernel: Callable[..., Kernel]) -> None:
+    seen = []
+    for kernel in start_kernel(), start_kernel(environment={}):
+        kernel.execute("import os, signal, sys, threading").ok()
+        seen.append({text: kernel.value(f"str({text})") for text in _SEEN_INSIDE})
+    fork, new = seen
+    assert fork == new
+
+
 def test_outputs_are_as_they_would_be_saved(shared_kernel: Kernel) -> None:
     cell = shared_kernel.execute(
         """

@@ -8,8 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -28,6 +26,7 @@ from typing_extensions import Self
 from support.clock import PATIENCE, TICK, stretched
 from support.execution import Execution, FrontEnd, KernelTimeoutError, Message
 from support.isolation import isolated_environment
+from support.kernel_nursery import start_kernel
 
 IPYKERNEL_VERSION = tuple(int(part) for part in version("ipykernel").split(".")[:2])
 """The (major, minor) version of the ipykernel that tests run against."""
@@ -55,7 +54,8 @@ class Kernel:
 
         Args:
             root: A directory for the kernel's home.
-            environment: Variables to set on top of an isolated environment.
+            environment: Variables to set on top of an isolated environment; with them, the kernel is
+                a new Python, not a fork of one that has imported ipykernel.
             cwd: Its working directory, by default `root`.
             arguments: More arguments for ipykernel.
         """
@@ -64,6 +64,7 @@ class Kernel:
         self._root = root
         self._cwd = cwd or root
         self._environment = isolated_environment(root) | (environment or {})
+        self._fresh = environment is not None
         self._arguments = list(arguments)
         self._by_id: dict[str, Execution] = {}
         self._front_end = FrontEnd()
@@ -82,24 +83,14 @@ class Kernel:
         self._connection: dict[str, Any] = {**connection}
         self._session = Session(key=connection["key"].encode())
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        with (self._root / "kernel.log").open("wb") as log:
-            # As jupyter_client's own provisioner does it, without its event loops.
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "ipykernel_launcher",
-                    "-f",
-                    connection_file,
-                    *self._arguments,
-                ],
-                env=self._environment | {"JPY_PARENT_PID": str(os.getpid())},
-                cwd=self._cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        pid = start_kernel(
+            ["-f", connection_file, *self._arguments],
+            environment=self._environment,
+            cwd=self._cwd,
+            log=self._root / "kernel.log",
+            fresh=self._fresh,
+        )
+        self._process = psutil.Process(pid)
         try:
             self._connect()
         except BaseException:
@@ -265,7 +256,7 @@ class Kernel:
         self._session.send(self._control, "shutdown_request", {"restart": False})
         try:
             self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
+        except psutil.TimeoutExpired:
             raise KernelTimeoutError(
                 f"The kernel still runs {timeout} s after it was asked to shut down.\n{self.log}"
             ) from None
@@ -273,12 +264,12 @@ class Kernel:
     @property
     def pid(self) -> int:
         """The process id of the kernel, which leads a process group of its own."""
-        return self._process.pid
+        return int(self._process.pid)
 
     @property
     def alive(self) -> bool:
         """Whether the kernel process runs."""
-        return self._process.poll() is None
+        return bool(self._process.is_running())
 
     @property
     def log(self) -> str:
@@ -287,7 +278,7 @@ class Kernel:
 
     def cpu_seconds(self) -> float:
         """Return the CPU time that the kernel process has used so far, in seconds."""
-        times = psutil.Process(self.pid).cpu_times()
+        times = self._process.cpu_times()
         return float(times.user + times.system)
 
     def wait_for(self, condition: Any, timeout: float, what: str = "a condition") -> None:

@@ -24,7 +24,7 @@ from playwright.sync_api import (
 from typing_extensions import Self
 
 from support.chromium import running_chromium
-from support.clock import PATIENCE, milliseconds
+from support.clock import PATIENCE, TICK, milliseconds
 from support.lab_server import LabServer, Watch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +52,10 @@ window.runagentTest = {
     if (kernel?.status !== "idle" || !this.done.every(Boolean)) return false;
     return this.panel(path).content.widgets.every(
       (cell) => cell.model.type !== "code" || cell.model.executionState !== "running");
+  },
+  expectRestart(path) {
+    this.restarting = false;
+    this.kernel(path).statusChanged.connect((_, status) => { this.restarting ||= status !== "idle"; });
   },
   open(path) { this.start("docmanager:open", {path}); },
   async clear() {
@@ -192,12 +196,19 @@ class LabNotebook:
         return self._wait_until("ready")
 
     def _wait_until(self, state: str) -> Self:
-        self.page.wait_for_function(
-            "([state, path]) => window.jupyterapp && window.runagentTest[state](path)",
-            arg=[state, self.path],
-            timeout=milliseconds(PATIENCE),
-        )
+        condition = "([state, path]) => window.jupyterapp && window.runagentTest[state](path)"
+        self._wait_for(condition, [state, self.path])
         return self
+
+    def _wait_for(self, condition: str, argument: Any = None, timeout: float = PATIENCE) -> None:
+        """Wait until a condition holds in the page."""
+        # By default, Playwright looks with every frame, and has chromium draw 60 of them a second.
+        self.page.wait_for_function(
+            condition,
+            arg=argument,
+            timeout=milliseconds(timeout),
+            polling=milliseconds(5 * TICK),
+        )
 
     def reload(self, *, busy: bool = False) -> Self:
         """Reload the page, as F5 does; the kernel goes on. Save first what must stay.
@@ -220,11 +231,8 @@ class LabNotebook:
 
     def command(self, command: str, *, timeout: float = PATIENCE, **arguments: Any) -> None:
         """Execute a command of JupyterLab and wait until it is done."""
-        self.page.wait_for_function(
-            "(index) => window.runagentTest.done[index]",
-            arg=self.start(command, **arguments),
-            timeout=milliseconds(timeout),
-        )
+        index = self.start(command, **arguments)
+        self._wait_for("(index) => window.runagentTest.done[index]", index, timeout)
 
     def start_cell(self, index: int) -> None:
         """Run a cell and return at once."""
@@ -247,11 +255,7 @@ class LabNotebook:
 
     def wait_idle(self, *, timeout: float = PATIENCE) -> Self:
         """Wait until no cell runs or waits and the kernel is idle."""
-        self.page.wait_for_function(
-            "(path) => window.runagentTest.settled(path)",
-            arg=self.path,
-            timeout=milliseconds(timeout),
-        )
+        self._wait_for("(path) => window.runagentTest.settled(path)", self.path, timeout)
         return self
 
     def interrupt(self) -> None:
@@ -260,11 +264,10 @@ class LabNotebook:
 
     def restart(self) -> Self:
         """Restart the kernel and wait until it is idle."""
+        self.page.evaluate("(path) => window.runagentTest.expectRestart(path)", self.path)
         self._menu("Kernel", re.compile(r"^Restart Kernel…"))
         self.page.get_by_role("button", name="Confirm Kernel Restart").click()
-        self.page.wait_for_function(
-            "(path) => window.runagentTest.kernel(path)?.status !== 'idle'", arg=self.path
-        )
+        self._wait_for("() => window.runagentTest.restarting")
         return self.wait_idle()
 
     def save(self) -> nbformat.NotebookNode:

@@ -72,10 +72,11 @@ class LabServer:
             "LabApp.expose_app_in_browser": True,
             "LanguageServerManager.autodetect": False,
         }
-        with (self._root / "jupyterlab.log").open("wb") as log:
+        path = self._root / "jupyterlab.log"
+        with path.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "jupyterlab"),
+                    *(sys.executable, Path(__file__).with_name("lab_program.py"), path),
                     *(f"--{name}={value}" for name, value in options.items()),
                 ],
                 env=self._environment,

@@ -55,7 +55,7 @@ def upstream_server(root: Path) -> Iterator[UpstreamServer]:
     agent.mkdir(parents=True)
     shutil.copy(_SOURCE, agent / "agent.py")
     (agent / "runagent.config.json").write_text(json.dumps(_config()))
-    environment = isolated_environment(root) | {"PYTHONDONTWRITEBYTECODE": "1"}
+    environment = isolated_environment(root)
     environment["RUNAGENT_CACHE_DIR"] = str(root / "home" / ".runagent")
     subprocess.run(
         [program, "config", "--register-agent", str(agent)],
