@@ -37,7 +37,7 @@ class FinishedAnswer(Protocol):
 
     @property
     def format(self) -> str:
-        """How it is shown: `"markdown"`, `"text"`, `"json"` or `"code"`."""
+        """How it is shown: `"markdown"`, `"wrapped"`, `"text"`, `"json"` or `"code"`."""
 
     @property
     def events(self) -> Sequence[StreamEvent]:
@@ -145,7 +145,7 @@ def body_of(answer: FinishedAnswer) -> str:
         return html.plain(answer.text)
     if answer.format == "code":
         return html.code(answer.text)
-    return html.render(text)
+    return html.render(text, line_breaks=answer.format != "wrapped")
 
 
 def _is_empty(answer: FinishedAnswer) -> bool:

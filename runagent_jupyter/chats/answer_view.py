@@ -30,11 +30,12 @@ class AnswerView:
 
     Args:
         turn: The answer; it gets the events that the view takes.
+        line_breaks: Whether the end of a line is kept.
     """
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Turn, *, line_breaks: bool = True) -> None:
         self.turn = turn
-        self._stream = html.MarkdownStream()
+        self._stream = html.MarkdownStream(line_breaks=line_breaks)
         self._unfed: list[str] = []  # text that is not rendered yet
         self._steps: list[steps.Step] = []
         # The part that pages have.
@@ -44,9 +45,9 @@ class AnswerView:
         self._began = time.monotonic()
 
     @classmethod
-    def of(cls, turn: Turn) -> AnswerView:
+    def of(cls, turn: Turn, *, line_breaks: bool = True) -> AnswerView:
         """Return the view of an answer that has ended, such as one from a file."""
-        view = cls(turn)
+        view = cls(turn, line_breaks=line_breaks)
         events, text = turn.events, turn.text
         turn.events, turn.text = [], ""
         for event in events or [StreamEvent("chunk", text, text)]:
