@@ -342,7 +342,7 @@ class Splitter:
         if item and item[1][-1] == self._marker:
             if self._size >= SIZE:
                 self._flush("list")
-            self._begin_item(line, item)
+            self._begin_item(line, item, columns)
             return True
         # Agents list notes and definitions line by line, without the blank lines that CommonMark
         # expects between them.
@@ -389,7 +389,7 @@ class Splitter:
             item = LIST_ITEM.match(content)
             assert item
             self._kind, self._marker = "list", item[1][-1]
-            self._begin_item(line, item)
+            self._begin_item(line, item, columns)
         else:
             self._kind = kind if kind in {"indented", "quote", "math"} else "text"
             self._marker = (math_marks(content) or ("", ""))[1]
@@ -397,10 +397,9 @@ class Splitter:
             if kind in {"heading", "rule", "formula"}:
                 self._flush()
 
-    def _begin_item(self, line: str, item: re.Match[str]) -> None:
-        columns = columns_of(line)
-        spaces = len((item[3] or "").expandtabs(4))
-        empty = not line.lstrip(" \t")[item.end() :].strip()
+    def _begin_item(self, line: str, item: re.Match[str], columns: int) -> None:
+        spaces = len(item[3].expandtabs(4)) if item[3] else 0
+        empty = not item.string[item.end() :].strip()
         self._offset = (
             columns + len(item[1]) + (spaces if 0 < spaces <= CODE_INDENT and not empty else 1)
         )

@@ -11,6 +11,7 @@ from runagent_jupyter.control_characters import TextStream
 from runagent_jupyter.data.data_uris import DataUris, marks_in, with_marks_replaced
 from runagent_jupyter.html.code_block import code_block
 from runagent_jupyter.html.escaping import plain
+from runagent_jupyter.html.highlighting import Allowance
 from runagent_jupyter.html.links import References
 from runagent_jupyter.html.parser import NESTING, parser
 from runagent_jupyter.html.picture_slots import PictureBudget, PictureSlots, picture_note
@@ -71,6 +72,7 @@ class MarkdownStream:
         self._open_parser = parser(line_breaks=line_breaks, is_open=True)
         self._controls = TextStream()
         self._uris = DataUris()
+        self._allowance = Allowance()
         self._pictures = PictureBudget()
         self._homes: dict[int, int] = {}  # of each address, the block in which it stands
         self._splitter = Splitter()
@@ -115,10 +117,12 @@ class MarkdownStream:
         """
         references = References(self._references, self._budget(self._splitter.seen))
         uris = _Uris(self._uris.found)
+        allowance = Allowance()
         rendered = ""
         for piece in self._splitter.preview():
             parser = self._open_parser if piece.is_open else self._parser
-            rendered += uris.finished(sanitize(_rendered(parser, piece, references, uris)))
+            content = _rendered(parser, piece, references, uris, allowance)
+            rendered += uris.finished(sanitize(content))
         return rendered
 
     def finish(self) -> list[str]:
@@ -157,7 +161,7 @@ class MarkdownStream:
         uris = _FinishedUris(
             self._uris.found, self._pictures.slots(position), self._homes, position
         )
-        rendered = _rendered(self._parser, piece, references, uris)
+        rendered = _rendered(self._parser, piece, references, uris, self._allowance)
         self._spent += references.spent
         return rendered, references, uris
 
@@ -228,11 +232,14 @@ class _FinishedUris(_Uris):
         return self._slots.fill(self.expanded(content))
 
 
-def _rendered(markdown: MarkdownIt, piece: Piece, references: References, uris: _Uris) -> str:
+def _rendered(
+    markdown: MarkdownIt, piece: Piece, references: References, uris: _Uris, allowance: Allowance
+) -> str:
     """Render a piece as HTML to be sanitized."""
     if piece.kind == "fence":
-        return code_block(uris.expanded(piece.text), piece.info, piece.continued, piece.before)
-    env: dict[str, Any] = {"references": references, "uris": uris}
+        text = uris.expanded(piece.text)
+        return code_block(text, piece.info, piece.continued, piece.before, allowance)
+    env: dict[str, Any] = {"references": references, "uris": uris, "allowance": allowance}
     if piece.kind == "rest" or (piece.kind == "math" and piece.is_open):
         tokens = markdown.parseInline(piece.text, env)
         content = markdown.renderer.render(tokens, markdown.options, env)

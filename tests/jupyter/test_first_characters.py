@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from specifications import examples
 
 from runagent_jupyter.html import parser as parser_module
+from runagent_jupyter.html.highlighting import Allowance
 from runagent_jupyter.html.links import References
 
 _MIXED = st.lists(
@@ -42,7 +43,7 @@ def _asking_all(monkeypatch: pytest.MonkeyPatch, *, is_open: bool) -> MarkdownIt
 
 
 def _shown(parser: MarkdownIt, text: str) -> str:
-    env: dict[str, Any] = {"references": References(), "uris": _Uris()}
+    env: dict[str, Any] = {"references": References(), "uris": _Uris(), "allowance": Allowance()}
     return str(parser.render(text, env))
 
 
