@@ -35,7 +35,7 @@ _BLANKS: Final = re.compile(r"\s{256}")
 _WINDOW: Final = 8_192
 _SMALL_WINDOW: Final = 512
 _MANY_REPETITIONS: Final = 16
-_SLOW_LEXERS: Final = frozenset({"INI", "Matlab", "Terraform"})
+_SLOW_LEXERS: Final = frozenset({"INI", "Matlab", "OCaml", "Terraform"})
 
 # Lexers without rules get a few lines at a time, but for those that read a text once.
 _LINES: Final = 1_024  # characters; with a line that is longer, the code is not highlighted

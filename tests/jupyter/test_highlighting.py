@@ -25,6 +25,7 @@ HOSTILE = {
     "newlines in MATLAB": ("matlab", "\n" * 20_000 + "x"),
     "one line in a console": ("console", "x " * 10_000),
     "lines in a console": ("console", "{" * 1_000 + ("\n" + "{" * 1_000) * 20),
+    "digits in OCaml": ("ocaml", "0" * 20_000),
     "one word in a makefile": ("make", "A_" * 10_000),
 }
 
