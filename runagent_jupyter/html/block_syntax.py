@@ -201,7 +201,10 @@ def reference_definition(state: StateBlock, start: int, end: int, silent: bool) 
 
 def bounded_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """Parse a table, unless the parser would have to make up most cells to fill short rows."""
-    if start + 2 > end or not state.src.startswith(("|", "-", ":"), _first(state, start + 1)):
+    if start + 2 > end:
+        return False
+    first = state.bMarks[start + 1] + state.tShift[start + 1]
+    if state.src[first : first + 1] not in {"|", "-", ":"}:
         return False  # as for nearly every line
     columns = state.src.count("|", state.bMarks[start], state.eMarks[start])
     is_filled = columns * (end - start) <= state.eMarks[end - 1] - state.bMarks[start]

@@ -392,7 +392,8 @@ class Splitter:
             self._begin_item(line, item, columns)
         else:
             self._kind = kind if kind in {"indented", "quote", "math"} else "text"
-            self._marker = (math_marks(content) or ("", ""))[1]
+            marks = math_marks(content) if kind == "math" else None
+            self._marker = marks[1] if marks else ""
             self._append(line)
             if kind in {"heading", "rule", "formula"}:
                 self._flush()
@@ -409,4 +410,4 @@ class Splitter:
 
 def _kind_and_columns(line: str) -> tuple[str, int]:
     columns = columns_of(line)
-    return kind_of(line) if columns < CODE_INDENT else "indented", columns
+    return (kind_of(line) if columns < CODE_INDENT else "indented"), columns
