@@ -1,12 +1,13 @@
 """Markdown to safe HTML: this package beside markdown-it-py with nh3, by kind of text.
 
-Code has no language here, because the peer highlights nothing. Formulas are recognized and checked,
-but not typeset.
+Code has no language beside the peer, because that highlights nothing. Formulas are recognized and
+checked, but not typeset.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -88,6 +89,8 @@ def tables(*, rounds: int) -> Iterator[Table]:
         repr(unit): partial(_cost, ours, _repeated(unit, 100_000))
         for unit in (*PATHOLOGICAL, *NESTED)
     }
+    rounds_so_far = itertools.count()
+    repeated["small blocks of slow code"] = lambda: _cost(ours, _slow_code(next(rounds_so_far)))
     samples = interleave(repeated, max(1, rounds // 3))
     limits = [Limit(name, 1_000) for name in samples]
     yield Table(
@@ -111,6 +114,12 @@ def _peer() -> Callable[[str], str]:
 
 def _repeated(text: str, size: int) -> str:
     return (text * (size // len(text) + 1))[:size]
+
+
+def _slow_code(number: int) -> str:
+    """Write 100 KB of blocks that Pygments is slow with, and that were never seen before."""
+    block = "```c#\n" + "a\n" * 240
+    return "".join(f"{block}{number} {index}\n```\n\n" for index in range(200))
 
 
 def _cost(render: Callable[[str], str], text: str) -> float:

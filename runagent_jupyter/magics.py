@@ -420,7 +420,8 @@ class RunAgentMagics(Magics):
             variable=self._variable(options, is_cell=is_cell),
             # Other cells write while an answer comes in the background.
             owns_cell=is_cell and not options.bg and is_whole_cell(self._shell),
-            rendered=reply.format == "markdown",
+            rendered=reply.format in {"markdown", "wrapped"},
+            line_breaks=reply.format != "wrapped",
             quiet=options.quiet,
             background=options.bg,
         )
@@ -443,6 +444,7 @@ class RunAgentMagics(Magics):
             field=options.field,
             entrypoint=options.entrypoint,
             session_id=self._session_id(options),
+            format="wrapped" if self.format == "wrapped" else "markdown",
         )
         self._put(options.out, widget)
         return widget

@@ -47,7 +47,7 @@ class FinishedAnswer(Protocol):
 
     @property
     def format(self) -> str:
-        """How it is shown: `"markdown"`, `"text"`, `"json"` or `"code"`."""
+        """How it is shown: `"markdown"`, `"wrapped"`, `"text"`, `"json"` or `"code"`."""
 
     @property
     def events(self) -> Sequence[StreamEvent]:
@@ -190,7 +190,7 @@ def body_of(answer: FinishedAnswer) -> str:
         shown = text[: html.MOST_CHARACTERS]
         content = html.plain(shown) if answer.format == "text" else html.code(shown)
         return content + cut_note(len(text), len(shown))
-    stream = html.LimitedStream()
+    stream = html.LimitedStream(line_breaks=answer.format != "wrapped")
     stream.feed(text)
     stream.finish()
     return stream.html() + cut_note(len(text), stream.taken)

@@ -35,7 +35,7 @@ class Reply(Answer):
         input_data: The input that was sent to the agent.
         value: The answer: a string, the object the agent answered with, or a list of objects; with
             `--as`, an instance of the model.
-        format: How it is shown: `"markdown"`, `"text"`, `"json"` or `"code"`.
+        format: How it is shown: `"markdown"`, `"wrapped"`, `"text"`, `"json"` or `"code"`.
         cached: If it comes from the cache: when it was kept, in seconds since the Unix epoch.
     """
 

@@ -77,6 +77,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         history: Whether the turns so far go along, as `history`: a list of `role` and `text`.
         entrypoint: A streaming entrypoint of an agent under `runagent serve`. Default: the usual
             one.
+        format: `"markdown"`, or `"wrapped"` for Markdown in which the end of a line is a space.
         session_id: Goes along with every question, so that the agent knows the conversation.
             Default: a new one, which is left out if the agent refuses it.
         store: A file in which the conversation is kept. If it is there already, the chat goes on
@@ -101,8 +102,8 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
     that is printed there belongs to no cell.
 
     Raises:
-        TypeError: An option is unknown, the agent is neither an id nor a client, or the
-            suggestions are not a list of strings.
+        TypeError: An option or the format is unknown, the agent is neither an id nor a client, or
+            the suggestions are not a list of strings.
         ValidationError: Another kernel uses the file of `store`, or it is damaged, holds something
             else, or was written by a newer version. Nothing in it is changed.
         RunAgentError: The client refuses its settings, the context cannot be sent, or there can be
@@ -142,6 +143,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         field: str = "query",
         history: bool = False,
         entrypoint: str | None = None,
+        format: str = "markdown",  # noqa: A002  # the name of the option of the magic
         session_id: str | None = None,
         store: PathLike | None = None,
         on_feedback: Callable[[Turn], object] | None = None,
@@ -152,9 +154,11 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         for name, text in {"title": title or "", "placeholder": placeholder}.items():
             if not isinstance(text, str):
                 raise TypeError(f"{name} is {text!r}; give a string.")
+        if format not in {"markdown", "wrapped"}:
+            raise TypeError(f'format is {format!r}; give "markdown" or "wrapped".')
         arguments = inspect.signature(AgentWidget.__init__).parameters
         self._client = chat_client(agent, client_options, arguments)
-        self._conversation = Conversation()
+        self._conversation = Conversation(line_breaks=format == "markdown")
         self.turns: list[Turn] = self._conversation.turns
         self.context: Mapping[str, Any] | None = dict(context or {})
         self.session_id: str | None = session_id or uuid.uuid4().hex

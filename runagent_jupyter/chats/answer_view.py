@@ -40,11 +40,12 @@ class AnswerView:
 
     Args:
         turn: The answer; it gets the events that the view takes.
+        line_breaks: Whether the end of a line is kept.
     """
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Turn, *, line_breaks: bool = True) -> None:
         self.turn = turn
-        self._stream = html.LimitedStream()
+        self._stream = html.LimitedStream(line_breaks=line_breaks)
         self._reader = EventReader(turn.events)
         self._steps = steps.Steps()
         self._characters = 0  # of an answer that is an object and is shown as text
@@ -55,13 +56,13 @@ class AnswerView:
         self._began = time.monotonic()
 
     @classmethod
-    def of(cls, turn: Turn) -> AnswerView:
+    def of(cls, turn: Turn, *, line_breaks: bool = True) -> AnswerView:
         """Return the view of an answer that has ended, such as one from a file."""
         if not turn.events:
             turn.events = EventLog([StreamEvent("chunk", turn.text, turn.text)])
         turn.events.close()
         turn.text = turn.events.text
-        view = cls(turn)
+        view = cls(turn, line_breaks=line_breaks)
         view.end()
         return view
 

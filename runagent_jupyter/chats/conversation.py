@@ -14,12 +14,16 @@ from runagent_jupyter.control_characters import strip_controls
 class Conversation:
     """The turns of a chat. The caller sees to it that one thread at a time uses it.
 
+    Args:
+        line_breaks: Whether the end of a line in an answer is kept.
+
     Attributes:
         turns: Questions and answers, in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, line_breaks: bool = True) -> None:
         self.turns: list[Turn] = []
+        self._line_breaks = line_breaks
         self._views: dict[int, AnswerView] = {}  # by the identity of their turn
         self._requests: dict[int, str] = {}  # the page's id of a question that a page asked
 
@@ -36,14 +40,14 @@ class Conversation:
         asked, answer = Turn("user", question), Turn("agent", status="streaming")
         self.turns += [asked, answer]
         self._requests[id(asked)] = request
-        self._views[id(answer)] = AnswerView(answer)
+        self._views[id(answer)] = AnswerView(answer, line_breaks=self._line_breaks)
         return self._views[id(answer)]
 
     def restore(self, turns: Sequence[Turn]) -> None:
         """Begin with turns that ended before, such as those in a file."""
         for turn in turns:
             if turn.role == "agent":
-                self._views[id(turn)] = AnswerView.of(turn)
+                self._views[id(turn)] = AnswerView.of(turn, line_breaks=self._line_breaks)
             else:
                 self._requests[id(turn)] = ""
             self.turns.append(turn)

@@ -109,6 +109,11 @@ def number_of(address: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def marks_in(text: str) -> list[int]:
+    """Return the numbers of the marks in a text."""
+    return [int(number) for number in _MARK.findall(text)] if _OPEN in text else []
+
+
 def with_marks_replaced(text: str, write: Callable[[int], str]) -> str:
     """Replace each mark in a text.
 

@@ -15,12 +15,16 @@ _MOST_LINES: Final = 100  # of a formula
 _DEEPEST: Final = 12  # level of blocks in which a fold is parsed, as each one looks for its end
 
 
+def _first(state: StateBlock, line: int) -> int:
+    return state.bMarks[line] + state.tShift[line]
+
+
 def math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     r"""Parse a formula that begins a line, up to its closer at the end of a line.
 
     It stands in ``$$`` or ``\[``, or is an environment such as ``\begin{align}``.
     """
-    first = state.bMarks[start] + state.tShift[start]
+    first = _first(state, start)
     if state.src[first : first + 1] not in {"$", "\\"} or state.is_code_block(start):
         return False
     marks = math_marks(state.src[first : state.eMarks[start]])
@@ -69,7 +73,7 @@ def fold_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
     Comments are not shown. The others become folded elements, and attributes are dropped.
     """
-    first = state.bMarks[start] + state.tShift[start]
+    first = _first(state, start)
     if state.src[first : first + 1] != "<" or state.level > _DEEPEST or state.is_code_block(start):
         return False
     kind = fold_kind(state.src[first : state.eMarks[start]])
@@ -105,7 +109,7 @@ def _push_fold(state: StateBlock, kind: str, start: int, end: int, close: int) -
     last = state.eMarks[end - 1]
     if close >= 0:
         state.eMarks[end - 1] = state.src.rindex("</", 0, close)
-    begin = state.bMarks[start] + state.tShift[start]
+    begin = _first(state, start)
     _begin_at(state, start, begin + opener_end(state.src[begin : state.eMarks[start]]))
     title = "Thought"
     if kind == "details":
@@ -146,7 +150,7 @@ def _take_summary(state: StateBlock, start: int, end: int) -> tuple[str, int]:
 
 def note(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """Parse a footnote, ``[^1]: text``, with the indented blocks below it. It stays there."""
-    first = state.bMarks[start] + state.tShift[start]
+    first = _first(state, start)
     match = NOTE.match(state.src, first, state.eMarks[start])
     if not match or state.is_code_block(start) or silent:
         return bool(match and not state.is_code_block(start))
@@ -167,7 +171,7 @@ def markdown_fence(state: StateBlock, start: int, end: int, silent: bool) -> boo
     """Parse a block of code. One that holds Markdown may have others in it."""
     if silent or not fence(state, start, end, True):
         return silent and fence(state, start, end, True)
-    first = state.bMarks[start] + state.tShift[start]
+    first = _first(state, start)
     opened = fence_in(state.src[first : state.eMarks[start]])
     if not opened or not opened.holds_markdown:
         return fence(state, start, end, False)
@@ -191,12 +195,17 @@ def markdown_fence(state: StateBlock, start: int, end: int, silent: bool) -> boo
 
 def reference_definition(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """Parse a link reference definition, but not a footnote, which looks like one."""
-    is_footnote = state.src.startswith("[^", state.bMarks[start] + state.tShift[start])
+    is_footnote = state.src.startswith("[^", _first(state, start))
     return not is_footnote and reference(state, start, end, silent)
 
 
 def bounded_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """Parse a table, unless the parser would have to make up most cells to fill short rows."""
+    if start + 2 > end:
+        return False
+    first = state.bMarks[start + 1] + state.tShift[start + 1]
+    if state.src[first : first + 1] not in {"|", "-", ":"}:
+        return False  # as for nearly every line
     columns = state.src.count("|", state.bMarks[start], state.eMarks[start])
     is_filled = columns * (end - start) <= state.eMarks[end - 1] - state.bMarks[start]
     return is_filled and table(state, start, end, silent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import MutableMapping
 from typing import Any
@@ -37,6 +38,8 @@ def is_cjk(character: str) -> bool:
 class _Beside:
     """One side of a run of delimiters."""
 
+    __slots__ = ("is_binding", "is_cjk", "is_open", "is_punctuation", "is_space")
+
     def __init__(self, character: str, selected: str = "") -> None:
         self.is_space = isWhiteSpace(ord(character))
         self.is_punctuation = isMdAsciiPunct(ord(character)) or isPunctChar(character)
@@ -44,16 +47,13 @@ class _Beside:
         self.is_cjk = is_cjk(character) or (
             selected == "\ufe01" and character in "\u2018\u2019\u201c\u201d"
         )
+        # Whether punctuation on the other side of the run does not bind to this one.
+        self.is_open = self.is_space or self.is_punctuation or self.is_cjk
+        # Whether it is punctuation of scripts that separate words by spaces.
+        self.is_binding = self.is_punctuation and not self.is_cjk
 
-    @property
-    def is_open(self) -> bool:
-        """Whether punctuation on the other side of the run does not bind to this one."""
-        return self.is_space or self.is_punctuation or self.is_cjk
 
-    @property
-    def is_binding(self) -> bool:
-        """Whether it is punctuation of scripts that separate words by spaces."""
-        return self.is_punctuation and not self.is_cjk
+_beside = functools.lru_cache(maxsize=1_024)(_Beside)
 
 
 class _State(StateInline):
@@ -71,8 +71,8 @@ class _State(StateInline):
         selected = ""
         if "\ufe00" <= before <= "\ufe0e" and start > 1:
             before, selected = self.src[start - 2], before
-        last = _Beside(before, selected)
-        following = _Beside(self.src[end] if end < self.posMax else " ")
+        last = _beside(before, selected)
+        following = _beside(self.src[end] if end < self.posMax else " ")
         left = not following.is_space and (not following.is_binding or last.is_open)
         right = not last.is_space and (not last.is_binding or following.is_open)
         return Scanned(

@@ -6,7 +6,7 @@ from typing import Final
 
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.html.escaping import escape
-from runagent_jupyter.html.highlighting import highlight
+from runagent_jupyter.html.highlighting import Allowance, highlight
 from runagent_jupyter.html.sanitizer import sanitize
 
 # Every block of code that others continue begins with it. Text cannot contain it, because ``<`` is
@@ -55,7 +55,13 @@ def code(text: str, language: str = "", *, continued: bool = False) -> str:
     return sanitize(code_block(strip_controls(text), strip_controls(language), continued))
 
 
-def code_block(text: str, language: str, continued: bool = False, before: int = 0) -> str:
+def code_block(
+    text: str,
+    language: str,
+    continued: bool = False,
+    before: int = 0,
+    allowance: Allowance | None = None,
+) -> str:
     """Do what `code` does, for text without control characters and without sanitizing.
 
     Args:
@@ -63,6 +69,7 @@ def code_block(text: str, language: str, continued: bool = False, before: int = 
         language: The info string of a fence.
         continued: Whether this continues the block of code before it.
         before: The number of characters of the same block that come before this code.
+        allowance: The time that is left for highlighting in the document.
 
     Returns:
         HTML to be sanitized.
@@ -71,7 +78,7 @@ def code_block(text: str, language: str, continued: bool = False, before: int = 
     label = words[0][:30] if words else ""
     head = f'<span class="runagent-language">{escape(label)}</span>' if label else ""
     head = "" if continued else f"{_HEAD}{head}</div>"
-    marked = highlight(text, label, before)
+    marked = highlight(text, label, before, allowance)
     return (
         f'<div class="runagent-code{" runagent-continued" if continued else ""}">{head}'
         f'<pre class="runagent-pre" dir="ltr"><code>{marked}</code></pre></div>\n'

@@ -23,6 +23,9 @@ LONGEST: Final = 24_576
 _SECONDS: Final = 0.04
 _SECONDS_PER_CHARACTER: Final = 5e-6
 
+# The same for all blocks of a document together, so that many small ones are no way around it.
+_SECONDS_OF_DOCUMENT: Final = 0.1
+
 # White space that is in no code. Many lexers look through all of it again and again.
 _BLANKS: Final = re.compile(r"\s{256}")
 
@@ -32,7 +35,7 @@ _BLANKS: Final = re.compile(r"\s{256}")
 _WINDOW: Final = 8_192
 _SMALL_WINDOW: Final = 512
 _MANY_REPETITIONS: Final = 16
-_SLOW_LEXERS: Final = frozenset({"INI", "Matlab", "Terraform"})
+_SLOW_LEXERS: Final = frozenset({"INI", "Matlab", "OCaml", "Terraform"})
 
 # Lexers without rules get a few lines at a time, but for those that read a text once.
 _LINES: Final = 1_024  # characters; with a line that is longer, the code is not highlighted
@@ -98,7 +101,28 @@ class _GivenUpError(Exception):
 # Whether code is highlighted, by its digest: of code that was too slow, or nearly was. So the same
 # code has the same look when its stream has ended, and when it is shown again.
 _verdicts: dict[bytes, bool] = {}
-_MOST_VERDICTS: Final = 5_000
+_MOST_VERDICTS: Final = 20_000
+
+
+class Allowance:
+    """The CPU time that highlighting may take in one document."""
+
+    def __init__(self) -> None:
+        self._left = _SECONDS_OF_DOCUMENT
+
+    def of(self, text: str) -> float:
+        """Return the seconds for a block of code; each one brings some along."""
+        self._left += _SECONDS_PER_CHARACTER * len(text)
+        return self._left
+
+    def spend(self, seconds: float) -> bool:
+        """Take off the time that a block took.
+
+        Returns:
+            Whether so little is left that it may be too little at another time.
+        """
+        self._left -= seconds
+        return self._left < _SECONDS_OF_DOCUMENT / 2
 
 
 @functools.cache
@@ -141,7 +165,7 @@ def _bounded(match: Any, name: str, is_long: bool) -> Callable[..., Any]:
     return bounded
 
 
-def highlight(text: str, language: str, before: int = 0) -> str:
+def highlight(text: str, language: str, before: int = 0, allowance: Allowance | None = None) -> str:
     """Mark up source code.
 
     The same code gets the same result each time, until thousands of slow texts have come between.
@@ -152,6 +176,7 @@ def highlight(text: str, language: str, before: int = 0) -> str:
             the list above is shown without highlighting.
         before: The number of characters of the same block that come before this code. What lies
             beyond `LONGEST` is shown without highlighting.
+        allowance: The time that is left for the document, if the code is a part of one.
 
     Returns:
         HTML for the content of a ``<code>``, not sanitized yet.
@@ -162,18 +187,24 @@ def highlight(text: str, language: str, before: int = 0) -> str:
     lexer = _lexer(language, len(text) > _WINDOW) if is_known else None
     if lexer is None or _BLANKS.search(text):
         return html.escape(text)
-    allowed = (0 if before else _SECONDS) + _SECONDS_PER_CHARACTER * len(text)
+    allowance = allowance or Allowance()
+    longest = (0 if before else _SECONDS) + _SECONDS_PER_CHARACTER * len(text)
+    allowed = min(longest, allowance.of(text))
     key = hashlib.blake2b(f"{language}\n{text}".encode("utf-8", "replace"), digest_size=16).digest()
     verdict = _verdicts.get(key)
     if verdict is False:
         return html.escape(text)
     began = time.thread_time()
     try:
+        if allowed <= 0 and not verdict:
+            raise _GivenUpError
         # Code that was fast enough once may be a little slower the next time.
-        shown = _marked_up(_tokens(lexer, text, 1.2 * allowed if verdict else allowed))
+        shown = _marked_up(_tokens(lexer, text, 1.2 * longest if verdict else allowed))
     except _GivenUpError:
         shown, verdict = html.escape(text), False
-    if verdict is False or time.thread_time() - began > allowed / 4:
+    took = time.thread_time() - began
+    is_close = allowance.spend(took) or took > allowed / 4
+    if verdict is False or is_close:
         if len(_verdicts) >= _MOST_VERDICTS:
             _verdicts.clear()
         _verdicts[key] = verdict is not False

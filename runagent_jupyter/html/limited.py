@@ -30,8 +30,8 @@ class LimitedStream(MarkdownStream):
         is_full: Whether the limits are reached, so that no text is taken any more.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, line_breaks: bool = True) -> None:
+        super().__init__(line_breaks=line_breaks)
         self.taken = 0
         self.is_full = False
         self._bytes = 0

@@ -78,7 +78,7 @@ class Fence(NamedTuple):
         Returns:
             The number behind it; -1 if the line closes this block.
         """
-        if columns_of(line) >= CODE_INDENT:
+        if self.marker not in line or columns_of(line) >= CODE_INDENT:
             return depth
         if self.is_closed_by(line):
             return depth - 1
@@ -91,6 +91,8 @@ class Fence(NamedTuple):
 
 def columns_of(line: str) -> int:
     """Measure the indentation of a line, with tabs expanded."""
+    if not line.startswith((" ", "\t")):
+        return 0
     margin = line[: len(line) - len(line.lstrip(" \t"))]
     return len(margin.expandtabs(4))
 

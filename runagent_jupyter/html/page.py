@@ -73,7 +73,8 @@ def compact(sheet: str) -> str:
         The sheet without comments and most white space.
     """
     sheet = re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL)
-    sheet = re.sub(r"\s*([{};,])\s*", r"\1", sheet).strip()
+    sheet = re.sub(r"\s*([{};,]|(?<= )>(?= ))\s*", r"\1", sheet).strip()
+    sheet = re.sub(r"(?<=[ :,(-])0(?=\.\d)", "", sheet)
     return re.sub(r"([{;][\w-]+): ", r"\1:", sheet).replace(";}", "}")
 
 

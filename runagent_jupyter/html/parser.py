@@ -12,6 +12,7 @@ from runagent_jupyter.data.data_uris import number_of
 from runagent_jupyter.html import block_syntax, syntax
 from runagent_jupyter.html.annotations import annotate
 from runagent_jupyter.html.cjk import InlineParser
+from runagent_jupyter.html.first_characters import run_by_first_character
 from runagent_jupyter.html.inline_tags import inline_tag, pair_tags
 from runagent_jupyter.html.open_syntax import add_open_syntax
 from runagent_jupyter.html.render_rules import RENDER_RULES
@@ -74,4 +75,5 @@ def parser(*, line_breaks: bool = True, is_open: bool = False) -> MarkdownIt:
     made.core.ruler.push("annotate", annotate)
     if is_open:
         add_open_syntax(made, _ENDS_PARAGRAPH)
+    run_by_first_character(made)
     return made

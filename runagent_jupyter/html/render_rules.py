@@ -62,7 +62,7 @@ RENDER_RULES: Final[Mapping[str, Callable[..., str]]] = {
         env["uris"].expanded(tokens[idx].content), ""
     ),
     "fence": lambda _, tokens, idx, _options, env: code_block(
-        env["uris"].expanded(tokens[idx].content), tokens[idx].info
+        env["uris"].expanded(tokens[idx].content), tokens[idx].info, allowance=env["allowance"]
     ),
     "link_open": _open_link,
     "link_close": _close_link,

@@ -242,8 +242,10 @@ class Splitter:
             self._fold_line(line)
         elif not line.strip(" \t\n"):
             self._blank_line(line)
-        elif not self._continue(line):
-            self._begin(line)
+        else:
+            kind, columns = _kind_and_columns(line)
+            if not self._continue(line, kind, columns):
+                self._begin(line, kind, columns)
 
     def _code_line(self, line: str) -> None:
         self._inner = self._fence.depth_behind(line, self._inner)
@@ -251,9 +253,10 @@ class Splitter:
             self._flush()
             return
         # A long block is cut at a line that probably begins a new top-level statement.
-        natural = bool(self._lines) and self._lines[-1].isspace() and not line[:1].isspace()
-        if self._size >= 2 * SIZE or (self._size >= SIZE and natural):
-            self._flush("fence")
+        if self._size >= SIZE:
+            natural = self._lines[-1].isspace() and not line[:1].isspace()
+            if natural or self._size >= 2 * SIZE:
+                self._flush("fence")
         indent = self._fence.indent
         self._append(dedent(line, min(indent, columns_of(line))) if indent else line)
 
@@ -285,18 +288,16 @@ class Splitter:
         elif self._kind:
             self._flush()
 
-    def _continue(self, line: str) -> bool:
+    def _continue(self, line: str, kind: str, columns: int) -> bool:
         """Add a line to the open piece, or else finish that piece.
 
         Returns:
             Whether the line was added.
         """
-        columns = columns_of(line)
-        kind = kind_of(line) if columns < CODE_INDENT else ""
         match self._kind:
             case "list":
                 return self._continue_list(line, kind, columns)
-            case "indented" if columns >= CODE_INDENT:
+            case "indented" if kind == "indented":
                 self._append(line)
                 if self._size >= SIZE:
                     self._flush("indented")
@@ -306,7 +307,7 @@ class Splitter:
                 if self._marker in line or self._size >= SIZE:
                     self._flush()
                 return True
-            case "quote" if kind in {"", "quote"}:
+            case "quote" if kind in {"", "indented", "quote"}:
                 self._append(line)
                 if self._size >= SIZE:
                     self._flush("quote" if kind == "quote" else "text")
@@ -341,12 +342,13 @@ class Splitter:
         if item and item[1][-1] == self._marker:
             if self._size >= SIZE:
                 self._flush("list")
-            self._begin_item(line, item)
+            self._begin_item(line, item, columns)
             return True
         # Agents list notes and definitions line by line, without the blank lines that CommonMark
         # expects between them.
         is_definition = self._marker == NOTE_MARK and DEFINITION.match(line)
-        if kind or is_definition or self._blank or self._empty or self._size >= 4 * SIZE:
+        is_other = kind not in {"", "indented"} or is_definition
+        if is_other or self._blank or self._empty or self._size >= 4 * SIZE:
             self._flush()
             return False
         self._append(line)
@@ -360,7 +362,7 @@ class Splitter:
         if self._kind == "fence":
             self._code_line(line)
         else:
-            self._begin(line)
+            self._begin(line, *_kind_and_columns(line))
 
     def _leave_item(self) -> None:
         """Treat the rest of a very long list item as if it stood outside the list."""
@@ -371,11 +373,9 @@ class Splitter:
             self._fence = fence._replace(indent=max(0, fence.indent - self._offset))
             self._kind, self._continued, self._inner = "fence", True, 0
 
-    def _begin(self, line: str) -> None:
+    def _begin(self, line: str, kind: str, columns: int) -> None:
         """Open a piece with a line that is not blank."""
-        columns = columns_of(line)
         content = line.lstrip(" \t")
-        kind = kind_of(line) if columns < CODE_INDENT else "indented"
         if kind == "fence":
             self._fence = fence_of(content, columns)
             self._kind, self._continued, self._inner = "fence", False, 0
@@ -389,20 +389,25 @@ class Splitter:
             item = LIST_ITEM.match(content)
             assert item
             self._kind, self._marker = "list", item[1][-1]
-            self._begin_item(line, item)
+            self._begin_item(line, item, columns)
         else:
             self._kind = kind if kind in {"indented", "quote", "math"} else "text"
-            self._marker = (math_marks(content) or ("", ""))[1]
+            marks = math_marks(content) if kind == "math" else None
+            self._marker = marks[1] if marks else ""
             self._append(line)
             if kind in {"heading", "rule", "formula"}:
                 self._flush()
 
-    def _begin_item(self, line: str, item: re.Match[str]) -> None:
-        columns = columns_of(line)
-        spaces = len((item[3] or "").expandtabs(4))
-        empty = not line.lstrip(" \t")[item.end() :].strip()
+    def _begin_item(self, line: str, item: re.Match[str], columns: int) -> None:
+        spaces = len(item[3].expandtabs(4)) if item[3] else 0
+        empty = not item.string[item.end() :].strip()
         self._offset = (
             columns + len(item[1]) + (spaces if 0 < spaces <= CODE_INDENT and not empty else 1)
         )
         self._append(line)
         self._empty = empty
+
+
+def _kind_and_columns(line: str) -> tuple[str, int]:
+    columns = columns_of(line)
+    return (kind_of(line) if columns < CODE_INDENT else "indented"), columns

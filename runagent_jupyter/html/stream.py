@@ -8,9 +8,10 @@ from typing import Any, Final
 from markdown_it import MarkdownIt
 
 from runagent_jupyter.control_characters import TextStream
-from runagent_jupyter.data.data_uris import DataUris, with_marks_replaced
+from runagent_jupyter.data.data_uris import DataUris, marks_in, with_marks_replaced
 from runagent_jupyter.html.code_block import code_block
 from runagent_jupyter.html.escaping import plain
+from runagent_jupyter.html.highlighting import Allowance
 from runagent_jupyter.html.links import References
 from runagent_jupyter.html.parser import NESTING, parser
 from runagent_jupyter.html.picture_slots import PictureBudget, PictureSlots, picture_note
@@ -71,6 +72,7 @@ class MarkdownStream:
         self._open_parser = parser(line_breaks=line_breaks, is_open=True)
         self._controls = TextStream()
         self._uris = DataUris()
+        self._allowance = Allowance()
         self._pictures = PictureBudget()
         self._homes: dict[int, int] = {}  # of each address, the block in which it stands
         self._splitter = Splitter()
@@ -125,11 +127,13 @@ class MarkdownStream:
         """
         references = References(self._references, self._budget(self._splitter.seen))
         uris = _Uris(self._uris.found)
-        pieces = self._splitter.preview()
-        return "".join(
-            _rendered(self._open_parser if piece.is_open else self._parser, piece, references, uris)
-            for piece in pieces
-        )
+        allowance = Allowance()
+        rendered = ""
+        for piece in self._splitter.preview():
+            parser = self._open_parser if piece.is_open else self._parser
+            content = _rendered(parser, piece, references, uris, allowance)
+            rendered += uris.finished(sanitize(content))
+        return rendered
 
     def finish(self) -> list[str]:
         """End the text.
@@ -143,8 +147,8 @@ class MarkdownStream:
         last = self._commit(pieces + self._splitter.finish())
         for position, (piece, missed) in self._waiting.items():
             if any(label in self._references for label in missed):
-                revised = self._render(piece, position)[0]
-                self._blocks[position] = self.revised[position] = revised
+                content, _, uris = self._render(piece, position)
+                self._blocks[position] = self.revised[position] = uris.finished(sanitize(content))
         self._waiting.clear()
         return last
 
@@ -159,24 +163,31 @@ class MarkdownStream:
     def _budget(self, seen: int) -> int:
         return _REFERENCE_BUDGET + seen - self._spent
 
-    def _render(self, piece: Piece, position: int) -> tuple[str, References]:
+    def _render(self, piece: Piece, position: int) -> tuple[str, References, _Uris]:
+        """Render a finished piece as HTML to be sanitized, whose addresses are not written yet."""
         references = References(self._references, self._budget(piece.end))
+        for number in marks_in(piece.text):
+            self._homes.setdefault(number, position)
         uris = _FinishedUris(
             self._uris.found, self._pictures.slots(position), self._homes, position
         )
-        rendered = _rendered(self._parser, piece, references, uris)
+        rendered = _rendered(self._parser, piece, references, uris, self._allowance)
         self._spent += references.spent
-        return rendered, references
+        return rendered, references, uris
 
     def _commit(self, pieces: Iterable[Piece]) -> list[str]:
         first = len(self._blocks)
+        made: list[tuple[str, _Uris]] = []
         for piece in pieces:
-            rendered, references = self._render(piece, len(self._blocks))
+            position = first + len(made)
+            rendered, references, uris = self._render(piece, position)
             self._references.own.update(references.own)
             if references.missed:
-                self._waiting[len(self._blocks)] = piece, references.missed
+                self._waiting[position] = piece, references.missed
             if rendered:
-                self._blocks.append(rendered)
+                made.append((rendered, uris))
+        # The sanitizer takes a third of its time if it does not run in turn with the parser.
+        self._blocks += [uris.finished(sanitize(content)) for content, uris in made]
         return self._blocks[first:]
 
 
@@ -222,8 +233,7 @@ class _FinishedUris(_Uris):
 
     def text(self, number: int) -> str:
         # Headers of tables and definitions come again and again, and an address may be very long.
-        is_home = self._homes.setdefault(number, self._position) == self._position
-        if is_home and number not in self._written:
+        if self._homes.get(number) == self._position and number not in self._written:
             self._written.add(number)
             return self._found[number]
         return super().text(number)
@@ -232,17 +242,20 @@ class _FinishedUris(_Uris):
         return self._slots.fill(self.expanded(content))
 
 
-def _rendered(markdown: MarkdownIt, piece: Piece, references: References, uris: _Uris) -> str:
+def _rendered(
+    markdown: MarkdownIt, piece: Piece, references: References, uris: _Uris, allowance: Allowance
+) -> str:
+    """Render a piece as HTML to be sanitized."""
     if piece.kind == "fence":
-        code = code_block(uris.expanded(piece.text), piece.info, piece.continued, piece.before)
-        return uris.finished(sanitize(code))
-    env: dict[str, Any] = {"references": references, "uris": uris}
+        text = uris.expanded(piece.text)
+        return code_block(text, piece.info, piece.continued, piece.before, allowance)
+    env: dict[str, Any] = {"references": references, "uris": uris, "allowance": allowance}
     if piece.kind == "rest" or (piece.kind == "math" and piece.is_open):
         tokens = markdown.parseInline(piece.text, env)
         content = markdown.renderer.render(tokens, markdown.options, env)
         name = ' class="runagent-continued"' if piece.kind == "rest" else ""
-        return uris.finished(sanitize(f'<p{name} dir="auto">{content}</p>\n'))
+        return f'<p{name} dir="auto">{content}</p>\n'
     tokens = markdown.parse(piece.text, env)
     if any(token.level >= NESTING - 1 for token in tokens):
-        return uris.finished(plain(piece.text))  # the parser drops content that is nested deeper
-    return uris.finished(sanitize(markdown.renderer.render(tokens, markdown.options, env)))
+        return plain(piece.text)  # the parser drops content that is nested deeper
+    return str(markdown.renderer.render(tokens, markdown.options, env))

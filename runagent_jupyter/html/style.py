@@ -14,11 +14,13 @@ _RULE = re.compile(r"([^{}]+)\{((?:[^{}]|\{[^{}]*\})*)\}")
 _HOST: Final = ":host(marimo-anywidget)"
 _EXCEPTION = re.compile(r":not\((?:[^()]|\([^()]*\))*\)")
 _CHOICE = re.compile(r":(?:is|has)\(([^()]*)\)")
+_LIST = re.compile(r":is\(([^()]*)\)")
 _ATTRIBUTE = re.compile(r"\[(\w+)[^\]]*\]")
 _PSEUDO = re.compile(r"::?[\w-]+")
 _NAME = re.compile(r"\.((?:runagent|ra)-[\w\[\]-]+)|(?<![\w.-])([a-z][\w-]*)")
 _USED = re.compile(r"var\((--runagent-[\w-]+)\)")
 _DEFINED = re.compile(r"(--runagent-[\w-]+):[^;]*(?:;|\Z)")
+_VARIABLE = re.compile(r"--runagent-(\w)\w*(\w)")
 
 _CLASSES = re.compile(r'class="([^"]*)"')
 _TAGS = re.compile(r"<([a-z][\w-]*)")
@@ -66,7 +68,7 @@ def _picked(sheet: str, names: AbstractSet[str]) -> str:
             continue
         out += _nest(nested) + f"{selector}{{{body}}}"
         nested = ""
-    return (out + _nest(nested)).replace("--runagent-", "--r-").replace(";}", "}")
+    return _VARIABLE.sub(r"--r-\1\2", out + _nest(nested)).replace(";}", "}")
 
 
 def _needed(sheet: str, names: AbstractSet[str]) -> Iterator[tuple[str, str]]:
@@ -79,7 +81,9 @@ def _needed(sheet: str, names: AbstractSet[str]) -> Iterator[tuple[str, str]]:
             if selector.split()[1] in names:  # the animations are named after the classes
                 yield selector, body
         elif _applies(selector, names):
-            yield selector.replace(f":is({_ROOT},.runagent-chat)", _ROOT), body
+            selector = selector.replace(f":is({_ROOT},.runagent-chat)", _ROOT)  # noqa: PLW2901
+            selector = selector.replace(f"{_ROOT},.runagent-chat", _ROOT)  # noqa: PLW2901
+            yield _LIST.sub(lambda found: _without_others(found, names), selector), body
 
 
 def _applies(selector: str, names: AbstractSet[str]) -> bool:
@@ -95,6 +99,27 @@ def _applies(selector: str, names: AbstractSet[str]) -> bool:
     )
 
 
+def _without_others(found: re.Match[str], names: AbstractSet[str]) -> str:
+    """Leave out of a list in ``:is(…)`` the elements that HTML does not have.
+
+    The list counts as much as before against other rules: where the one that counted most is left
+    out, a name that nothing has is in its place.
+    """
+    members = found[1].split(",")
+    used = [member for member in members if _applies(member, names)]
+    most = max(map(_weight, members))
+    if used and max(map(_weight, used)) < most:
+        used.append("i" * bool(most[1]) + ".r" * most[0])
+    shorter = used[0] if len(used) == 1 else f":is({','.join(used)})"
+    return shorter if used and len(shorter) < len(found[0]) else found[0]
+
+
+def _weight(selector: str) -> tuple[int, int]:
+    """Return how much a selector counts: its classes and the like, and its elements."""
+    tags = re.findall(r"(?:^|[\s>+])[a-z]", selector)
+    return len(re.findall(r"[.\[]|(?<!:):(?!:)", selector)), len(tags)
+
+
 def _as_class(attribute: re.Match[str]) -> str:
     return f".runagent-[{attribute[1]}]" if attribute[1] in _ATTRIBUTES else ""
 
@@ -104,11 +129,13 @@ def _without_unused(body: str, used: AbstractSet[str]) -> str:
 
 
 def _below_root(selector: str) -> bool:
-    return selector.startswith(("@media", f"{_ROOT} ", f"{_ROOT}."))
+    return selector.startswith(("@media", f"{_ROOT} ", f"{_ROOT}.", f"{_ROOT}>"))
 
 
 def _short(text: str) -> str:
-    return text.replace(_ROOT * 2, f"&{_ROOT}").replace(f"{_ROOT} ", "& ")
+    text = text.replace(_ROOT * 2, "&&").replace(f"{_ROOT}>", "&>")
+    # Browsers of 2023 know nested rules, but want an `&` before the name of an element.
+    return re.sub(rf"{re.escape(_ROOT)} (?=[a-z])", "& ", text).replace(f"{_ROOT} ", "")
 
 
 def _nest(rules: str) -> str:

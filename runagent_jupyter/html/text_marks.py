@@ -24,8 +24,14 @@ _MARK = re.compile(
 def mark_text(state: StateCore) -> None:
     """Make links of ``www.`` and mail addresses, and small numbers of ``【1†source】``."""
     for token in state.tokens:
-        if token.type == "inline" and token.children and _MARK.search(token.content):
+        if token.type == "inline" and token.children and _has_mark(token.content):
             token.children = _marked(token.children)
+
+
+def _has_mark(text: str) -> bool:
+    # These searches are far quicker than that for the marks, and most texts have none of them.
+    may_have = "@" in text or "\u3010" in text or "www." in text.lower()
+    return may_have and _MARK.search(text) is not None
 
 
 def _marked(tokens: list[Token]) -> list[Token]:

@@ -20,7 +20,8 @@ from runagent_jupyter.templates.template import fill, fill_assignment
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-FORMATS = ("markdown", "text", "json", "code")
+FORMATS = ("markdown", "wrapped", "text", "json", "code")
+"""How an answer can be shown. `wrapped` is Markdown in which the end of a line is a space."""
 
 _CONSTANTS = {"True": True, "False": False, "None": None}
 """Words of Python that --set understands besides JSON."""

@@ -44,11 +44,12 @@ class OutputWidgetDisplay:
 
     Args:
         rendered: Whether the text is Markdown; plain text is displayed at the end.
+        line_breaks: Whether the end of a line in Markdown is kept.
     """
 
-    def __init__(self, *, rendered: bool) -> None:
+    def __init__(self, *, rendered: bool, line_breaks: bool = True) -> None:
         self._rendered = rendered
-        self._stream = html.LimitedStream()
+        self._stream = html.LimitedStream(line_breaks=line_breaks)
         self._finished: list[str] = []
         self._is_begun = False
         self._painted = 0.0
@@ -125,6 +126,7 @@ def display_for(
     variable: str,
     owns_cell: bool,
     rendered: bool,
+    line_breaks: bool,
     quiet: bool,
     background: bool,
 ) -> Display:
@@ -136,6 +138,7 @@ def display_for(
         variable: The variable that will have the whole answer.
         owns_cell: Whether the magic is the whole cell.
         rendered: Whether the text is Markdown.
+        line_breaks: Whether the end of a line in Markdown is kept.
         quiet: Whether to show nothing.
         background: Whether the answer comes while other cells run.
 
@@ -150,13 +153,14 @@ def display_for(
     if isinstance(shell.display_pub, CapturingDisplayPublisher):
         return CapturedDisplay(shell.display_pub)
     if is_in_output_widget(shell):
-        return OutputWidgetDisplay(rendered=rendered)
+        return OutputWidgetDisplay(rendered=rendered, line_breaks=line_breaks)
     return NotebookDisplay(
         shell,
         agent_id,
         variable=variable,
         owns_cell=owns_cell,
         rendered=rendered,
+        line_breaks=line_breaks,
         background=background,
     )
 

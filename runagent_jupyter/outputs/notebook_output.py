@@ -46,6 +46,7 @@ class NotebookDisplay:
         owns_cell: Whether the magic is the whole cell. If it is not, there is one passing output
             only, and it is updated less often as it grows.
         rendered: Whether the text is Markdown; otherwise it is plain text.
+        line_breaks: Whether the end of a line in Markdown is kept.
         background: Whether the answer comes while other cells run.
     """
 
@@ -58,6 +59,7 @@ class NotebookDisplay:
         owns_cell: bool,
         rendered: bool,
         background: bool,
+        line_breaks: bool = True,
     ) -> None:
         self._shell = shell
         # Later, another one may be in its place, which captures the outputs of another cell.
@@ -67,7 +69,7 @@ class NotebookDisplay:
         self._owns_cell = owns_cell
         self._rendered = rendered
         self._background = background
-        self._stream = html.LimitedStream()
+        self._stream = html.LimitedStream(line_breaks=line_breaks)
         self._controls = TextStream()
         self._finished: list[str] = []  # of the current output
         self._size = 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
-from support.answers import conversation, outputs
+from support.answers import ANSWER, conversation, outputs
 from support.chromium import new_page
 from support.contrast import contrasts
 from support.fronts import FRONTS
@@ -84,6 +84,34 @@ def test_all_text_can_be_read_in_every_front(page: Page, name: str) -> None:
         assert len(found) > 400
         assert {"A heading", "# a comment", "Retry", "::placeholder", "Save as Markdown"} <= texts
         assert found[0][0] >= 4.5, found[:12]
+
+
+STYLES = """
+() => [...document.querySelectorAll(".runagent-markdown, .runagent-markdown *")].map((node) =>
+  [null, "::before"].map((part) => {
+    const style = getComputedStyle(node, part);
+    const own = [...style].filter((name) => !name.startsWith("--"));
+    return own.map((name) => `${node.tagName} ${name}: ${style[name]}`).join("; ");
+  }))
+"""
+
+
+@pytest.mark.parametrize("name", ["JupyterLab dark", "vscode-light"])
+def test_the_rules_that_an_answer_carries_look_like_the_whole_sheet(page: Page, name: str) -> None:
+    front = FRONTS[name]
+    rows = [{"name": "a", "size": 1.5}] * 3
+    contents = [
+        html.with_copy_buttons(html.render(text)) for text in (ANSWER, *ANSWER.split("\n\n"))
+    ]
+    contents += [html.record_table(rows), html.json_tree({"a": [1, "b", None]}), html.plain("x")]
+    for content in contents:
+        looks = []
+        for styled in (html.style_element() + html.wrap(content, styled=False), html.wrap(content)):
+            page.set_content(front.page(styled))
+            looks.append(page.evaluate(STYLES))
+        whole, carried = looks
+        assert len(whole) > 1
+        assert carried == whole
 
 
 def test_a_guess_would_be_found(page: Page) -> None:

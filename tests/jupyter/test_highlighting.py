@@ -25,6 +25,7 @@ HOSTILE = {
     "newlines in MATLAB": ("matlab", "\n" * 20_000 + "x"),
     "one line in a console": ("console", "x " * 10_000),
     "lines in a console": ("console", "{" * 1_000 + ("\n" + "{" * 1_000) * 20),
+    "digits in OCaml": ("ocaml", "0" * 20_000),
     "one word in a makefile": ("make", "A_" * 10_000),
 }
 
@@ -66,6 +67,40 @@ def test_a_verdict_holds_when_the_machine_is_faster(monkeypatch: pytest.MonkeyPa
         assert highlight(text, "python") == text
     assert highlight(text, "python") == text
     assert "<b>" in highlight(text + "\n", "python")
+
+
+class _Clock:
+    """A clock that goes on by a millisecond each time it is read."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def thread_time(self) -> float:
+        self._now += 0.001
+        return self._now
+
+    perf_counter = thread_time
+
+
+@pytest.mark.parametrize("indent", ["", "  "])
+def test_many_small_blocks_share_the_time_of_one_document(
+    indent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(highlighting, "time", _Clock())
+    item = "- item\n" if indent else ""
+    text = "".join(
+        f"{item}{indent}```python\n{indent}if x{number}: pass\n{indent}```\n\n"
+        for number in range(400)
+    )
+    shown = render(text)
+    assert 5 < shown.count("<b>if") < 40
+    assert text_of(shown).count("pass") == 400
+    assert render(text) == shown  # the same blocks have colour again
+    stream = MarkdownStream()
+    for start in range(0, len(text), 1_000):
+        stream.feed(text[start : start + 1_000])
+    stream.finish()
+    assert stream.html() == shown
 
 
 def test_the_end_of_a_very_long_block_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -431,7 +431,7 @@ def rules_of(content: str) -> str:
         ("# A\n\n- b\n\n*c* [d](https://e.org)", "h1{", 2_000),
         ("|a|b|\n|-|-:|\n|1|2|", "[align=", 2_000),
         ("$x^2$", "runagent-tex{", 2_000),
-        ("```python\nreturn 1  # x\n```", ".ra-m{", 3_600),
+        ("```python\nreturn 1  # x\n```", ".ra-m{", 2_600),
     ],
 )
 def test_an_answer_carries_the_rules_that_it_needs(
@@ -449,7 +449,7 @@ def test_an_answer_carries_the_rules_that_it_needs(
 
 def test_a_saved_chat_has_its_colours() -> None:
     shown = saved_chat("", question("why?"), "above")
-    assert "--r-soft:" in shown
-    assert "background:var(--r-soft)" in shown
+    assert "--r-st:" in shown
+    assert "background:var(--r-st)" in shown
     assert "jp-OutputArea-child:has(" in shown
     assert "--runagent-" not in shown
