@@ -85,7 +85,7 @@ def tables(*, rounds: int) -> Iterator[Table]:
         size = f"{name}, {len(text) // 1000} KB"
         limit = Limit(_OURS, 1.5, _PEER)
         yield Table(size, "ms of CPU", interleave(costs, rounds), _PEER, [limit])
-    repeated = {
+    repeated: dict[str, Callable[[], float]] = {
         repr(unit): partial(_cost, ours, _repeated(unit, 100_000))
         for unit in (*PATHOLOGICAL, *NESTED)
     }

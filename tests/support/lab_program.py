@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 from jupyter_client.provisioning import local_provisioner
-from jupyterlab.labapp import LabApp  # type: ignore[import-untyped]
+from jupyterlab.labapp import LabApp
 
 sys.path[0] = str(Path(__file__).parents[1])  # this is a script, whose directory stands there
 
