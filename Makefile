@@ -1,7 +1,7 @@
 # Sets everything up inside the checkout and runs it, with any Python from 3.10 on.
 
 PYTHON ?= python3
-NOTEBOOK ?= notebooks/quickstart.ipynb
+NOTEBOOK ?= quickstart.ipynb
 
 CACHE := $(CURDIR)/.cache
 TOOLS := $(CACHE)/tools
@@ -15,19 +15,20 @@ INSTALL_CHROMIUM := .ci/install-chromium $(TOOLS)/bin/python
 # Everything that is downloaded or written stays in the checkout.
 export PIP_CACHE_DIR ?= $(CACHE)/pip
 export UV_CACHE_DIR ?= $(CACHE)/uv
-quickstart demo: export IPYTHONDIR = $(CACHE)/ipython
-quickstart demo: export JUPYTER_CONFIG_DIR = $(CACHE)/jupyter/config
-quickstart demo: export JUPYTER_DATA_DIR = $(CACHE)/jupyter/data
-quickstart demo: export JUPYTER_RUNTIME_DIR = $(CACHE)/jupyter/runtime
-quickstart demo: export JUPYTERLAB_SETTINGS_DIR = $(CACHE)/jupyter/settings
-quickstart demo: export JUPYTERLAB_WORKSPACES_DIR = $(CACHE)/jupyter/workspaces
+quickstart demo notebooks: export IPYTHONDIR = $(CACHE)/ipython
+quickstart demo notebooks: export JUPYTER_CONFIG_DIR = $(CACHE)/jupyter/config
+quickstart demo notebooks: export JUPYTER_DATA_DIR = $(CACHE)/jupyter/data
+quickstart demo notebooks: export JUPYTER_RUNTIME_DIR = $(CACHE)/jupyter/runtime
+quickstart: export JUPYTERLAB_SETTINGS_DIR = $(CACHE)/jupyter/settings
+quickstart: export JUPYTERLAB_WORKSPACES_DIR = $(CACHE)/jupyter/workspaces
 test check screenshots: export XDG_CACHE_HOME = $(CACHE)
 
-.PHONY: help quickstart demo test check screenshots clean
+.PHONY: help quickstart demo notebooks test check screenshots clean
 
 help:
-	@echo 'make quickstart   set everything up and open $(NOTEBOOK) in JupyterLab'
+	@echo 'make quickstart   set everything up and open a copy of $(NOTEBOOK) in JupyterLab'
 	@echo 'make demo         set everything up, execute the notebook here and print what streams'
+	@echo 'make notebooks    set everything up, execute all notebooks and save their outputs in them'
 	@echo 'make test         set everything up and run all checks; ARGS="-s lint" runs some'
 	@echo 'make check        run the few checks that matter most for a change: KIND=core, magic, chat or page'
 	@echo 'make screenshots  set everything up and take pictures of all states, and those of the README'
@@ -36,10 +37,13 @@ help:
 	@echo 'PYTHON=python3.12 chooses the Python to set up with.'
 
 quickstart: .venv/installed
-	.venv/bin/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.allow_root=True $(NOTEBOOK)
+	@.venv/bin/python -m notebooks.open $(notdir $(NOTEBOOK))
 
 demo: .venv/installed
-	.venv/bin/python notebooks/execute.py $(NOTEBOOK)
+	.venv/bin/python -m notebooks.execute docs/tutorials/$(notdir $(NOTEBOOK))
+
+notebooks: .venv/installed
+	.venv/bin/python -m notebooks.execute --save docs/tutorials/*.ipynb
 
 # With ARGS, a browser is installed only if they name it.
 test: $(TOOLS)/bin/nox
@@ -66,5 +70,6 @@ $(TOOLS)/bin/nox: | $(TOOLS)/bin/uv
 
 .venv/installed: pyproject.toml | $(TOOLS)/bin/uv
 	@test -x .venv/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv
-	@$(UV) pip install --quiet --python .venv --editable '.[jupyter,local]' 'jupyterlab>=4.4'
+	@$(UV) pip install --quiet --python .venv --editable '.[jupyter,local]' 'jupyterlab>=4.4' \
+		matplotlib pandas pytest
 	@touch $@

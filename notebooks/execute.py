@@ -1,15 +1,27 @@
-"""Executes a notebook in a real kernel and prints its cells and what they output, as it comes."""
+"""Executes notebooks in real kernels: prints what they output as it comes, or saves it in them."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import os
+import shutil
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+
+from notebooks.saved_outputs import clean, keep_equal
+
+FOLDER = Path(__file__).parents[1] / "docs" / "tutorials"
+
+_KEPT = ("PATH", "TMPDIR", "SYSTEMROOT")
+"""Variables of the environment that the kernel has."""
 
 
 class StreamingClient(NotebookClient):
@@ -20,7 +32,6 @@ class StreamingClient(NotebookClient):
             notebook,
             on_cell_start=self._cell_starts,
             on_notebook_complete=lambda **_: self._end_output(),
-            extra_arguments=["--log-level=ERROR"],
             **options,
         )
         self._text = ""
@@ -62,22 +73,68 @@ def _as_text(output: Any) -> str:
     return str(output.data.get("text/plain", ""))
 
 
-def main(path: Path) -> int:
-    """Execute the notebook at `path`; return 0 if every cell succeeded, else 1."""
-    if not path.is_file():
-        print(f"There is no notebook {path}.", file=sys.stderr)
-        return 1
-    notebook = nbformat.read(path, as_version=4)
-    client = StreamingClient(
-        notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}
-    )
-    try:
-        asyncio.run(client.async_execute())
-    except CellExecutionError as error:
-        print(f"\nA cell of {path} failed: {error.ename}: {error.evalue}", file=sys.stderr)
-        return 1
+def bring_data(folder: Path) -> None:
+    """Copy the files that the notebooks read into the folder in which they are executed."""
+    for path in FOLDER.glob("*.csv"):
+        shutil.copy(path, folder)
+
+
+def run(path: Path, kind: type[NotebookClient] = NotebookClient) -> nbformat.NotebookNode:
+    """Execute a notebook away from its folder and from your settings.
+
+    Args:
+        path: The notebook's file, which is not changed.
+        kind: The class of the client that executes it.
+
+    Returns:
+        The notebook with its outputs.
+
+    Raises:
+        CellExecutionError: A cell failed that was not meant to.
+    """
+    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    with tempfile.TemporaryDirectory() as folder:
+        bring_data(Path(folder))
+        client = kind(
+            notebook,
+            timeout=300,
+            resources={"metadata": {"path": folder}},
+            extra_arguments=["--log-level=ERROR"],
+            coalesce_streams=True,
+        )
+        asyncio.run(client.async_execute(env={**kept, "HOME": folder}))
+    return notebook
+
+
+def save(path: Path) -> None:
+    """Execute a notebook, and save what it shows."""
+    earlier = nbformat.read(path, as_version=4)
+    notebook = run(path)
+    clean(notebook)
+    keep_equal(notebook, earlier)
+    if notebook != earlier:
+        nbformat.write(notebook, path)
+        print(f"{path} is saved with new outputs.")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Execute the notebooks that the command line names; return 0 if every cell did its part."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--save", action="store_true", help="save the outputs in the notebooks")
+    parser.add_argument("notebook", type=Path, nargs="+", help="a notebook's file")
+    options = parser.parse_args(arguments)
+    for path in options.notebook:
+        if not path.is_file():
+            print(f"There is no notebook {path}.", file=sys.stderr)
+            return 1
+        try:
+            save(path) if options.save else run(path, StreamingClient)
+        except CellExecutionError as error:
+            print(f"\nA cell of {path} failed: {error.ename}: {error.evalue}", file=sys.stderr)
+            return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1:]))

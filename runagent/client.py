@@ -455,14 +455,18 @@ def _text(_kind: str, _value: Any, text: str | None) -> str | None:
 class RunAgentClient(_BaseClient, BlockingClientSlips):
     """Calls one agent.
 
+    >>> client = RunAgentClient("demo")  # built in, in place of "agent-123"
+    >>> print(client.run({"query": "Hello"}))
+    # Hello from the demo agent
+    ...
+    >>> for chunk in client.run_generic_stream({"query": "Tell a story"}):
+    ...     print(chunk, end="")
+    # Hello from the demo agent
+    ...
+
     A client may be shared between threads, pickled, and used in a forked process. Keep it and
     reuse it: it keeps connections open. Close it with `close`, or use it in a `with` statement;
     one that is simply dropped cleans up by itself.
-
-        client = RunAgentClient("agent-123")
-        print(client.run_generic({"query": "Hello"}))
-        for chunk in client.run_generic_stream({"query": "Tell a story"}):
-            print(chunk, end="")
     """
 
     _pump: pumps.SyncPump
@@ -537,6 +541,11 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             TimeoutError: No answer in time.
             NetworkError: A server that could not be reached, or a lost connection.
             RunAgentError: Any other failure of the agent or the server, and a closed client.
+
+        Example:
+            >>> client = RunAgentClient("shout")  # an agent that answers in capitals
+            >>> client.run_generic({"query": "Hello"})
+            {'result': 'HELLO'}
         """
         check_not_awaited(self, "run_generic")
         headers = conceal(headers)
@@ -598,6 +607,12 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         Raises:
             StreamError: While iterating: a stream that broke off, or in which the agent failed.
             RunAgentError: As for `run_generic`; errors of the server while iterating.
+
+        Example:
+            >>> client = RunAgentClient("shout")  # an agent that answers in capitals
+            >>> with client.run_generic_stream({"query": "Hello you"}) as stream:
+            ...     [chunk for chunk in stream]
+            ['HELLO ', 'YOU ']
         """
         check_not_awaited(self, "run_generic_stream")
         headers = conceal(headers)
@@ -699,6 +714,11 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
 
         Raises:
             RunAgentError: As for `run_generic`.
+
+        Example:
+            >>> client = RunAgentClient("shout")  # an agent that answers in capitals
+            >>> client.batch_run([{"query": "Hello"}, {"query": "Goodbye"}])
+            [{'result': 'HELLO'}, {'result': 'GOODBYE'}]
         """
         check_not_awaited(self, "batch_run")
         headers = conceal(headers)
@@ -713,7 +733,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         listed = many.Listed(count, return_exceptions=return_exceptions, on_progress=on_progress)
         return listed.run(many.Batch(plan))
 
-    def map(
+    def map(  # noqa: D417 - one line tells of four arguments
         self,
         inputs: Iterable[Any],
         *,
@@ -739,8 +759,8 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         With a journal, a batch that was stopped or killed goes on when it is run again.
 
         Args:
-            inputs: The inputs, or pairs of an id and an input; each is read shortly before it is
-                sent. Rows without an id are known by their position.
+            inputs: Dictionaries, or pairs of an id and a dictionary; each is read shortly before
+                it is sent. Rows without an id are known by their position.
             journal: The file, on a disk of this machine, to write the answers to as they come;
                 `None` to keep them in memory.
             fresh: Ask all rows again, those too that are finished in the journal.
@@ -748,15 +768,10 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             max_concurrency: Requests at the same time, at most; `None` for as many as the client
                 has connections, which it exceeds only with an executor.
             per_call: Rows in one request; from 2 on, a list `inputs`, answered by one of outputs.
-            response_model: The type that answers are read into, as for `run`. A row whose answer
-                does not fit fails, and keeps the answer as it came.
-            progress: Whether to show the progress; `None` for yes in a notebook or a terminal. Or
-                a display of your own, with the methods `show` and `end`.
+            response_model: As for `run`. A row whose answer does not fit fails, and keeps it.
+            progress: `None` shows it in notebooks and terminals, `False` never; or a display.
             timeout: Seconds each attempt may take; `None` for the client's.
-            entrypoint: As for `run`.
-            headers: As for `run`.
-            user_id: As for `run`.
-            persistent_memory: As for `run`.
+            entrypoint, headers, user_id, persistent_memory: As for `run`.
             executor: A `concurrent.futures.Executor` to send the requests, or a function for one.
             credentials: `"ship"` to send secrets to its workers, which otherwise need their own.
             batch_id: The part of idempotency keys that names the batch; `None` for a random one.
@@ -767,6 +782,11 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         Raises:
             ValidationError: An invalid argument; a journal that is damaged, in use or another's.
             RunAgentError: A journal that cannot be opened; a client that was closed.
+
+        Example:
+            >>> client = RunAgentClient("shout")  # an agent that answers in capitals
+            >>> [row.output for row in client.map([{"query": "Good?"}])]
+            ['GOOD?']
         """
         check_not_awaited(self, "map")
         headers = conceal(headers)
@@ -802,6 +822,14 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             ValidationError: A column that is not there, or a new one that is.
             RunAgentError: A batch that ended early, as for `map`. Its `answers`, as those of an
                 interrupt, are the table with the answers so far.
+
+        Example:
+            >>> client = RunAgentClient("shout")  # an agent that answers in capitals
+            >>> frame = pd.DataFrame({"text": ["Good?", "Bad?"]})
+            >>> client.map_frame(frame, {"query": "text"}, output="shouted")
+                text shouted status error
+            0  Good?   GOOD?     ok  None
+            1   Bad?    BAD?     ok  None
         """
         check_not_awaited(self, "map_frame")
         table = many.Frame(frame, input, id, output)
@@ -870,6 +898,13 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
             ValidationError: An entrypoint that the agent does not have, or that streams; or an
                 answer that does not fit `response_model`.
             RunAgentError: As for `run_generic`.
+
+        Example:
+            >>> client = RunAgentClient("cities")  # an agent that answers with JSON
+            >>> client.run({"query": "Where is the Colosseum?"})
+            {'name': 'Rome', 'country': 'Italy'}
+            >>> client.run({"query": "Where is the Colosseum?"}, response_model=City)
+            City(name='Rome', country='Italy')
         """
         check_not_awaited(self, "run")
         headers = conceal(headers)
@@ -986,12 +1021,17 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
 class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
     """Calls one agent, for code that runs in an asyncio event loop.
 
+    >>> client = AsyncRunAgentClient("demo")  # built in, in place of "agent-123"
+    >>> print(await client.run({"query": "Hello"}))
+    # Hello from the demo agent
+    ...
+    >>> calls = [client.run({"query": query}) for query in ("Hello", "Tell a story")]
+    >>> len(await asyncio.gather(*calls))  # both at the same time
+    2
+
     A client may be used from several event loops, one after the other or at once in several
     threads: it keeps connections for each. Close it with `aclose`, or use it in an `async with`
     statement; one that is simply dropped cleans up by itself.
-
-        client = AsyncRunAgentClient("agent-123")
-        answers = await asyncio.gather(*(client.run_generic({"query": q}) for q in questions))
     """
 
     _pump: pumps.AsyncPump
@@ -1066,6 +1106,11 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             TimeoutError: No answer in time.
             NetworkError: A server that could not be reached, or a lost connection.
             RunAgentError: Any other failure of the agent or the server, and a closed client.
+
+        Example:
+            >>> client = AsyncRunAgentClient("shout")  # an agent that answers in capitals
+            >>> await client.run_generic({"query": "Hello"})
+            {'result': 'HELLO'}
         """
         headers = conceal(headers)
         _check_model(response_model)
@@ -1126,6 +1171,12 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         Raises:
             StreamError: While iterating: a stream that broke off, or in which the agent failed.
             RunAgentError: As for `run_generic`; errors of the server while iterating.
+
+        Example:
+            >>> client = AsyncRunAgentClient("shout")  # an agent that answers in capitals
+            >>> async with client.run_generic_stream({"query": "Hello you"}) as stream:
+            ...     [chunk async for chunk in stream]
+            ['HELLO ', 'YOU ']
         """
         headers = conceal(headers)
         prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
@@ -1225,6 +1276,11 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
 
         Raises:
             RunAgentError: As for `run_generic`.
+
+        Example:
+            >>> client = AsyncRunAgentClient("shout")  # an agent that answers in capitals
+            >>> await client.batch_run([{"query": "Hello"}, {"query": "Goodbye"}])
+            [{'result': 'HELLO'}, {'result': 'GOODBYE'}]
         """
         headers = conceal(headers)
 
@@ -1239,7 +1295,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         listed = many.Listed(count, return_exceptions=return_exceptions, on_progress=on_progress)
         return await listed.run_async(many.AsyncBatch(plan))
 
-    def map(
+    def map(  # noqa: D417 - one line tells of four arguments
         self,
         inputs: Iterable[Any],
         *,
@@ -1265,8 +1321,8 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         With a journal, a batch that was stopped or killed goes on when it is run again.
 
         Args:
-            inputs: The inputs, or pairs of an id and an input; each is read shortly before it is
-                sent. Rows without an id are known by their position.
+            inputs: Dictionaries, or pairs of an id and a dictionary; each is read shortly before
+                it is sent. Rows without an id are known by their position.
             journal: The file, on a disk of this machine, to write the answers to as they come;
                 `None` to keep them in memory.
             fresh: Ask all rows again, those too that are finished in the journal.
@@ -1274,15 +1330,10 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             max_concurrency: Requests at the same time, at most; `None` for as many as the client
                 has connections, which it exceeds only with an executor.
             per_call: Rows in one request; from 2 on, a list `inputs`, answered by one of outputs.
-            response_model: The type that answers are read into, as for `run`. A row whose answer
-                does not fit fails, and keeps the answer as it came.
-            progress: Whether to show the progress; `None` for yes in a notebook or a terminal. Or
-                a display of your own, with the methods `show` and `end`.
+            response_model: As for `run`. A row whose answer does not fit fails, and keeps it.
+            progress: `None` shows it in notebooks and terminals, `False` never; or a display.
             timeout: Seconds each attempt may take; `None` for the client's.
-            entrypoint: As for `run`.
-            headers: As for `run`.
-            user_id: As for `run`.
-            persistent_memory: As for `run`.
+            entrypoint, headers, user_id, persistent_memory: As for `run`.
             executor: A `concurrent.futures.Executor` to send the requests, or a function for one.
             credentials: `"ship"` to send secrets to its workers, which otherwise need their own.
             batch_id: The part of idempotency keys that names the batch; `None` for a random one.
@@ -1293,6 +1344,11 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         Raises:
             ValidationError: An invalid argument; a journal that is damaged, in use or another's.
             RunAgentError: A journal that cannot be opened; a client that was closed.
+
+        Example:
+            >>> client = AsyncRunAgentClient("shout")  # an agent that answers in capitals
+            >>> [row.output async for row in client.map([{"query": "Good?"}])]
+            ['GOOD?']
         """
         headers = conceal(headers)
         arguments = dict(locals())
@@ -1327,6 +1383,14 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             ValidationError: A column that is not there, or a new one that is.
             RunAgentError: A batch that ended early, as for `map`. Its `answers`, as those of an
                 interrupt, are the table with the answers so far.
+
+        Example:
+            >>> client = AsyncRunAgentClient("shout")  # an agent that answers in capitals
+            >>> frame = pd.DataFrame({"text": ["Good?", "Bad?"]})
+            >>> await client.map_frame(frame, {"query": "text"}, output="shouted")
+                text shouted status error
+            0  Good?   GOOD?     ok  None
+            1   Bad?    BAD?     ok  None
         """
         table = many.Frame(frame, input, id, output)
         return await table.run_async(self.map(table.inputs, **options))
@@ -1394,6 +1458,13 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             ValidationError: An entrypoint that the agent does not have, or that streams; or an
                 answer that does not fit `response_model`.
             RunAgentError: As for `run_generic`.
+
+        Example:
+            >>> client = AsyncRunAgentClient("cities")  # an agent that answers with JSON
+            >>> await client.run({"query": "Where is the Colosseum?"})
+            {'name': 'Rome', 'country': 'Italy'}
+            >>> await client.run({"query": "Where is the Colosseum?"}, response_model=City)
+            City(name='Rome', country='Italy')
         """
         headers = conceal(headers)
         _check_model(response_model)

@@ -207,7 +207,8 @@ def _check_remote(server: _Server, *, authorised: bool, allow_http: bool) -> Non
             code="MISSING_API_KEY",
             hint=(
                 'Pass api_key=, set RUNAGENT_API_KEY, or put "api_key" into '
-                f'{config_path()}. If the server asks for no key, pass api_key="".'
+                f'{config_path()}. If the server asks for no key, pass api_key="". '
+                'To try without a key, call the built-in agent "demo".'
             ),
         )
     if authorised and server.url.startswith("http://") and not allow_http:

@@ -25,6 +25,12 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 class RunAgentError(Exception):
     """Base class of every error this package raises.
 
+    >>> try:
+    ...     RunAgentClient("demo").run({"query": 42})
+    ... except RunAgentError as error:
+    ...     print(error.message, error.code, error.status_code)
+    query is 42, not a string. INVALID_FIELD_TYPE 422
+
     Attributes:
         message: The failure in one sentence, of at most 2,000 characters.
         code: The server's error code (`"AGENT_NOT_FOUND"`), or this client's; `None` if unknown.
@@ -108,7 +114,13 @@ class AgentNotFoundError(RunAgentError):
 
 
 class ValidationError(RunAgentError, ValueError):
-    """The input, a setting or an argument is not valid."""
+    """The input, a setting or an argument is not valid; nothing was done.
+
+    >>> RunAgentClient("demo").run("Hello")
+    Traceback (most recent call last):
+    ...
+    runagent.errors.ValidationError: input_data is of type str; ... Wrap it, ... as {"query": ...}.
+    """
 
 
 class RateLimitError(RunAgentError):
@@ -133,6 +145,14 @@ class NetworkError(RunAgentError, ConnectionError):
 
 class StreamError(NetworkError):
     """A stream failed after it had begun, or ended without its end being announced.
+
+    >>> try:
+    ...     for chunk in RunAgentClient("breaking").run_generic_stream({}):
+    ...         print(chunk)
+    ... except StreamError as error:
+    ...     print("so far:", error.text)
+    The first half
+    so far: The first half
 
     Attributes:
         text: The text received before the failure.

@@ -55,7 +55,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
         RunAgentError: Python runs in a browser, where there are no threads.
         UsageError: A cell that also asks a question that ends in a question mark.
     """
-    from runagent_jupyter import completion, magics, question_marks  # noqa: PLC0415 - only when asked to
+    from runagent_jupyter import completion, magics, question_marks, short_help  # noqa: PLC0415 - only when asked to
     from runagent_jupyter.event_loops import check_threads, make_reentrant  # noqa: PLC0415
     from runagent_jupyter.outputs import cell_outputs  # noqa: PLC0415 - only when asked to
 
@@ -68,6 +68,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     magics.add(shell)
     question_marks.add(shell)
     completion.add(shell)
+    short_help.add(shell)
     cell_outputs.watch(shell)
 
 
@@ -87,7 +88,7 @@ def _forget_late(shell: Any) -> None:
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Remove the magics, and give asyncio back as it was."""
-    from runagent_jupyter import completion, magics, question_marks  # noqa: PLC0415 - loaded with the extension
+    from runagent_jupyter import completion, magics, question_marks, short_help  # noqa: PLC0415 - loaded with the extension
     from runagent_jupyter.event_loops import restore  # noqa: PLC0415
     from runagent_jupyter.outputs import cell_outputs  # noqa: PLC0415 - loaded with the extension
 
@@ -97,6 +98,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     magics.remove(shell)
     question_marks.remove(shell)
     completion.remove(shell)
+    short_help.remove(shell)
 
 
 def __dir__() -> list[str]:

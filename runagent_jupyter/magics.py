@@ -40,6 +40,7 @@ from runagent_jupyter.magic_line.options import (
     AskOptions,
     ConfigOptions,
     documented,
+    help_of,
     name_options,
 )
 from runagent_jupyter.magic_line.question import chat_context, input_of
@@ -123,6 +124,8 @@ class RunAgentMagics(Magics):
             %%runagent agent-123 --out reply
             {"query": "Which of these stand out?", "rows": {{df.head(20)}}}
 
+        The reply is in ``_`` too: ``_.text``, ``_.value``, ``_.usage``, ``_.to_frame()``.
+
         On one line, the rest of the line is the question, before or behind options, which are
         filled in, too. ``--`` before the question lets it have dashes of its own::
 
@@ -131,8 +134,8 @@ class RunAgentMagics(Magics):
         A conversation over several cells, more fields, an answer that comes in the background::
 
             %%runagent agent-123 --session trip --set city=Rome --bg --proc job
+            Where shall we eat?
 
-        The reply is in ``_`` too: ``_.text``, ``_.value``, ``_.usage``, ``_.to_frame()``.
         For each row of a table, into a new table; with a journal, it goes on after an interrupt::
 
             %%runagent agent-123 --each df --id review_id --out answers --journal reviews.journal
@@ -141,27 +144,16 @@ class RunAgentMagics(Magics):
         Interrupt the kernel to stop an answer; the part that came stays.
         """
         options, question = AskOptions.parse(line, is_cell=cell is not None)
+        if options.help:
+            sys.stdout.write(help_of("runagent"))
+            return None
         if cell is None and not line.strip(" ?"):
             sys.stdout.write(_overview())
             return None
-        options = replace(options, agent=options.agent or self.agent)
         # The local ones are those of the function that calls the magic, if a function does.
         variables = ChainMap(dict(local_ns or {}), self._shell.user_ns)
         try:
-            if not options.no_template:
-                # The fields of a row are filled in when its turn comes.
-                later = () if options.each is None else ("each", "input", "set")
-                options = options.filled(variables, but=later)
-            if not options.agent:
-                raise ValidationError(
-                    "No agent is named.",
-                    code="USAGE",
-                    hint="Name one: %%runagent AGENT. Or set one for this notebook: "
-                    "%runagent_config --agent AGENT",
-                )
-            if options.widget:
-                return self._open_chat(options, question or (cell or "").strip(), variables)
-            return self._ask(options, question, cell, variables)
+            return self._answer(options, question, cell, variables)
         except RunAgentError as exc:
             error = exc
         name_options(error, options.base_url)
@@ -177,6 +169,9 @@ class RunAgentMagics(Magics):
         ``c.RunAgentMagics.timeout = "60"`` in ``ipython_config.py``.
         """
         options = ConfigOptions.parse(line)
+        if options.help:
+            sys.stdout.write(help_of("runagent_config"))
+            return
         try:
             options = options.filled(self._shell.user_ns)
             self._configure(options)
@@ -259,6 +254,29 @@ class RunAgentMagics(Magics):
             "cache": self._cache.path,
         }
         return "".join(f"{name:<9} {value}\n" for name, value in facts.items())
+
+    def _answer(
+        self,
+        options: AskOptions,
+        question: str,
+        cell: str | None,
+        variables: ChainMap[str, Any],
+    ) -> Any:
+        options = replace(options, agent=options.agent or self.agent)
+        if not options.no_template:
+            # The fields of a row are filled in when its turn comes.
+            later = () if options.each is None else ("each", "input", "set")
+            options = options.filled(variables, but=later)
+        if not options.agent:
+            raise ValidationError(
+                "No agent is named.",
+                code="USAGE",
+                hint="Name one: %%runagent AGENT. Or set one for this notebook: "
+                "%runagent_config --agent AGENT",
+            )
+        if options.widget:
+            return self._open_chat(options, question or (cell or "").strip(), variables)
+        return self._ask(options, question, cell, variables)
 
     def _ask(
         self,

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 class Reply(Answer):
     """An agent's answer in a cell, complete or as far as it has come.
 
+    The magic makes it::
+
+        reply = %runagent demo What can you do?
+        reply.text, reply.value, reply.usage, reply.to_frame()
+
     It has the attributes of `Answer` too: the events, the facts, and how the answer ended.
 
     Attributes:

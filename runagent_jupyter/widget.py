@@ -58,6 +58,10 @@ _logger = logging.getLogger(__name__)
 class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.AnyWidget):
     """A chat with one agent. Answers stream beside the kernel, which stays free for cells.
 
+    >>> chat = AgentWidget("demo", suggestions=["What can you do?"], context={"rows": [1, 2]})
+    >>> chat.ask("What can you do?").text.splitlines()[0]
+    '# Hello from the demo agent'
+
     Args:
         agent: An agent's id, or a client.
         title: Shown above the chat. Default: the agent's id.

@@ -23,10 +23,11 @@ def agent(agent_id: F) -> F: ...
 def agent(agent_id: str | F) -> F | Callable[[F], F]:
     """Make a function reachable as an agent for the clients of this process.
 
-        @agent("agent-123")
-        def answer(query: str) -> str: ...
-
-        RunAgentClient("agent-123").run_generic({"query": "Hello"})
+    >>> @agent("agent-123")
+    ... def answer(query: str) -> str:
+    ...     return f"You asked: {query}"
+    >>> RunAgentClient("agent-123").run({"query": "Why?"})
+    'You asked: Why?'
 
     With `@agent` alone, the function's name is its id. The function itself does not change and can
     be called as before. Another function decorated with the same id replaces it, so that a notebook

@@ -31,8 +31,11 @@ def serve(
 ) -> Server:
     """Serve Python functions as agents, in a background thread, until the server is closed.
 
-        with serve({"agent-123": answer}) as server:
-            client = RunAgentClient("agent-123", base_url=server.url)
+    >>> def answer(query):
+    ...     return f"You asked: {query}"
+    >>> with serve({"agent-123": answer}) as server:
+    ...     RunAgentClient("agent-123", base_url=server.url).run({"query": "Why?"})
+    'You asked: Why?'
 
     An agent is any callable whose parameters can be passed by keyword. A function that returns a
     value answers a stream with one chunk. A function that yields, or returns an iterator, answers

@@ -341,7 +341,7 @@ class BatchBase:
         ]
         if len(reasons) > len(lines) - 1:
             rest = sum(count for _, count in reasons[2:])
-            lines[-1] += f" (and {rest:,} others)"
+            lines[-1] += f" (and {rest:,} {'other' if rest == 1 else 'others'})"
         return "\n".join(lines)
 
     def _interrupted_message(self) -> str:

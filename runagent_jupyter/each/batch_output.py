@@ -44,6 +44,7 @@ class BatchOutput:
         head: The words before the facts.
         table: Returns safe HTML to show below the progress, with the number of rows given.
         background: Whether the batch goes on while other cells run.
+        advice: A sentence to show at the end if rows have failed.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class BatchOutput:
         table: Callable[[int | None], str] = lambda _: "",
         *,
         background: bool = False,
+        advice: str = "",
     ) -> None:
         self._shell = shell
         # Later, another one may be in its place, which captures the outputs of another cell.
@@ -60,6 +62,7 @@ class BatchOutput:
         self._head = head
         self._table = table
         self._background = background
+        self._advice = advice
         self._is_captured = isinstance(self._publisher, CapturingDisplayPublisher)
         self._is_in_widget = not self._is_captured and is_in_output_widget(shell)
         self._name = ""
@@ -95,7 +98,7 @@ class BatchOutput:
         """Show the final state."""
         facts = " · ".join(filter(None, [self._head, *self._facts(progress)]))
         content = html.wrap(html.status_line(facts) + self._below(progress))
-        text = "\n".join([one_line(facts, 1_000), *_reasons(progress)])
+        text = "\n".join([one_line(facts, 1_000), *self._reasons(progress)])
         data = {"text/html": content, "text/plain": text}
         if self._is_in_widget:
             display(data, raw=True)
@@ -124,19 +127,19 @@ class BatchOutput:
         if progress.total:
             answered = progress.done - progress.failed
             shown += html.progress_bar(answered / progress.total, progress.failed / progress.total)
-        shown += "".join(map(html.status_line, _reasons(progress)))
+        shown += "".join(map(html.status_line, self._reasons(progress)))
         return shown + self._table(progress.total)
+
+    def _reasons(self, progress: Progress) -> list[str]:
+        """Return the last error of a batch that runs, or the usual ones of one that ended."""
+        if progress.last_error is None:
+            return []
+        if progress.state == "running":
+            return [f"Last error: {one_line(progress.last_error, _ERROR)}"]
+        reasons = [f"{count:,} x {one_line(text, _ERROR)}" for text, count in progress.errors]
+        return [*reasons, self._advice] if self._advice and progress.failed else reasons
 
     def _publish(self, data: dict[str, str], *, update: bool = False) -> None:
         named: dict[str, Any] = {"transient": {"display_id": self._name}} if self._name else {}
         self._publisher.publish(data=data, metadata={}, update=update, **named)
         self._messages += 1
-
-
-def _reasons(progress: Progress) -> list[str]:
-    """Return the last error of a batch that runs, and the most frequent ones of one that ended."""
-    if progress.last_error is None:
-        return []
-    if progress.state == "running":
-        return [f"Last error: {one_line(progress.last_error, _ERROR)}"]
-    return [f"{count:,} x {one_line(text, _ERROR)}" for text, count in progress.errors]

@@ -138,7 +138,8 @@ class EachRun:
             # In the background, it would write into the line that is being typed.
             return None if options.bg else terminal_display()
         table = self._each.first.html if shows_rows else lambda _: ""
-        return BatchOutput(shell, self.agent_id, table, background=options.bg)
+        advice = "" if options.retry_failed else _how_to_retry(options.journal)
+        return BatchOutput(shell, self.agent_id, table, background=options.bg, advice=advice)
 
     @property
     def answers(self) -> Any:
@@ -211,6 +212,12 @@ class EachRun:
     def end(self, progress: Progress) -> None:
         """Note the final state, which is shown when all rows have been taken."""
         self.progress = _added(self._before, progress)
+
+
+def _how_to_retry(journal: str | None) -> str:
+    if journal is None:
+        return "With --journal FILE, a second run with --retry-failed asks only those rows again."
+    return "Run this with --retry-failed to ask those rows again."
 
 
 def _added(before: Progress | None, retried: Progress) -> Progress:

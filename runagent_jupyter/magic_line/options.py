@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import keyword
 import re
@@ -174,6 +175,7 @@ class AskOptions(_Options):
     widget: bool = _flag("--widget", "Open a chat with the agent.")
     quiet: bool = _flag("--quiet", "Show nothing; the reply is in _ and --out.")
     no_raise_error: bool = _flag("--no-raise-error", "Show a failure, and go on.")
+    help: bool = _flag("--help", "Show this text, and ask nothing.")
 
     @classmethod
     def parse(cls, line: str, *, is_cell: bool = False) -> tuple[Self, str]:
@@ -349,6 +351,7 @@ class ConfigOptions(_Options):
     key: bool = _flag("--key", "Ask for the API key, out of the notebook's sight.")
     reset: bool = _flag("--reset", "Return to the settings of the environment and of files.")
     clear_cache: bool = _flag("--clear-cache", "Forget the replies that --cache kept.")
+    help: bool = _flag("--help", "Show this text, and set nothing.")
 
     @classmethod
     def parse(cls, line: str) -> Self:
@@ -435,8 +438,14 @@ def documented(function: F) -> F:
     """Put the help of a magic's options behind its docstring; `%runagent?` shows both."""
     parser = parser_of(function.__name__)
     parser.description = function.__doc__
+    parser.usage = argparse.SUPPRESS  # the purpose and the examples come first
     function.__doc__ = parser.format_help()
     return function
+
+
+def help_of(magic: str) -> str:
+    """Return the help of a magic, as `%magic?` shows it."""
+    return parser_of(magic).format_help()
 
 
 def parser_of(magic: str) -> MagicArgumentParser:

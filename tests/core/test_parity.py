@@ -62,6 +62,8 @@ REWORDED = [
     (r"\bthreads\b", "thread"),
     (r"\bthis event loop\b", "this thread"),
     (r"\banext\b", "next"),
+    (r"\bawait ", ""),
+    (r"\bAsyncRunAgentClient\b", "RunAgentClient"),
     (r"\basync (with|for)\b", r"\1"),
 ]
 """Words that asynchronous Python has for the same things."""

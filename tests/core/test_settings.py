@@ -241,6 +241,7 @@ def test_there_must_be_a_key_for_another_machine() -> None:
     with pytest.raises(AuthenticationError, match="RUNAGENT_API_KEY") as caught:
         RunAgentClient("a")
     assert caught.value.code == "MISSING_API_KEY"
+    assert 'call the built-in agent "demo"' in str(caught.value.hint)
     settings: list[Any] = [
         {"api_key": ""},
         {"base_url": LOCAL},

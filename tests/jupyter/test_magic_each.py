@@ -83,6 +83,7 @@ def test_each_row_is_asked_and_the_table_has_the_answers(kernel: Kernel) -> None
     assert "it broke &lt;img" in html
     assert "&lt;script&gt;" in html
     assert "3 of 3 rows · 2 failed" in output["data"]["text/plain"]
+    assert "With --journal FILE" in output["data"]["text/plain"]
     assert kernel.value("_ is answers")
 
 
@@ -315,9 +316,12 @@ def test_rows_that_failed_are_asked_again_when_that_is_wanted(kernel: Kernel) ->
     kernel.execute(f"{line}\n{{{{text}}}}").ok()
     kernel.execute("@agent('mood')\ndef mood(query): return 'mended'").ok()
     again = kernel.execute(f"{line}\n{{{{text}}}}").ok()
-    assert "3 of 3 rows · 1 failed · 3 from the journal" in again.data("text/html")[0]
+    for kind in ("text/html", "text/plain"):
+        assert "3 of 3 rows · 1 failed · 3 from the journal" in again.data(kind)[0]
+        assert "Run this with --retry-failed to ask those rows again." in again.data(kind)[0]
     retried = kernel.execute(f"{line} --retry-failed\n{{{{text}}}}").ok()
     assert "3 of 3 rows · 0 failed · 2 from the journal" in retried.data("text/html")[0]
+    assert "--retry-failed" not in retried.data("text/html")[0]
     assert kernel.value("answers.output[8]") == "mended"
 
 

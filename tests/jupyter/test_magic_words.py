@@ -122,7 +122,7 @@ def test_a_field_is_json_or_text(form: str, words: str, fields: dict[str, Any]) 
         ("echo --test 3 hi", ["Did you mean --text?", "--set test=3"]),
         ("echo --agent x hi", ["--agent is an option of %runagent_config."]),
         ("echo hi --key", ["--key is an option of %runagent_config."]),
-        ("echo --help", ["--help", "%runagent? lists the options"]),
+        ("echo --helpme", ["--helpme", "%runagent? lists the options"]),
         ("echo what does --amend do", ["--amend", "write -- before it", "below %%runagent"]),
         ("echo hi --out r there", ["'there'", '--out "r there"']),
         ("echo hi --quiet there", ["'there'", "before or behind the question"]),
