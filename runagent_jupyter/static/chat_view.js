@@ -1,21 +1,14 @@
 // One view of the chat: shows the conversation, and sends the reader's questions to the kernel.
 import { AnswerView } from "./answer_view.js";
-import { PATIENCE } from "./connection.js";
+import { Composer } from "./composer.js";
 import { button, copyText, make } from "./dom.js";
 import { Follower } from "./follower.js";
 import { isShortcut } from "./keys.js";
 
 const TRAITS = "change:title change:placeholder change:height change:suggestions change:_sum";
 const HELP = "Ask a question. Enter sends it, Shift+Enter begins a new line.";
-const STOPPING = "The kernel is busy: the answer stops as soon as the kernel is free.";
 const GONE = "The kernel behind this chat is gone. Run its cell again to begin a new one.";
 const SURE = 4_000; // ms to confirm that the conversation is to be cleared
-const TALLEST = 240; // pixels of the input
-
-/**
- * A question that the kernel has not taken yet.
- * @typedef {{text: string, request: string, timer: number, isLate: boolean}} Pending
- */
 
 export class ChatView {
   /**
@@ -28,13 +21,7 @@ export class ChatView {
     this.transcript = connection.transcript;
     /** @type {(AnswerView | null)[]} by turn; a question has none */
     this.answers = [];
-    /** @type {number | undefined} the turn of the question that is being edited */
-    this.edited = undefined;
-    this.draft = ""; // the text of the input before the editing
-    /** @type {Pending | undefined} */
-    this.pending = undefined;
-    /** @type {Pending | undefined} a question that was cancelled, which the kernel may still take */
-    this.left = undefined;
+    this.composer = new Composer(this);
     this.exporting = ""; // the kind of export that was asked for
     this.build();
     this.follower = new Follower(this.log, this.latest);
@@ -46,12 +33,6 @@ export class ChatView {
   build() {
     this.log = make("div", "log");
     this.latest = button("↓ Latest", () => this.follower.toEnd(), "button latest");
-    this.note = make("div", "note");
-    this.input = make("textarea", "input");
-    this.send = button("Send", () => this.submit(), "button primary");
-    this.stop = button("Stop", () => this.halt());
-    this.cancel = button("Cancel", () => this.leave());
-    this.form = make("form", "form", this.input, this.cancel, this.send, this.stop);
     this.save = button("Save as Markdown", () => this.requestExport("markdown"));
     this.cell = button("Copy as notebook cell", () => this.requestExport("cell"));
     this.sum = make("span", "hint");
@@ -61,22 +42,16 @@ export class ChatView {
     this.name = make("strong", "title");
     const head = make("header", "head", this.name, make("span", "tools", this.menu, this.clear));
     const scroller = make("div", "scroller", this.log, this.latest);
-    this.root = make("section", "chat", head, scroller, this.note, this.form);
+    this.root = make("section", "chat", head, scroller, this.composer.note, this.composer.form);
     this.style = document.createElement("style");
 
     this.log.role = "log";
     this.log.ariaLabel = "Conversation; Escape leads to the input";
     this.log.tabIndex = 0;
-    this.note.role = "status";
-    this.input.rows = 1;
-    this.input.dir = "auto";
-    this.input.ariaLabel = "Question";
   }
 
   listen() {
-    const { form, input, root } = this;
-    form.addEventListener("submit", (event) => event.preventDefault());
-    input.addEventListener("input", () => this.fitInput());
+    const { root } = this;
     root.addEventListener("click", ({ target }) => this.refocus(!target.getClientRects().length));
     root.addEventListener("pointerdown", ({ target }) => {
       if (!this.menu.contains(target)) this.menu.open = false;
@@ -124,7 +99,7 @@ export class ChatView {
     this.connection.views.delete(this);
     window.removeEventListener("keydown", this.beforeKey, true);
     clearInterval(this.clock);
-    clearTimeout(this.pending?.timer);
+    clearTimeout(this.composer.pending?.timer);
     this.follower.disconnect();
     this.model.off(TRAITS, this.onTraits);
     this.model.off("comm_live_update", this.onLive);
@@ -148,17 +123,12 @@ export class ChatView {
     this.name.textContent = title;
     this.root.ariaLabel = `Chat with ${title}`;
     this.sum.textContent = this.model.get("_sum");
-    this.input.placeholder = this.model.get("placeholder");
+    this.composer.input.placeholder = this.model.get("placeholder");
     this.log.style.maxHeight = `${this.model.get("height")}px`;
     if (!this.transcript.turns.length) this.drawFrom(0);
   }
 
   // --- Asking ---
-
-  /** Whether a question can be asked. */
-  get isFree() {
-    return !this.pending && !this.transcript.busy && this.connection.isLive;
-  }
 
   /** @param {{type: string}} message */
   post(message) {
@@ -167,55 +137,7 @@ export class ChatView {
 
   /** @param {string} text */
   say(text) {
-    this.note.textContent = text;
-  }
-
-  /**
-   * Send a question.
-   * @param {string} text
-   * @param {number} [at] The turn that it replaces, with all turns after it.
-   */
-  ask(text, at) {
-    if (!this.isFree) return;
-    const request = crypto.getRandomValues(new Uint32Array(2)).join("-");
-    const timer = setTimeout(() => {
-      this.pending.isLate = true;
-      this.say("The kernel is busy: it takes the question as soon as it is free.");
-      this.refresh();
-    }, PATIENCE);
-    this.pending = { text, request, timer, isLate: false };
-    this.say("");
-    this.post({ type: "ask", text, at, request });
-    this.refresh();
-  }
-
-  submit() {
-    if (this.input.value.trim()) this.ask(this.input.value, this.edited);
-  }
-
-  /**
-   * End the wait for the kernel to take the question.
-   * @param {boolean} isTaken
-   * @param {string} text Why it was not taken.
-   */
-  settle(isTaken, text = "") {
-    const sent = this.pending;
-    clearTimeout(sent.timer);
-    this.pending = undefined;
-    this.say(text);
-    if (!isTaken) return;
-    if (this.input.value === sent.text) {
-      if (this.edited === undefined) this.input.value = "";
-      else this.leaveEdit();
-    }
-    this.follower.toEnd();
-  }
-
-  halt() {
-    this.post({ type: "stop" });
-    setTimeout(() => {
-      if (this.transcript.busy && this.connection.isLive) this.say(STOPPING);
-    }, PATIENCE);
+    this.composer.say(text);
   }
 
   lastQuestion() {
@@ -224,34 +146,7 @@ export class ChatView {
 
   retry() {
     const index = this.lastQuestion();
-    this.ask(this.transcript.turns[index].text, index);
-  }
-
-  edit() {
-    const index = this.lastQuestion();
-    if (index < 0 || !this.isFree) return;
-    if (this.edited === undefined) this.draft = this.input.value;
-    this.edited = index;
-    this.input.value = this.transcript.turns[index].text;
-    this.say("Sending replaces the last question and its answer.");
-    this.refresh();
-    this.input.focus();
-  }
-
-  /** Cancel the question that the kernel has not taken yet, or the editing. The input keeps its text. */
-  leave() {
-    this.left = this.pending;
-    if (this.pending) this.settle(false, "The kernel may still take the question when it is free.");
-    else this.leaveEdit();
-    this.refresh();
-  }
-
-  leaveEdit() {
-    if (this.edited === undefined || this.pending) return;
-    this.edited = undefined;
-    this.input.value = this.draft;
-    this.say("");
-    this.refresh();
+    this.composer.ask(this.transcript.turns[index].text, index);
   }
 
   // --- Clearing and exporting ---
@@ -332,7 +227,7 @@ export class ChatView {
     const question = make("div", "question", turn.text);
     question.dir = "auto";
     this.answers.push(null);
-    const edit = button("Edit", () => this.edit(), "button last");
+    const edit = button("Edit", () => this.composer.edit(this.lastQuestion()), "button last");
     const node = make("article", "turn user", question, edit);
     node.ariaLabel = "You";
     return node;
@@ -342,8 +237,8 @@ export class ChatView {
     const node = make("div", "empty", make("p", "hint", HELP));
     for (const text of this.model.get("suggestions")) {
       node.append(button(text, () => {
-        this.input.value ||= text;
-        this.ask(text);
+        this.composer.input.value ||= text;
+        this.composer.ask(text);
       }));
     }
     return node;
@@ -351,25 +246,12 @@ export class ChatView {
 
   /** Show the actions that are possible now. */
   refresh() {
-    const { isFree } = this;
     const { isLive } = this.connection;
-    const isBusy = isLive && !isFree;
-    const isEditing = this.edited !== undefined;
-    this.root.classList.toggle("runagent-is-busy", !isFree);
-    this.root.classList.toggle("runagent-is-editing", isEditing);
+    this.root.classList.toggle("runagent-is-busy", !this.composer.isFree);
+    this.root.classList.toggle("runagent-is-editing", this.composer.edited !== undefined);
     this.root.classList.toggle("runagent-is-gone", !isLive);
-    this.input.readOnly = !!this.pending;
-    this.cancel.hidden = !this.pending?.isLate && (!isEditing || isBusy);
-    this.send.hidden = isBusy;
-    this.stop.hidden = !this.transcript.busy;
-    for (const needy of [this.clear, this.save, this.cell, this.send]) needy.disabled = !isLive;
-    this.fitInput();
-  }
-
-  fitInput() {
-    const { input } = this;
-    input.style.height = "auto";
-    if (input.scrollHeight) input.style.height = `${Math.min(input.scrollHeight + 2, TALLEST)}px`;
+    for (const needy of [this.clear, this.save, this.cell]) needy.disabled = !isLive;
+    this.composer.refresh();
   }
 
   // --- Messages from the kernel ---
@@ -400,12 +282,12 @@ export class ChatView {
     }
     if (type === "turns") this.showTurns(content.first);
     if (type === "delta") this.answers[content.turn].grow(content);
-    if (type === "refused" && this.pending?.request === content.request) {
-      this.settle(false, content.text);
+    if (type === "refused" && this.composer.pending?.request === content.request) {
+      this.composer.settle(false, content.text);
     }
     if (type === "note") this.say(content.text);
     if (type === "export" && this.exporting) this.receiveExport(content);
-    if (content.ending && this.note.textContent === STOPPING) this.say("");
+    if (content.ending) this.composer.onEnding();
     if (type === "turns" || content.ending || type === "refused") this.refresh();
     this.follower.keepUp();
   }
@@ -413,14 +295,12 @@ export class ChatView {
   /** @param {number} first */
   showTurns(first) {
     this.drawFrom(first);
-    if (this.edited !== undefined && !this.pending && this.edited !== this.lastQuestion()) {
-      this.edited = undefined;
+    const { composer } = this;
+    if (composer.edited !== undefined && !composer.pending && composer.edited !== this.lastQuestion()) {
+      composer.edited = undefined;
       this.say("The conversation went on: your text would be sent as a new question.");
     }
-    const { turns } = this.transcript;
-    const isTaken = (sent) => sent && turns.some((turn) => turn.request === sent.request);
-    if (isTaken(this.left)) this.pending ??= this.left;
-    if (isTaken(this.pending)) this.settle(true);
+    composer.checkTaken();
   }
 
   /**
@@ -432,7 +312,7 @@ export class ChatView {
     if (isLive && !connection.isLive) this.post({ type: "sync", seq: -1 });
     connection.isLive = isLive;
     if (!isLive) {
-      if (this.pending) this.settle(false);
+      if (this.composer.pending) this.composer.settle(false);
       this.say(GONE);
       const last = transcript.turns.at(-1);
       if (transcript.busy) {
@@ -453,7 +333,7 @@ export class ChatView {
   refocus(hadFocus) {
     const focused = document.activeElement;
     const isLost = this.root.contains(focused) ? !focused.getClientRects().length : hadFocus;
-    if (isLost) this.input.focus({ preventScroll: true });
+    if (isLost) this.composer.input.focus({ preventScroll: true });
   }
 
   /** @param {KeyboardEvent} event */
@@ -464,15 +344,7 @@ export class ChatView {
     if (event.key === "Escape") this.onEscape(event);
     const isUpwards = ["ArrowUp", "PageUp", "Home"].includes(event.key);
     if (event.target === this.log && isUpwards) this.follower.unfollow();
-    if (event.target !== this.input) return;
-    if (event.key === "ArrowUp" && !this.input.value) {
-      event.preventDefault();
-      this.edit();
-    }
-    if (event.key === "Enter" && !event.shiftKey) {
-      event.preventDefault();
-      this.submit();
-    }
+    if (event.target === this.composer.input) this.composer.onKey(event);
   }
 
   /** @param {KeyboardEvent} event */
@@ -480,8 +352,8 @@ export class ChatView {
     if (this.menu.open) {
       this.menu.open = false;
       this.menu.firstChild.focus();
-    } else if (this.transcript.busy) this.halt();
-    else if (this.log.contains(event.target)) this.input.focus();
-    else this.leave();
+    } else if (this.transcript.busy) this.composer.halt();
+    else if (this.log.contains(event.target)) this.composer.input.focus();
+    else this.composer.leave();
   }
 }
