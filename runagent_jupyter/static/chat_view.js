@@ -1,11 +1,11 @@
 // One view of the chat: shows the conversation, and sends the reader's questions to the kernel.
 import { AnswerView } from "./answer_view.js";
-import { Composer } from "./composer.js";
+import { Composer, chips } from "./composer.js";
 import { button, copyText, make } from "./dom.js";
 import { Follower } from "./follower.js";
 import { isShortcut } from "./keys.js";
 
-const TRAITS = "change:title change:placeholder change:height change:suggestions change:_sum";
+const TRAITS = "change:title change:placeholder change:height change:suggestions change:_sum change:agent";
 const HELP = "Ask a question. Enter sends it, Shift+Enter begins a new line.";
 const GONE = "The kernel behind this chat is gone. Run its cell again to begin a new one.";
 const SURE = 4_000; // ms to confirm that the conversation is to be cleared
@@ -56,6 +56,7 @@ export class ChatView {
     root.addEventListener("pointerdown", ({ target }) => {
       if (!this.menu.contains(target)) this.menu.open = false;
     });
+    root.ondragover = root.ondrop = (event) => this.composer.onDrag(event);
     root.addEventListener("focusin", (event) => {
       const isNew = !root.contains(event.relatedTarget);
       if (this.connection.isLive && isNew) this.connection.sync(this.model);
@@ -124,15 +125,19 @@ export class ChatView {
     this.root.ariaLabel = `Chat with ${title}`;
     this.sum.textContent = this.model.get("_sum");
     this.composer.input.placeholder = this.model.get("placeholder");
+    this.composer.showAgents(this.model.get("_labels"), this.model.get("agent"));
     this.log.style.maxHeight = `${this.model.get("height")}px`;
     if (!this.transcript.turns.length) this.drawFrom(0);
   }
 
   // --- Asking ---
 
-  /** @param {{type: string}} message */
-  post(message) {
-    this.connection.post(this.model, message);
+  /**
+   * @param {{type: string}} message
+   * @param {ArrayBuffer[]} [buffers]
+   */
+  post(message, buffers) {
+    this.connection.post(this.model, message, buffers);
   }
 
   /** @param {string} text */
@@ -145,8 +150,7 @@ export class ChatView {
   }
 
   retry() {
-    const index = this.lastQuestion();
-    this.composer.ask(this.transcript.turns[index].text, index);
+    this.composer.repeat(this.lastQuestion());
   }
 
   // --- Clearing and exporting ---
@@ -215,7 +219,7 @@ export class ChatView {
     if (turn.role === "agent") {
       const index = this.answers.length;
       const rate = (value) => this.post({ type: "feedback", turn: index, value });
-      const view = new AnswerView(turn, rate);
+      const view = new AnswerView(turn, rate, this.inserter);
       const copy = button("Copy", () => {
         this.say(view.copy() ? "Copied." : "The browser did not allow copying.");
       });
@@ -226,11 +230,22 @@ export class ChatView {
     }
     const question = make("div", "question", turn.text);
     question.dir = "auto";
+    question.append(chips(...(turn.attached ?? [])));
     this.answers.push(null);
     const edit = button("Edit", () => this.composer.edit(this.lastQuestion()), "button last");
     const node = make("article", "turn user", question, edit);
     node.ariaLabel = "You";
     return node;
+  }
+
+  /** What puts code into a new cell below; only JupyterLab and Notebook 7 let widgets do so. */
+  get inserter() {
+    const notebook = this.model.widget_manager?.context?.model?.sharedModel;
+    return notebook?.insertCell && ((source) => {
+      const cell = this.root.closest(".jp-Cell")?.dataset.windowedListIndex;
+      const index = Number(cell ?? notebook.cells.length - 1) + 1;
+      notebook.insertCell(index, { cell_type: "code", source });
+    });
   }
 
   drawEmpty() {
@@ -285,6 +300,7 @@ export class ChatView {
     if (type === "refused" && this.composer.pending?.request === content.request) {
       this.composer.settle(false, content.text);
     }
+    if (type === "names") this.composer.receiveNames(content);
     if (type === "note") this.say(content.text);
     if (type === "export" && this.exporting) this.receiveExport(content);
     if (content.ending) this.composer.onEnding();
@@ -341,7 +357,7 @@ export class ChatView {
     if (!isShortcut(event)) event.stopPropagation();
     // Safari sends the key code 229 with the Enter that ends a composition.
     if (event.isComposing || event.keyCode === 229) return;
-    if (event.key === "Escape") this.onEscape(event);
+    if (event.key === "Escape" && !this.composer.options.firstChild) this.onEscape(event);
     const isUpwards = ["ArrowUp", "PageUp", "Home"].includes(event.key);
     if (event.target === this.log && isUpwards) this.follower.unfollow();
     if (event.target === this.composer.input) this.composer.onKey(event);

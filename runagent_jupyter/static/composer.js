@@ -1,40 +1,78 @@
-// The input area of a chat: the question that is being written, sent or edited.
+// The input area of a chat: the question that is being written, sent or edited, and what goes along.
 import { PATIENCE } from "./connection.js";
 import { button, make } from "./dom.js";
 
 const STOPPING = "The kernel is busy: the answer stops as soon as the kernel is free.";
 const TALLEST = 240; // pixels of the input
+const PIECE = 4_000_000; // bytes of a message; servers close the connection of a page for 10 MB
+
+/**
+ * What goes along: a file, or something that went along with the question that is asked again.
+ * @typedef {{label: string, name?: string, size?: number, data?: ArrayBuffer, kept?: number}} Item
+ */
 
 /**
  * A question that the kernel has not taken yet.
- * @typedef {{text: string, request: string, timer: number, isLate: boolean}} Pending
+ * @typedef {{text: string, request: string, timer: number, isLate: boolean, items: Item[]}} Pending
  */
 
+/**
+ * Make a row of chips.
+ * @param {...(string | (string | Node)[])} labels
+ */
+export function chips(...labels) {
+  return make("div", "chips", ...labels.map((label) => make("bdi", "chip", ...[label].flat())));
+}
+
 export class Composer {
+  /** @type {number | undefined} the turn of the question that is being edited */
+  edited;
+  draft = ["", []]; // the text of the input and the items before the editing
+  /** @type {Pending | undefined} */
+  pending;
+  /** @type {Pending | undefined} a question that was cancelled, which the kernel may still take */
+  left;
+  /** @type {Item[]} */
+  items = [];
+  /** @type {[string, string][]} the variables that the text names, and their labels */
+  known = [];
+  first = ""; // the variable that Enter takes
+  asked = 0; // the name of the last request for variables
+  note = make("div", "note");
+  along = make("div", "chips");
+  options = make("div", "chips");
+  input = make("textarea", "input");
+  picker = make("select", "button");
+  chooser = make("input", "");
+  send = button("Send", () => this.submit(), "button primary");
+  stop = button("Stop", () => this.halt());
+  cancel = button("Cancel", () => this.leave());
+
   /** @param {import("./chat_view.js").ChatView} chat The view that this is a part of. */
   constructor(chat) {
+    const { chooser, input, picker } = this;
     this.chat = chat;
     this.connection = chat.connection;
     this.transcript = chat.transcript;
-    /** @type {number | undefined} the turn of the question that is being edited */
-    this.edited = undefined;
-    this.draft = ""; // the text of the input before the editing
-    /** @type {Pending | undefined} */
-    this.pending = undefined;
-    /** @type {Pending | undefined} a question that was cancelled, which the kernel may still take */
-    this.left = undefined;
-    this.note = make("div", "note");
-    this.input = make("textarea", "input");
-    this.send = button("Send", () => this.submit(), "button primary");
-    this.stop = button("Stop", () => this.halt());
-    this.cancel = button("Cancel", () => this.leave());
-    this.form = make("form", "form", this.input, this.cancel, this.send, this.stop);
-    this.note.role = "status";
-    this.input.rows = 1;
-    this.input.dir = "auto";
-    this.input.ariaLabel = "Question";
-    this.form.addEventListener("submit", (event) => event.preventDefault());
-    this.input.addEventListener("input", () => this.fitInput());
+    const attach = button("Attach", () => chooser.click());
+    const buttons = [picker, attach, this.cancel, this.send, this.stop];
+    this.form = make("form", "form", this.along, this.options, input, chooser, ...buttons);
+    this.note.role = this.options.role = "status";
+    Object.assign(input, { rows: 1, dir: "auto", ariaLabel: "Question" });
+    Object.assign(chooser, { type: "file", multiple: true, hidden: true });
+    picker.ariaLabel = "Agent to ask";
+    this.form.onsubmit = (event) => event.preventDefault();
+    input.oninput = () => this.onInput();
+    input.onpaste = (event) => {
+      const { files } = event.clipboardData;
+      this.add(files);
+      if (files.length && !event.clipboardData.getData("text")) event.preventDefault();
+    };
+    picker.onchange = () => chat.post({ type: "choose", agent: picker.value });
+    chooser.onchange = () => {
+      this.add(chooser.files);
+      chooser.value = "";
+    };
   }
 
   /** Whether a question can be asked. */
@@ -47,12 +85,97 @@ export class Composer {
     this.note.textContent = text;
   }
 
+  // --- What goes along ---
+
+  /** @param {Iterable<File>} files */
+  async add(files) {
+    const [most, largest, together, bounds] = this.chat.model.get("_bounds");
+    const refused = [];
+    for (const file of [...files]) {
+      const { name, size } = file;
+      const data = size <= largest && await file.arrayBuffer().catch(() => null); // none of a folder
+      const sum = this.items.reduce((all, item) => all + (item.size ?? 0), size);
+      const isTaken = data && sum <= together && this.items.length < most;
+      const label = `${name.replace(/\p{C}/gu, "")} · ${Math.ceil(size / 1e3)} kB`;
+      (isTaken ? this.items : refused).push({ label, name, size, data });
+    }
+    this.drawChips();
+    if (refused.length) this.say(`${refused.length} not attached (${refused[0].label}). ${bounds}`);
+  }
+
+  /**
+   * Take files that are dragged into the chat.
+   * @param {DragEvent} event
+   */
+  onDrag(event) {
+    const { types, files } = event.dataTransfer;
+    if (!types.includes("Files")) return;
+    event.preventDefault();
+    if (event.type === "drop") this.add(files);
+  }
+
+  onInput() {
+    const { value, selectionStart } = this.input;
+    this.fitInput();
+    this.first = "";
+    this.asked = Math.random();
+    if (value.includes("@") && value.length < 1e5) {
+      const before = value.slice(0, selectionStart);
+      this.chat.post({ type: "names", text: value, before, request: this.asked });
+    } else this.receiveNames({ request: this.asked, offered: [], known: [] });
+    this.drawChips();
+  }
+
+  drawChips() {
+    const draw = (label, remove) => {
+      const cross = button("×", () => {
+        remove();
+        this.onInput();
+      });
+      cross.ariaLabel = `Remove ${label}`;
+      return [label, cross];
+    };
+    const items = this.items.map((item) => draw(item.label, () => {
+      this.items = this.items.filter((other) => other !== item);
+    }));
+    const variables = this.known.map(([name, label]) => draw(label, () => {
+      this.input.value = this.input.value.replace(new RegExp(`@(?=${name}(?!\\w))`, "g"), "");
+    }));
+    this.along.replaceChildren(...chips(...items, ...variables).childNodes);
+  }
+
+  /**
+   * Show the variables that the text names, and those that may be meant by the name at its end.
+   * @param {{request: number, first?: string, offered: [string, string][], known: [string, string][]}} found
+   */
+  receiveNames({ request, first, offered, known }) {
+    if (request !== this.asked) return;
+    this.first = first;
+    this.known = known;
+    this.options.replaceChildren(...offered.map(([name, label]) => {
+      return button(label, () => this.complete(name));
+    }));
+    this.drawChips();
+  }
+
+  /** @param {string} name */
+  complete(name) {
+    const { input } = this;
+    const { selectionStart: end, value } = input;
+    input.setRangeText(`${name} `, value.lastIndexOf("@", end - 1) + 1, end, "end");
+    input.focus();
+    this.onInput();
+  }
+
+  // --- Asking ---
+
   /**
    * Send a question.
    * @param {string} text
    * @param {number} [at] The turn that it replaces, with all turns after it.
+   * @param {Item[]} items
    */
-  ask(text, at) {
+  ask(text, at, items = []) {
     if (!this.isFree) return;
     const request = crypto.getRandomValues(new Uint32Array(2)).join("-");
     const timer = setTimeout(() => {
@@ -60,14 +183,40 @@ export class Composer {
       this.say("The kernel is busy: it takes the question as soon as it is free.");
       this.chat.refresh();
     }, PATIENCE);
-    this.pending = { text, request, timer, isLate: false };
+    this.pending = { text, request, timer, isLate: false, items };
     this.say("");
-    this.chat.post({ type: "ask", text, at, request });
+    const files = items.filter(({ data }) => data).map(({ name, size, data }, file) => {
+      for (let start = 0; start < size; start += PIECE) {
+        this.chat.post({ type: "piece", file, request }, [data.slice(start, start + PIECE)]);
+      }
+      return { name, size };
+    });
+    const kept = items.flatMap((item) => item.kept ?? []);
+    this.chat.post({ type: "ask", text, at, request, files, kept });
     this.chat.refresh();
   }
 
   submit() {
-    if (this.input.value.trim()) this.ask(this.input.value, this.edited);
+    const { value } = this.input;
+    if (value.trim()) this.ask(value, this.edited, this.items);
+  }
+
+  /**
+   * Ask a question once more, with what went along.
+   * @param {number} index Its turn.
+   */
+  repeat(index) {
+    this.ask(this.transcript.turns[index].text, index, this.itemsOf(index));
+  }
+
+  /**
+   * What went along with a question, without the variables, which its text names.
+   * @param {number} index Its turn.
+   * @returns {Item[]}
+   */
+  itemsOf(index) {
+    const { attached, files } = this.transcript.turns[index];
+    return (attached ?? []).slice(0, files).map((label, kept) => ({ label, kept }));
   }
 
   /**
@@ -81,10 +230,12 @@ export class Composer {
     this.pending = undefined;
     this.say(text);
     if (!isTaken) return;
+    this.items = this.items.filter((item) => !sent.items.includes(item));
     if (this.input.value === sent.text) {
       if (this.edited === undefined) this.input.value = "";
       else this.leaveEdit();
     }
+    this.onInput();
     this.chat.follower.toEnd();
   }
 
@@ -101,9 +252,11 @@ export class Composer {
    */
   edit(index) {
     if (index < 0 || !this.isFree) return;
-    if (this.edited === undefined) this.draft = this.input.value;
+    if (this.edited === undefined) this.draft = [this.input.value, this.items];
     this.edited = index;
+    this.items = this.itemsOf(index);
     this.input.value = this.transcript.turns[index].text;
+    this.onInput();
     this.say("Sending replaces the last question and its answer.");
     this.chat.refresh();
     this.input.focus();
@@ -120,7 +273,8 @@ export class Composer {
   leaveEdit() {
     if (this.edited === undefined || this.pending) return;
     this.edited = undefined;
-    this.input.value = this.draft;
+    [this.input.value, this.items] = this.draft;
+    this.onInput();
     this.say("");
     this.chat.refresh();
   }
@@ -138,7 +292,7 @@ export class Composer {
     if (this.note.textContent === STOPPING) this.say("");
   }
 
-  /** Show the actions that are possible now. */
+  /** Show the actions that are possible now, and the agents. */
   refresh() {
     const { isLive } = this.connection;
     const isBusy = isLive && !this.isFree;
@@ -148,6 +302,16 @@ export class Composer {
     this.send.disabled = !isLive;
     this.stop.hidden = !this.transcript.busy;
     this.fitInput();
+  }
+
+  /**
+   * @param {string[]} labels
+   * @param {string} chosen
+   */
+  showAgents(labels, chosen) {
+    this.picker.replaceChildren(...labels.map((label) => new Option(label)));
+    this.picker.value = chosen;
+    this.picker.hidden = labels.length < 2;
   }
 
   fitInput() {
@@ -161,13 +325,12 @@ export class Composer {
    * @param {KeyboardEvent} event
    */
   onKey(event) {
-    if (event.key === "ArrowUp" && !this.input.value) {
-      event.preventDefault();
-      this.edit(this.chat.lastQuestion());
-    }
-    if (event.key === "Enter" && !event.shiftKey) {
-      event.preventDefault();
-      this.submit();
-    }
+    const { key, shiftKey } = event;
+    if (this.first && ["Enter", "Tab"].includes(key)) this.complete(this.first);
+    else if (key === "Escape") this.options.replaceChildren();
+    else if (key === "ArrowUp" && !this.input.value) this.edit(this.chat.lastQuestion());
+    else if (key === "Enter" && !shiftKey) this.submit();
+    else return;
+    event.preventDefault();
   }
 }
