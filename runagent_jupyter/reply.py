@@ -87,7 +87,7 @@ class Reply(WithCode, Answer):
 
     @property
     def code(self) -> list[str]:
-        """The blocks of code in the text, in order; with `--output code`, the text is one."""
+        """The blocks of code in the text, in order; with `--format code`, the text is one."""
         return [self.text] if self.format == "code" else super().code
 
     def __str__(self) -> str:

@@ -10,18 +10,15 @@ const HELP = "Ask a question. Enter sends it, Shift+Enter begins a new line.";
 const GONE = "The kernel behind this chat is gone. Run its cell again to begin a new one.";
 const SURE = 4_000; // ms to confirm that the conversation is to be cleared
 
-export class ChatView {
+export class ChatView extends Composer {
   /**
    * @param {any} model
    * @param {import("./connection.js").Connection} connection
    */
   constructor(model, connection) {
-    this.model = model;
-    this.connection = connection;
-    this.transcript = connection.transcript;
+    super(model, connection);
     /** @type {(AnswerView | null)[]} by turn; a question has none */
     this.answers = [];
-    this.composer = new Composer(this);
     this.exporting = ""; // the kind of export that was asked for
     this.build();
     this.follower = new Follower(this.log, this.latest);
@@ -42,7 +39,7 @@ export class ChatView {
     this.name = make("strong", "title");
     const head = make("header", "head", this.name, make("span", "tools", this.menu, this.clear));
     const scroller = make("div", "scroller", this.log, this.latest);
-    this.root = make("section", "chat", head, scroller, this.composer.note, this.composer.form);
+    this.root = make("section", "chat", head, scroller, this.note, this.form);
     this.style = document.createElement("style");
 
     this.log.role = "log";
@@ -56,7 +53,7 @@ export class ChatView {
     root.addEventListener("pointerdown", ({ target }) => {
       if (!this.menu.contains(target)) this.menu.open = false;
     });
-    root.ondragover = root.ondrop = (event) => this.composer.onDrag(event);
+    root.ondragover = root.ondrop = (event) => this.onDrag(event);
     root.addEventListener("focusin", (event) => {
       const isNew = !root.contains(event.relatedTarget);
       if (this.connection.isLive && isNew) this.connection.sync(this.model);
@@ -100,7 +97,7 @@ export class ChatView {
     this.connection.views.delete(this);
     window.removeEventListener("keydown", this.beforeKey, true);
     clearInterval(this.clock);
-    clearTimeout(this.composer.pending?.timer);
+    clearTimeout(this.pending?.timer);
     this.follower.disconnect();
     this.model.off(TRAITS, this.onTraits);
     this.model.off("comm_live_update", this.onLive);
@@ -124,33 +121,24 @@ export class ChatView {
     this.name.textContent = title;
     this.root.ariaLabel = `Chat with ${title}`;
     this.sum.textContent = this.model.get("_sum");
-    this.composer.input.placeholder = this.model.get("placeholder");
-    this.composer.showAgents(this.model.get("_labels"), this.model.get("agent"));
+    this.input.placeholder = this.model.get("placeholder");
+    const { picker } = this;
+    picker.replaceChildren(...this.model.get("_labels").map((label) => new Option(label)));
+    picker.value = this.model.get("agent");
+    picker.hidden = picker.length < 2;
     this.log.style.maxHeight = `${this.model.get("height")}px`;
     if (!this.transcript.turns.length) this.drawFrom(0);
   }
 
   // --- Asking ---
 
-  /**
-   * @param {{type: string}} message
-   * @param {ArrayBuffer[]} [buffers]
-   */
-  post(message, buffers) {
-    this.connection.post(this.model, message, buffers);
-  }
-
-  /** @param {string} text */
-  say(text) {
-    this.composer.say(text);
-  }
-
   lastQuestion() {
     return this.transcript.turns.findLastIndex((turn) => turn.role === "user");
   }
 
   retry() {
-    this.composer.repeat(this.lastQuestion());
+    const index = this.lastQuestion();
+    this.ask(this.transcript.turns[index].text, index, this.itemsOf(index));
   }
 
   // --- Clearing and exporting ---
@@ -232,7 +220,7 @@ export class ChatView {
     question.dir = "auto";
     question.append(chips(...(turn.attached ?? [])));
     this.answers.push(null);
-    const edit = button("Edit", () => this.composer.edit(this.lastQuestion()), "button last");
+    const edit = button("Edit", () => this.edit(this.lastQuestion()), "button last");
     const node = make("article", "turn user", question, edit);
     node.ariaLabel = "You";
     return node;
@@ -243,8 +231,8 @@ export class ChatView {
     const notebook = this.model.widget_manager?.context?.model?.sharedModel;
     return notebook?.insertCell && ((source) => {
       const cell = this.root.closest(".jp-Cell")?.dataset.windowedListIndex;
-      const index = Number(cell ?? notebook.cells.length - 1) + 1;
-      notebook.insertCell(index, { cell_type: "code", source });
+      const above = Number(cell ?? notebook.cells.length - 1);
+      notebook.insertCell(above + 1, { cell_type: "code", source });
     });
   }
 
@@ -252,8 +240,8 @@ export class ChatView {
     const node = make("div", "empty", make("p", "hint", HELP));
     for (const text of this.model.get("suggestions")) {
       node.append(button(text, () => {
-        this.composer.input.value ||= text;
-        this.composer.ask(text);
+        this.input.value ||= text;
+        this.ask(text);
       }));
     }
     return node;
@@ -262,11 +250,11 @@ export class ChatView {
   /** Show the actions that are possible now. */
   refresh() {
     const { isLive } = this.connection;
-    this.root.classList.toggle("runagent-is-busy", !this.composer.isFree);
-    this.root.classList.toggle("runagent-is-editing", this.composer.edited !== undefined);
+    this.root.classList.toggle("runagent-is-busy", !this.isFree);
+    this.root.classList.toggle("runagent-is-editing", this.edited !== undefined);
     this.root.classList.toggle("runagent-is-gone", !isLive);
     for (const needy of [this.clear, this.save, this.cell]) needy.disabled = !isLive;
-    this.composer.refresh();
+    super.refresh();
   }
 
   // --- Messages from the kernel ---
@@ -297,13 +285,13 @@ export class ChatView {
     }
     if (type === "turns") this.showTurns(content.first);
     if (type === "delta") this.answers[content.turn].grow(content);
-    if (type === "refused" && this.composer.pending?.request === content.request) {
-      this.composer.settle(false, content.text);
+    if (type === "refused" && this.pending?.request === content.request) {
+      this.settle(false, content.text);
     }
-    if (type === "names") this.composer.receiveNames(content);
+    if (type === "names") this.receiveNames(content);
     if (type === "note") this.say(content.text);
     if (type === "export" && this.exporting) this.receiveExport(content);
-    if (content.ending) this.composer.onEnding();
+    if (content.ending) this.onEnding();
     if (type === "turns" || content.ending || type === "refused") this.refresh();
     this.follower.keepUp();
   }
@@ -311,12 +299,11 @@ export class ChatView {
   /** @param {number} first */
   showTurns(first) {
     this.drawFrom(first);
-    const { composer } = this;
-    if (composer.edited !== undefined && !composer.pending && composer.edited !== this.lastQuestion()) {
-      composer.edited = undefined;
+    if (this.edited !== undefined && !this.pending && this.edited !== this.lastQuestion()) {
+      this.edited = undefined;
       this.say("The conversation went on: your text would be sent as a new question.");
     }
-    composer.checkTaken();
+    this.checkTaken();
   }
 
   /**
@@ -328,7 +315,7 @@ export class ChatView {
     if (isLive && !connection.isLive) this.post({ type: "sync", seq: -1 });
     connection.isLive = isLive;
     if (!isLive) {
-      if (this.composer.pending) this.composer.settle(false);
+      if (this.pending) this.settle(false);
       this.say(GONE);
       const last = transcript.turns.at(-1);
       if (transcript.busy) {
@@ -349,7 +336,7 @@ export class ChatView {
   refocus(hadFocus) {
     const focused = document.activeElement;
     const isLost = this.root.contains(focused) ? !focused.getClientRects().length : hadFocus;
-    if (isLost) this.composer.input.focus({ preventScroll: true });
+    if (isLost) this.input.focus({ preventScroll: true });
   }
 
   /** @param {KeyboardEvent} event */
@@ -357,10 +344,10 @@ export class ChatView {
     if (!isShortcut(event)) event.stopPropagation();
     // Safari sends the key code 229 with the Enter that ends a composition.
     if (event.isComposing || event.keyCode === 229) return;
-    if (event.key === "Escape" && !this.composer.options.firstChild) this.onEscape(event);
+    if (event.key === "Escape" && !this.options.firstChild) this.onEscape(event);
     const isUpwards = ["ArrowUp", "PageUp", "Home"].includes(event.key);
     if (event.target === this.log && isUpwards) this.follower.unfollow();
-    if (event.target === this.composer.input) this.composer.onKey(event);
+    if (event.target === this.input) this.onInputKey(event);
   }
 
   /** @param {KeyboardEvent} event */
@@ -368,8 +355,8 @@ export class ChatView {
     if (this.menu.open) {
       this.menu.open = false;
       this.menu.firstChild.focus();
-    } else if (this.transcript.busy) this.composer.halt();
-    else if (this.log.contains(event.target)) this.composer.input.focus();
-    else this.composer.leave();
+    } else if (this.transcript.busy) this.halt();
+    else if (this.log.contains(event.target)) this.input.focus();
+    else this.leave();
   }
 }

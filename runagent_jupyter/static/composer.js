@@ -24,6 +24,7 @@ export function chips(...labels) {
   return make("div", "chips", ...labels.map((label) => make("bdi", "chip", ...[label].flat())));
 }
 
+/** The part of a view that holds the input area. The view has `follower` and `lastQuestion` too. */
 export class Composer {
   /** @type {number | undefined} the turn of the question that is being edited */
   edited;
@@ -48,12 +49,15 @@ export class Composer {
   stop = button("Stop", () => this.halt());
   cancel = button("Cancel", () => this.leave());
 
-  /** @param {import("./chat_view.js").ChatView} chat The view that this is a part of. */
-  constructor(chat) {
+  /**
+   * @param {any} model
+   * @param {import("./connection.js").Connection} connection
+   */
+  constructor(model, connection) {
     const { chooser, input, picker } = this;
-    this.chat = chat;
-    this.connection = chat.connection;
-    this.transcript = chat.transcript;
+    this.model = model;
+    this.connection = connection;
+    this.transcript = connection.transcript;
     const attach = button("Attach", () => chooser.click());
     const buttons = [picker, attach, this.cancel, this.send, this.stop];
     this.form = make("form", "form", this.along, this.options, input, chooser, ...buttons);
@@ -68,7 +72,7 @@ export class Composer {
       this.add(files);
       if (files.length && !event.clipboardData.getData("text")) event.preventDefault();
     };
-    picker.onchange = () => chat.post({ type: "choose", agent: picker.value });
+    picker.onchange = () => this.post({ type: "choose", agent: picker.value });
     chooser.onchange = () => {
       this.add(chooser.files);
       chooser.value = "";
@@ -80,6 +84,14 @@ export class Composer {
     return !this.pending && !this.transcript.busy && this.connection.isLive;
   }
 
+  /**
+   * @param {{type: string}} message
+   * @param {ArrayBuffer[]} [buffers]
+   */
+  post(message, buffers) {
+    this.connection.post(this.model, message, buffers);
+  }
+
   /** @param {string} text */
   say(text) {
     this.note.textContent = text;
@@ -89,7 +101,7 @@ export class Composer {
 
   /** @param {Iterable<File>} files */
   async add(files) {
-    const [most, largest, together, bounds] = this.chat.model.get("_bounds");
+    const [most, largest, together, bounds] = this.model.get("_bounds");
     const refused = [];
     for (const file of [...files]) {
       const { name, size } = file;
@@ -121,8 +133,11 @@ export class Composer {
     this.asked = Math.random();
     if (value.includes("@") && value.length < 1e5) {
       const before = value.slice(0, selectionStart);
-      this.chat.post({ type: "names", text: value, before, request: this.asked });
-    } else this.receiveNames({ request: this.asked, offered: [], known: [] });
+      this.post({ type: "names", text: value, before, request: this.asked });
+    } else {
+      this.known = [];
+      this.options.replaceChildren();
+    }
     this.drawChips();
   }
 
@@ -181,32 +196,24 @@ export class Composer {
     const timer = setTimeout(() => {
       this.pending.isLate = true;
       this.say("The kernel is busy: it takes the question as soon as it is free.");
-      this.chat.refresh();
+      this.refresh();
     }, PATIENCE);
     this.pending = { text, request, timer, isLate: false, items };
     this.say("");
     const files = items.filter(({ data }) => data).map(({ name, size, data }, file) => {
       for (let start = 0; start < size; start += PIECE) {
-        this.chat.post({ type: "piece", file, request }, [data.slice(start, start + PIECE)]);
+        this.post({ type: "piece", file, request }, [data.slice(start, start + PIECE)]);
       }
       return { name, size };
     });
     const kept = items.flatMap((item) => item.kept ?? []);
-    this.chat.post({ type: "ask", text, at, request, files, kept });
-    this.chat.refresh();
+    this.post({ type: "ask", text, at, request, files, kept });
+    this.refresh();
   }
 
   submit() {
     const { value } = this.input;
     if (value.trim()) this.ask(value, this.edited, this.items);
-  }
-
-  /**
-   * Ask a question once more, with what went along.
-   * @param {number} index Its turn.
-   */
-  repeat(index) {
-    this.ask(this.transcript.turns[index].text, index, this.itemsOf(index));
   }
 
   /**
@@ -236,11 +243,11 @@ export class Composer {
       else this.leaveEdit();
     }
     this.onInput();
-    this.chat.follower.toEnd();
+    this.follower.toEnd();
   }
 
   halt() {
-    this.chat.post({ type: "stop" });
+    this.post({ type: "stop" });
     setTimeout(() => {
       if (this.transcript.busy && this.connection.isLive) this.say(STOPPING);
     }, PATIENCE);
@@ -258,7 +265,7 @@ export class Composer {
     this.input.value = this.transcript.turns[index].text;
     this.onInput();
     this.say("Sending replaces the last question and its answer.");
-    this.chat.refresh();
+    this.refresh();
     this.input.focus();
   }
 
@@ -267,7 +274,7 @@ export class Composer {
     this.left = this.pending;
     if (this.pending) this.settle(false, "The kernel may still take the question when it is free.");
     else this.leaveEdit();
-    this.chat.refresh();
+    this.refresh();
   }
 
   leaveEdit() {
@@ -276,7 +283,7 @@ export class Composer {
     [this.input.value, this.items] = this.draft;
     this.onInput();
     this.say("");
-    this.chat.refresh();
+    this.refresh();
   }
 
   /** Learn whether the kernel has taken the question: it is among the turns then. */
@@ -304,16 +311,6 @@ export class Composer {
     this.fitInput();
   }
 
-  /**
-   * @param {string[]} labels
-   * @param {string} chosen
-   */
-  showAgents(labels, chosen) {
-    this.picker.replaceChildren(...labels.map((label) => new Option(label)));
-    this.picker.value = chosen;
-    this.picker.hidden = labels.length < 2;
-  }
-
   fitInput() {
     const { input } = this;
     input.style.height = "auto";
@@ -324,11 +321,11 @@ export class Composer {
    * Take a key in the input.
    * @param {KeyboardEvent} event
    */
-  onKey(event) {
+  onInputKey(event) {
     const { key, shiftKey } = event;
     if (this.first && ["Enter", "Tab"].includes(key)) this.complete(this.first);
     else if (key === "Escape") this.options.replaceChildren();
-    else if (key === "ArrowUp" && !this.input.value) this.edit(this.chat.lastQuestion());
+    else if (key === "ArrowUp" && !this.input.value) this.edit(this.lastQuestion());
     else if (key === "Enter" && !shiftKey) this.submit();
     else return;
     event.preventDefault();

@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, expect
 from support.chats import answer, ask, chat_in, finished
-from support.lab import Lab
+from support.lab import Lab, LabNotebook
 
 AGENTS = """
 import base64, json
@@ -60,41 +60,10 @@ def test_what_goes_along_with_a_question(lab: Lab) -> None:
     notebook = lab.open([AGENTS, pair, "w.agent"], color_scheme="light")
     notebook.run(0).run(1)
     chat = chat_in(notebook, 1)
-    keyboard = notebook.page.keyboard
-    question = chat.get_by_label("Question")
+    attach_files(notebook, chat)
+    name_variables(notebook, chat)
     chips = chat.locator(".runagent-form .runagent-chip")
-    # Files and a picture from the clipboard, whose text is kept; what is too large stays away.
-    drop(question, "drop", ("a\u202eb.txt", 5, "text/plain"), ("empty.bin", 0, ""))
-    expect(chips).to_have_count(2)
-    is_default = drop(question, "paste", ("image.png", 1_500, "image/png"), text="and text")
-    assert is_default
-    assert not drop(question, "paste", ("image.png", 1_500, "image/png"))
-    expect(chips).to_have_count(4)
-    drop(question, "drop", ("huge.iso", 20_000_001, ""))
-    expect(chat.locator(".runagent-note")).to_contain_text("20 MB each")
-    with notebook.page.expect_file_chooser() as chooser:
-        chat.get_by_role("button", name="Attach").click()
-    chooser.value.set_files(
-        {"name": "by hand.csv", "mimeType": "text/csv", "buffer": 12_000_000 * b"x"}
-    )
-    expect(chips.last).to_have_text("by hand.csv · 12000 kB×")
-    chat.get_by_role("button", name="Remove image.png · 2 kB").last.focus()
-    keyboard.press("Enter")
-    expect(question).to_be_focused()
-    # Variables.
-    keyboard.type("Look at @d")
-    expect(chat.get_by_role("button", name="digits · list of 1")).to_be_visible()
-    for theme in ("light", "dark"):
-        notebook.theme(theme)
-        notebook.screenshot(f"widget-variables-{theme}", of=chat)
-    question.focus()
-    keyboard.press("Enter")
-    keyboard.type("and @digits, not `@df` or me@df.org or @nothing")
-    remove = chat.get_by_role("button", name="Remove @digits · list of 1")
-    expect(remove).to_be_visible()
-    remove.click()
-    expect(question).to_have_value("Look at @df and digits, not `@df` or me@df.org or @nothing")
-    expect(chips.last).to_have_text("@df · DataFrame 2 × 1×")
+    question = chat.get_by_label("Question")
     question.press("Enter")
     finished(chat)
     expect(answer(chat)).to_contain_text('["by hand.csv", "text/csv", 12000000]')
@@ -105,6 +74,8 @@ def test_what_goes_along_with_a_question(lab: Lab) -> None:
     expect(asked).to_have_count(5)
 
     # What went along goes along again, unless it is taken away.
+    question.fill("a draft")
+    drop(question, "drop", ("draft.txt", 5, "text/plain"))
     chat.get_by_label("Agent to ask").select_option("critic")
     chat.get_by_role("button", name="Edit").click()
     expect(chips).to_have_count(5)
@@ -115,16 +86,69 @@ def test_what_goes_along_with_a_question(lab: Lab) -> None:
     question.press("Enter")
     expect(answer(chat)).to_have_attribute("aria-label", "critic")
     finished(chat)
-    expect(answer(chat).locator("pre").first).to_contain_text("print(1)")
     expect(asked).to_have_count(4)
-    notebook.screenshot("widget-critic", of=chat)
+    expect(question).to_have_value("a draft")
+    expect(chips).to_have_text(["draft.txt · 1 kB×"])
     notebook.run(2).wait_for_text(2, "'critic'")
+    put_code_into_a_cell(notebook, chat)
+    assert lab.watch.console == []
+
+
+def attach_files(notebook: LabNotebook, chat: Locator) -> None:
+    """Drop, paste and choose files; the text beside a picture is kept, what is too large is not."""
+    question = chat.get_by_label("Question")
+    chips = chat.locator(".runagent-form .runagent-chip")
+    drop(question, "drop", ("a\u202eb.txt", 5, "text/plain"), ("empty.bin", 0, ""))
+    expect(chips).to_have_count(2)
+    keeps_text = drop(question, "paste", ("image.png", 1_500, "image/png"), text="and text")
+    assert keeps_text
+    assert not drop(question, "paste", ("image.png", 1_500, "image/png"))
+    expect(chips).to_have_count(4)
+    drop(question, "drop", ("huge.iso", 20_000_001, ""))
+    expect(chat.locator(".runagent-note")).to_contain_text("1 not attached (huge.iso · 20001 kB)")
+    with notebook.page.expect_file_chooser() as chooser:
+        chat.get_by_role("button", name="Attach").click()
+    by_hand = {"name": "by hand.csv", "mimeType": "text/csv", "buffer": 12_000_000 * b"x"}
+    chooser.value.set_files(by_hand)
+    expect(chips.last).to_have_text("by hand.csv · 12000 kB×")
+    chat.get_by_role("button", name="Remove image.png · 2 kB").last.focus()
+    notebook.page.keyboard.press("Enter")
+    expect(question).to_be_focused()
+
+
+def name_variables(notebook: LabNotebook, chat: Locator) -> None:
+    """Complete the names of variables, and take the value of one away."""
+    question = chat.get_by_label("Question")
+    keyboard = notebook.page.keyboard
+    keyboard.type("Look at @d")
+    expect(chat.get_by_role("button", name="digits · list of 1")).to_be_visible()
+    for theme in ("light", "dark"):
+        notebook.theme(theme)
+        notebook.screenshot(f"widget-variables-{theme}", of=chat)
+    question.focus()
+    keyboard.press("Escape")
+    expect(chat.get_by_role("button", name="digits · list of 1")).to_have_count(0)
+    keyboard.type("f")
+    keyboard.press("Backspace")
+    expect(chat.get_by_role("button", name="digits · list of 1")).to_be_visible()
+    keyboard.press("Enter")
+    keyboard.type("and @digits, not `@df` or me@df.org or @nothing")
+    remove = chat.get_by_role("button", name="Remove @digits · list of 1")
+    expect(remove).to_be_visible()
+    remove.click()
+    expect(question).to_have_value("Look at @df and digits, not `@df` or me@df.org or @nothing")
+    expect(chat.locator(".runagent-chip").last).to_have_text("@df · DataFrame 2 × 1×")
+
+
+def put_code_into_a_cell(notebook: LabNotebook, chat: Locator) -> None:
+    for theme in ("light", "dark"):
+        notebook.theme(theme)
+        notebook.screenshot(f"widget-to-a-cell-{theme}", of=chat)
     cells = notebook.page.locator(".jp-Notebook .jp-Cell")
     expect(cells).to_have_count(3)
     chat.get_by_role("button", name="To a new cell").click()
     expect(cells).to_have_count(4)
     expect(cells.nth(2).locator(".cm-content")).to_have_text("print(1)print(2)")
-    assert lab.watch.console == []
 
 
 def test_an_agent_without_a_place_for_attachments(lab: Lab) -> None:
