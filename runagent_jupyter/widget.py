@@ -299,15 +299,18 @@ class AgentWidget(
     def to_cell(self) -> str:
         """Return the source of a cell that asks the last question again, with the magic.
 
-        The context is in it as far as it can be written as JSON; a key never is.
+        The context is in it as far as it can be written as JSON, and the variables that a page
+        has sent along; files that were attached are not, and a key never is.
         """
         last = self._conversation.last_question()
+        asked = self.turns[last] if last >= 0 else Turn("user", "Your question")
         return cell_source(
             self.client,
-            self.turns[last].text if last >= 0 else "Your question",
+            asked.text,
             field=self._field,
             entrypoint=self._entrypoint,
             context=self.context or {},
+            variables=[item.name for item in asked.attachments if item.is_variable],
         )
 
     # --- Asking ---------------------------------------------------------------------------------
@@ -345,11 +348,10 @@ class AgentWidget(
             data = self._input(question, before, items)
             stream = self._stream(client, self.session_id, data)
             ask = functools.partial(self._stream, client, data=data)
-            asked = Turn("user", question, attachments=list(items))
-            self._write_question(asked, before)
+            self._write_question(Turn("user", question, attachments=list(items)), before)
             self._conversation.cut(first)
-            answerer = label if self._agents.is_choice else None
-            view = self._conversation.add(asked, Turn("agent", agent=answerer), request)
+            agent = label if self._agents.is_choice else None
+            view = self._conversation.add(question, request, items, agent)
             forget_oldest(item for turn in self.turns for item in turn.attachments)
             self._current = Request(
                 functools.partial(self._run, stream, ask, view, label),
@@ -438,6 +440,8 @@ class AgentWidget(
                 self._rate(content.get("turn"), content.get("value"))
             case "export":
                 self._tell("export", markdown=self.to_markdown(), cell=self.to_cell())
+                if any(turn.attachments for turn in self.turns):
+                    self._tell("note", text="Attachments are exported by name, without content.")
 
     def _bring_up_to_date(self, known: object) -> None:
         """Answer a page that may have missed something; without an answer, it asks again."""
@@ -479,10 +483,7 @@ class AgentWidget(
     def _name_variables(self, content: dict[str, Any]) -> None:
         """Tell a page which variables a text names, and which it may offer at the cursor."""
         text, before = str(content.get("text")), str(content.get("before"))
-        first, offered = mentions.offered(before)
-        known = mentions.known(text)
-        request = content.get("request")
-        self._tell("names", request=request, first=first, offered=offered, known=known)
+        self._tell("names", request=content.get("request"), **mentions.found(text, before))
 
 
 def chat(

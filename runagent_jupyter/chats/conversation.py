@@ -24,18 +24,26 @@ class Conversation:
         self._views: dict[int, AnswerView] = {}  # by the identity of their turn
         self._requests: dict[int, str] = {}  # the page's id of a question that a page asked
 
-    def add(self, asked: Turn, answer: Turn, request: str) -> AnswerView:
+    def add(
+        self,
+        question: str,
+        request: str,
+        items: Sequence[Attached] = (),
+        agent: str | None = None,
+    ) -> AnswerView:
         """Add a question and the beginning of its answer.
 
         Args:
-            asked: The question.
-            answer: The answer, which begins now.
+            question: The question.
             request: The page's id of the question, if a page asked it.
+            items: What goes along with it.
+            agent: The label of the agent that is asked, if there are several.
 
         Returns:
             The view of the answer.
         """
-        answer.status = "streaming"
+        asked = Turn("user", question, attachments=list(items))
+        answer = Turn("agent", status="streaming", agent=agent)
         self.turns += [asked, answer]
         self._requests[id(asked)] = request
         self._views[id(answer)] = AnswerView(answer)

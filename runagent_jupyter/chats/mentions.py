@@ -32,6 +32,21 @@ _TYPED = re.compile(r"(?<![^\s(\[\"'])@((?:[^\W\d]\w*)?)\Z")
 _MISSING = object()
 
 
+def found(text: str, before: str) -> dict[str, Any]:
+    """Return what a page shows of variables while a question is typed.
+
+    Args:
+        text: The text so far.
+        before: The part before the cursor.
+
+    Returns:
+        `known` has the variables that the text names, each with its label. `offered` has those that
+        the reader may mean at the cursor, and `first` is the one that Enter takes.
+    """
+    first, pairs = offered(before)
+    return {"first": first, "offered": pairs, "known": known(text)}
+
+
 def offered(before: str) -> tuple[str, list[list[str]]]:
     """Return variables that a reader may mean.
 
@@ -44,10 +59,10 @@ def offered(before: str) -> tuple[str, list[list[str]]]:
         functions and classes are not among them, and none that begins with an underscore unless
         the text has one.
     """
-    found = _TYPED.search(_CODE.sub("", before[-_LONGEST:]))
-    if found is None:
+    typed = _TYPED.search(_CODE.sub("", before[-_LONGEST:]))
+    if typed is None:
         return "", []
-    prefix, names = found[1], _namespace()
+    prefix, names = typed[1], _namespace()
     begin = prefix.lower()
     fitting = sorted(
         (name for name in list(names) if name.lower().startswith(begin) and name != prefix),

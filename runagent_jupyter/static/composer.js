@@ -64,7 +64,7 @@ export class Composer {
     this.note.role = this.options.role = "status";
     Object.assign(input, { rows: 1, dir: "auto", ariaLabel: "Question" });
     Object.assign(chooser, { type: "file", multiple: true, hidden: true });
-    picker.ariaLabel = "Agent to ask";
+    picker.ariaLabel = "Send to";
     this.form.onsubmit = (event) => event.preventDefault();
     input.oninput = () => this.onInput();
     input.onpaste = (event) => {

@@ -76,7 +76,7 @@ def test_what_goes_along_with_a_question(lab: Lab) -> None:
     # What went along goes along again, unless it is taken away.
     question.fill("a draft")
     drop(question, "drop", ("draft.txt", 5, "text/plain"))
-    chat.get_by_label("Agent to ask").select_option("critic")
+    chat.get_by_label("Send to").select_option("critic")
     chat.get_by_role("button", name="Edit").click()
     expect(chips).to_have_count(5)
     for theme in ("light", "dark"):
@@ -108,8 +108,9 @@ def attach_files(notebook: LabNotebook, chat: Locator) -> None:
     expect(chat.locator(".runagent-note")).to_contain_text("1 not attached (huge.iso · 20001 kB)")
     with notebook.page.expect_file_chooser() as chooser:
         chat.get_by_role("button", name="Attach").click()
-    by_hand = {"name": "by hand.csv", "mimeType": "text/csv", "buffer": 12_000_000 * b"x"}
-    chooser.value.set_files(by_hand)
+    chooser.value.set_files(
+        {"name": "by hand.csv", "mimeType": "text/csv", "buffer": 12_000_000 * b"x"}
+    )
     expect(chips.last).to_have_text("by hand.csv · 12000 kB×")
     chat.get_by_role("button", name="Remove image.png · 2 kB").last.focus()
     notebook.page.keyboard.press("Enter")
@@ -156,7 +157,7 @@ def test_an_agent_without_a_place_for_attachments(lab: Lab) -> None:
     notebook.run(0).run(1)
     chat = chat_in(notebook, 1)
     question = chat.get_by_label("Question")
-    expect(chat.get_by_label("Agent to ask")).to_be_hidden()
+    expect(chat.get_by_label("Send to")).to_be_hidden()
     drop(question, "drop", ("a.txt", 5, "text/plain"))
     ask(chat, "What is in it?")
     expect(chat.locator(".runagent-failure")).to_contain_text("parameter attachments=()")

@@ -217,6 +217,11 @@ def test_variables_go_along_as_they_are_when_the_question_is_sent(
     assert kernel.value("[k for k in asked[-1] if k != 'session_id']") == ["digits"]
     assert kernel.value("asked[-1]['digits']") == [1, 2, 3]
     assert kernel.value("w.turns[0].text") == "Sum @digits and @none, not `@df`"
+    export = kernel.value("w.to_cell()")
+    assert export.startswith("%%runagent takes --text --no-template --input digits\nSum @digits")
+    kernel.execute("%reload_ext runagent_jupyter")
+    kernel.execute(export).ok()
+    assert kernel.value("asked[-1]['digits']") == [1, 2, 3]
     kernel.execute("digits = 4\nbig = pd.DataFrame(np.zeros((4_000_000, 3)))\nbad = {1: 2}").ok()
     page.send(type="ask", text="Sum @digits", at=0, kept=[0], request="r-2")
     page.wait_for_end(2)
