@@ -105,11 +105,12 @@ export class Composer {
     const refused = [];
     for (const file of [...files]) {
       const { name, size } = file;
-      const data = size <= largest && await file.arrayBuffer().catch(() => null); // none of a folder
-      const sum = this.items.reduce((all, item) => all + (item.size ?? 0), size);
-      const isTaken = data && sum <= together && this.items.length < most;
       const label = `${name.replace(/\p{C}/gu, "")} · ${Math.ceil(size / 1e3)} kB`;
-      (isTaken ? this.items : refused).push({ label, name, size, data });
+      const data = size <= largest && await file.arrayBuffer().catch(() => null); // none of a folder
+      const { items } = this;
+      const sum = items.reduce((all, item) => all + (item.size ?? 0), size);
+      const isTaken = data && sum <= together && items.length < most;
+      (isTaken ? items : refused).push({ label, name, size, data });
     }
     this.drawChips();
     if (refused.length) this.say(`${refused.length} not attached (${refused[0].label}). ${bounds}`);
@@ -150,9 +151,7 @@ export class Composer {
       cross.ariaLabel = `Remove ${label}`;
       return [label, cross];
     };
-    const items = this.items.map((item) => draw(item.label, () => {
-      this.items = this.items.filter((other) => other !== item);
-    }));
+    const items = this.items.map(({ label }, i) => draw(label, () => this.items.splice(i, 1)));
     const variables = this.known.map(([name, label]) => draw(label, () => {
       this.input.value = this.input.value.replace(new RegExp(`@(?=${name}(?!\\w))`, "g"), "");
     }));
@@ -198,11 +197,11 @@ export class Composer {
       this.say("The kernel is busy: it takes the question as soon as it is free.");
       this.refresh();
     }, PATIENCE);
-    this.pending = { text, request, timer, isLate: false, items };
+    this.pending = { text, request, timer, isLate: false, items: [...items] };
     this.say("");
     const files = items.filter(({ data }) => data).map(({ name, size, data }, file) => {
-      for (let start = 0; start < size; start += PIECE) {
-        this.post({ type: "piece", file, request }, [data.slice(start, start + PIECE)]);
+      for (let at = 0; at < size; at += PIECE) {
+        this.post({ type: "piece", file, request }, [data.slice(at, at + PIECE)]);
       }
       return { name, size };
     });
@@ -240,7 +239,10 @@ export class Composer {
     this.items = this.items.filter((item) => !sent.items.includes(item));
     if (this.input.value === sent.text) {
       if (this.edited === undefined) this.input.value = "";
-      else this.leaveEdit();
+      else {
+        this.draft[1].push(...this.items);
+        this.leaveEdit();
+      }
     }
     this.onInput();
     this.follower.toEnd();
