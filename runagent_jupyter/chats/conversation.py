@@ -75,7 +75,7 @@ class Conversation:
         return None if turn.status == "streaming" else self._views.get(id(turn))
 
     def attachments_at(self, position: int | None, kept: object) -> list[Attached]:
-        """Return some of what went along with a question.
+        """Return some of what went along with a question, but no variables: its text names them.
 
         Args:
             position: The question's position.
@@ -83,8 +83,8 @@ class Conversation:
         """
         if position is None or not isinstance(kept, list) or not 0 <= position < len(self.turns):
             return []
-        found = self.turns[position].attachments
-        return [found[i] for i in kept if isinstance(i, int) and 0 <= i < len(found)]
+        found = enumerate(self.turns[position].attachments)
+        return [item for index, item in found if index in kept and not item.is_variable]
 
     def last_question(self) -> int:
         """Return the position of the last question, -1 if there is none."""

@@ -218,7 +218,7 @@ export class ChatView extends Composer {
     }
     const question = make("div", "question", turn.text);
     question.dir = "auto";
-    question.append(chips(...(turn.attached ?? [])));
+    if (turn.attached) question.append(chips(...turn.attached));
     this.answers.push(null);
     const edit = button("Edit", () => this.edit(this.lastQuestion()), "button last");
     const node = make("article", "turn user", question, edit);

@@ -226,6 +226,7 @@ def test_variables_go_along_as_they_are_when_the_question_is_sent(
     page.send(type="ask", text="Sum @digits", at=0, kept=[0], request="r-2")
     page.wait_for_end(2)
     assert kernel.value("asked[-1]['digits']") == 4
+    assert kernel.value("[item.label for item in w.turns[0].attachments]") == ["@digits · int"]
     for count, (name, problem) in enumerate(
         {"big": "@big has more than 20 MB", "bad": "@bad: the key 1 is of type int"}.items(), 1
     ):
