@@ -33,12 +33,18 @@ class KeptChat:
         title: The title of the chat.
         session_id: The session of the next question; `None` for none.
         turns: The questions and answers.
+        agents: The ids of the agents by their labels, if there are several.
+        sessions: The sessions by these labels.
+        chosen: The label of the agent of the next question.
     """
 
     agent_id: str
     title: str
     session_id: str | None
     turns: Sequence[Turn] = field(default_factory=list)
+    agents: dict[str, str] = field(default_factory=dict)
+    sessions: dict[str, str | None] = field(default_factory=dict)
+    chosen: str = ""
 
 
 class _ChatLock(FileLock):
@@ -184,6 +190,9 @@ def read(path: PathLike) -> KeptChat:
             str(content["title"]),
             None if session is None else str(session),
             [turn_of(record) for record in content["turns"]],
+            {str(label): str(agent) for label, agent in content.get("agents", {}).items()},
+            {str(label): s and str(s) for label, s in content.get("sessions", {}).items()},
+            str(content.get("agent", "")),
         )
     except ValidationError:
         raise
@@ -243,13 +252,15 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 
 
 def _text_of(chat: KeptChat, turns: list[str]) -> str:
-    head = {
+    head: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "agent_id": chat.agent_id,
         "title": chat.title,
         "session_id": chat.session_id,
     }
+    if chat.agents:
+        head |= {"agents": chat.agents, "sessions": chat.sessions, "agent": chat.chosen}
     lines = ",\n".join(turns)
     return f'{_dumped(head)[:-1]}, "turns": [\n{lines}\n]}}\n'
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from runagent_jupyter import html
 from runagent_jupyter.chats.answer_view import AnswerView
+from runagent_jupyter.chats.attached import Attached
 from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.control_characters import strip_controls
 
@@ -23,17 +24,26 @@ class Conversation:
         self._views: dict[int, AnswerView] = {}  # by the identity of their turn
         self._requests: dict[int, str] = {}  # the page's id of a question that a page asked
 
-    def add(self, question: str, request: str) -> AnswerView:
+    def add(
+        self,
+        question: str,
+        request: str,
+        items: Sequence[Attached] = (),
+        agent: str | None = None,
+    ) -> AnswerView:
         """Add a question and the beginning of its answer.
 
         Args:
             question: The question.
             request: The page's id of the question, if a page asked it.
+            items: What goes along with it.
+            agent: The label of the agent that is asked, if there are several.
 
         Returns:
             The view of the answer.
         """
-        asked, answer = Turn("user", question), Turn("agent", status="streaming")
+        asked = Turn("user", question, attachments=list(items))
+        answer = Turn("agent", status="streaming", agent=agent)
         self.turns += [asked, answer]
         self._requests[id(asked)] = request
         self._views[id(answer)] = AnswerView(answer)
@@ -64,6 +74,18 @@ class Conversation:
         turn = self.turns[position]
         return None if turn.status == "streaming" else self._views.get(id(turn))
 
+    def attachments_at(self, position: int | None, kept: object) -> list[Attached]:
+        """Return some of what went along with a question, but no variables: its text names them.
+
+        Args:
+            position: The question's position.
+            kept: The positions among what went along with it.
+        """
+        if position is None or not isinstance(kept, list) or not 0 <= position < len(self.turns):
+            return []
+        found = enumerate(self.turns[position].attachments)
+        return [item for index, item in found if index in kept and not item.is_variable]
+
     def last_question(self) -> int:
         """Return the position of the last question, -1 if there is none."""
         asked = (i for i, turn in enumerate(self.turns) if turn.role == "user")
@@ -72,20 +94,27 @@ class Conversation:
     def known(self, first: int) -> list[dict[str, Any]]:
         """Return the turns from `first` on, as far as all pages have them."""
         return [
-            self._views[id(turn)].known()
-            if turn.role == "agent"
-            else {
-                "role": "user",
-                "text": strip_controls(turn.text),
-                "request": self._requests[id(turn)],
-            }
+            self._views[id(turn)].known() if turn.role == "agent" else self._asked(turn)
             for turn in self.turns[first:]
         ]
+
+    def _asked(self, turn: Turn) -> dict[str, Any]:
+        known: dict[str, Any] = {
+            "role": "user",
+            "text": strip_controls(turn.text),
+            "request": self._requests[id(turn)],
+        }
+        if turn.attachments:
+            known["attached"] = [strip_controls(item.label) for item in turn.attachments]
+            known["files"] = sum(not item.is_variable for item in turn.attachments)
+        return known
 
     def html(self) -> str:
         """Return all turns as HTML, to be put into `html.saved_chat`."""
         return "".join(
-            html.question(turn.text) if turn.role == "user" else self._views[id(turn)].html()
+            html.question(turn.text, [item.label for item in turn.attachments])
+            if turn.role == "user"
+            else self._views[id(turn)].html()
             for turn in self.turns
         )
 
@@ -94,6 +123,14 @@ class Conversation:
         return sum(len(view.turn.text) for view in self._views.values())
 
 
-def history_of(turns: Sequence[Turn]) -> list[dict[str, str]]:
+def history_of(turns: Sequence[Turn]) -> list[dict[str, Any]]:
     """Return turns as they are sent to an agent that wants the conversation so far."""
-    return [{"role": turn.role, "text": turn.text} for turn in turns]
+    history = []
+    for turn in turns:
+        said: dict[str, Any] = {"role": turn.role, "text": turn.text}
+        if turn.agent is not None:
+            said["agent"] = turn.agent
+        if turn.attachments:
+            said["attachments"] = [item.name for item in turn.attachments]
+        history.append(said)
+    return history

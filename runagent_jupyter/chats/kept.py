@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import ipywidgets
 from typing_extensions import Self
 
-from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError
+from runagent import RunAgentError
 from runagent_jupyter.chats import chat_file
+from runagent_jupyter.chats.agents import AgentOrClient, Agents
 from runagent_jupyter.chats.answer_view import describe
 from runagent_jupyter.chats.chat_file import ChatFile, KeptChat, PathLike
 from runagent_jupyter.chats.conversation import Conversation
@@ -31,7 +32,9 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
     value: Any
     client: Any
     turns: list[Turn]
-    session_id: str | None
+    session_id: Any
+    agent: Any
+    _agents: Agents
     _conversation: Conversation
     _file: ChatFile | None = None
     _unwritten: RunAgentError | None = None
@@ -41,16 +44,16 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
     def load(
         cls,
         path: PathLike,
-        agent: str | RunAgentClient | AsyncRunAgentClient | None = None,
+        agent: AgentOrClient | Sequence[AgentOrClient] | Mapping[str, AgentOrClient] | None = None,
         **options: Any,
     ) -> Self:
         """Return a chat that goes on with a saved conversation, without keeping the file.
 
         Args:
             path: A file of `save` or `store=`.
-            agent: The agent's id, or a client. Default: the id of the agent that was asked.
-            **options: As for `AgentWidget`. By default, the title and the session are the saved
-                ones. A file has no key and no address of a server.
+            agent: As for `AgentWidget`. Default: the agents of the saved chat.
+            **options: As for `AgentWidget`. By default, the title and the sessions are the saved
+                ones. A file has no key and no address of a server, and of attachments no content.
 
         Raises:
             ValidationError: There is no such file, or it holds no chat, or was written by a newer
@@ -59,9 +62,10 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
         """
         kept = chat_file.read(path)
         if agent is None:
-            agent = kept.agent_id
+            agent = kept.agents or kept.agent_id
         chat = cls(agent, **{"title": kept.title, **options})
         chat._restore(kept, session_too="session_id" not in options)
+        chat.agent = chat._agents.chosen
         chat.value = chat._last_text()
         chat._show(0)
         return chat
@@ -89,7 +93,8 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
         Returns:
             A pandas DataFrame with a row for each turn: `role`, `text`, `status`, `input_tokens`,
             `output_tokens`, `total_tokens`, `cost`, `elapsed` and `execution_time` in seconds,
-            `request_id`, `feedback` and `error`. The agent's id and the session are in its `attrs`.
+            `request_id`, `feedback`, `error`, the label of the `agent` where there are several, and
+            the names of `attachments`. The agent's id and the session are in its `attrs`.
 
         Raises:
             ModuleNotFoundError: pandas is not installed.
@@ -114,23 +119,32 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
 
     def _restore(self, kept: KeptChat, *, session_too: bool) -> None:
         self._conversation.restore(kept.turns)
-        if session_too:
+        agents = self._agents
+        if kept.chosen in agents.clients:
+            agents.chosen = kept.chosen
+        if session_too and kept.sessions:
+            agents.sessions.update((k, v) for k, v in kept.sessions.items() if k in agents.sessions)
+        elif session_too:
             self.session_id = kept.session_id
 
     def _last_text(self) -> str:
         return sendable(self.turns[-1].text) if self.turns else ""
 
     def _kept(self, turns: Sequence[Turn]) -> KeptChat:
-        return KeptChat(self.client.agent_id, self.title, self.session_id, turns)
+        kept = KeptChat(self.client.agent_id, self.title, self.session_id, turns)
+        if self._agents.is_choice:
+            kept.agents, kept.sessions = self._agents.ids(), dict(self._agents.sessions)
+            kept.chosen = self._agents.chosen
+        return kept
 
-    def _write_question(self, question: str, before: Sequence[Turn]) -> None:
+    def _write_question(self, question: Turn, before: Sequence[Turn]) -> None:
         """Write a question before it is sent.
 
         Raises:
             RunAgentError: It cannot be written, so that it should not be sent.
         """
         if self._file is not None:
-            self._file.write(self._kept([*before, Turn("user", question)]))
+            self._file.write(self._kept([*before, question]))
 
     def _write(self) -> None:
         """Write all turns. If that fails, the pages say so, and so does `_check_written`."""

@@ -8,6 +8,7 @@ from typing import Any
 import runagent
 from runagent import RunAgentError, StreamEvent
 from runagent_jupyter.answer import FACTS
+from runagent_jupyter.chats.attached import Attached
 from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.failure import with_cells
 from runagent_jupyter.prices import money, tokens_in, tokens_out, tokens_total
@@ -25,15 +26,21 @@ _KINDS: dict[str, Any] = {
     "elapsed": (int, float),
     "feedback": (str, type(None)),
     "events": list,
+    "agent": str,
+    "attachments": list,
 }
+_ATTACHED: dict[str, type] = {"name": str, "kind": str, "size": int, "is_variable": bool}
 
 
 def record_of(turn: Turn) -> dict[str, Any]:
     """Return a turn as JSON. Pieces of text that follow each other are one event in it."""
     if turn.role == "user":
-        return {"role": "user", "text": turn.text}
+        attached = [{name: getattr(item, name) for name in _ATTACHED} for item in turn.attachments]
+        return {"role": "user", "text": turn.text} | ({"attachments": attached} if attached else {})
+    named = {} if turn.agent is None else {"agent": turn.agent}
     return {
         "role": "agent",
+        **named,
         "text": turn.text,
         "status": turn.status,
         "elapsed": turn.elapsed,
@@ -60,6 +67,7 @@ def turn_of(record: Any) -> Turn:
     turn = Turn(record["role"])
     for name, value in given.items():
         setattr(turn, name, value)
+    turn.attachments = [_attached_of(item) for item in turn.attachments]
     if turn.role == "agent":
         turn.events = [_event(event) for event in turn.events]
         if record.get("status") not in _STATUS:
@@ -68,6 +76,13 @@ def turn_of(record: Any) -> Turn:
         turn.stopped = turn.status == "stopped"
         turn.error = _error_of(record.get("error"))
     return turn
+
+
+def _attached_of(record: Any) -> Attached:
+    facts = {name: record[name] for name in _ATTACHED}
+    if not all(isinstance(facts[name], kind) for name, kind in _ATTACHED.items()):
+        raise ValueError("an attachment in it is damaged")
+    return Attached(**facts)
 
 
 def row_of(turn: Turn) -> dict[str, Any]:
@@ -86,6 +101,8 @@ def row_of(turn: Turn) -> dict[str, Any]:
         "request_id": turn.request_id,
         "feedback": turn.feedback,
         "error": None if turn.error is None else str(turn.error),
+        "agent": turn.agent,
+        "attachments": [item.name for item in turn.attachments] or None,
     }
 
 

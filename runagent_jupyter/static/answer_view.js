@@ -7,8 +7,10 @@ export class AnswerView {
   /**
    * @param {import("./transcript.js").Answer} answer
    * @param {(value: "up" | "down" | "") => void} rate Takes what the reader thinks; "" for nothing.
+   * @param {((code: string) => void) | undefined} insert Puts code into a new cell.
    */
-  constructor(answer, rate) {
+  constructor(answer, rate, insert) {
+    this.insert = insert;
     this.steps = make("div", "step-list markdown");
     this.summary = make("summary", "summary");
     this.fold = make("details", "steps", this.summary, this.steps);
@@ -25,7 +27,8 @@ export class AnswerView {
     this.actions = make("span", "actions", ...this.thumbs);
     const foot = make("div", "foot", this.state, this.actions);
     this.node = make("article", "turn agent", this.fold, this.body, this.failure, foot);
-    this.node.ariaLabel = "Agent";
+    this.node.ariaLabel = answer.agent ?? "Agent";
+    if (answer.agent) this.node.prepend(make("div", "hint", answer.agent));
     this.answer = answer;
     this.began = Date.now() - (answer.since ?? 0) * 1000;
     this.redraw();
@@ -132,6 +135,8 @@ export class AnswerView {
       }, "copy");
       copy.title = copy.ariaLabel = "Copy code";
       head.append(copy);
+      const insert = () => this.insert(codeOf(this.body, head.parentElement));
+      if (this.insert) head.append(button("To a new cell", insert));
       head.parentElement.classList.add("runagent-live");
     }
   }

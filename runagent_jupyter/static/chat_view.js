@@ -1,40 +1,24 @@
 // One view of the chat: shows the conversation, and sends the reader's questions to the kernel.
 import { AnswerView } from "./answer_view.js";
-import { PATIENCE } from "./connection.js";
+import { Composer, chips } from "./composer.js";
 import { button, copyText, make } from "./dom.js";
 import { Follower } from "./follower.js";
 import { isShortcut } from "./keys.js";
 
-const TRAITS = "change:title change:placeholder change:height change:suggestions change:_sum";
+const TRAITS = "change:title change:placeholder change:height change:suggestions change:_sum change:agent";
 const HELP = "Ask a question. Enter sends it, Shift+Enter begins a new line.";
-const STOPPING = "The kernel is busy: the answer stops as soon as the kernel is free.";
 const GONE = "The kernel behind this chat is gone. Run its cell again to begin a new one.";
 const SURE = 4_000; // ms to confirm that the conversation is to be cleared
-const TALLEST = 240; // pixels of the input
 
-/**
- * A question that the kernel has not taken yet.
- * @typedef {{text: string, request: string, timer: number, isLate: boolean}} Pending
- */
-
-export class ChatView {
+export class ChatView extends Composer {
   /**
    * @param {any} model
    * @param {import("./connection.js").Connection} connection
    */
   constructor(model, connection) {
-    this.model = model;
-    this.connection = connection;
-    this.transcript = connection.transcript;
+    super(model, connection);
     /** @type {(AnswerView | null)[]} by turn; a question has none */
     this.answers = [];
-    /** @type {number | undefined} the turn of the question that is being edited */
-    this.edited = undefined;
-    this.draft = ""; // the text of the input before the editing
-    /** @type {Pending | undefined} */
-    this.pending = undefined;
-    /** @type {Pending | undefined} a question that was cancelled, which the kernel may still take */
-    this.left = undefined;
     this.exporting = ""; // the kind of export that was asked for
     this.build();
     this.follower = new Follower(this.log, this.latest);
@@ -46,12 +30,6 @@ export class ChatView {
   build() {
     this.log = make("div", "log");
     this.latest = button("↓ Latest", () => this.follower.toEnd(), "button latest");
-    this.note = make("div", "note");
-    this.input = make("textarea", "input");
-    this.send = button("Send", () => this.submit(), "button primary");
-    this.stop = button("Stop", () => this.halt());
-    this.cancel = button("Cancel", () => this.leave());
-    this.form = make("form", "form", this.input, this.cancel, this.send, this.stop);
     this.save = button("Save as Markdown", () => this.requestExport("markdown"));
     this.cell = button("Copy as notebook cell", () => this.requestExport("cell"));
     this.sum = make("span", "hint");
@@ -67,20 +45,15 @@ export class ChatView {
     this.log.role = "log";
     this.log.ariaLabel = "Conversation; Escape leads to the input";
     this.log.tabIndex = 0;
-    this.note.role = "status";
-    this.input.rows = 1;
-    this.input.dir = "auto";
-    this.input.ariaLabel = "Question";
   }
 
   listen() {
-    const { form, input, root } = this;
-    form.addEventListener("submit", (event) => event.preventDefault());
-    input.addEventListener("input", () => this.fitInput());
+    const { root } = this;
     root.addEventListener("click", ({ target }) => this.refocus(!target.getClientRects().length));
     root.addEventListener("pointerdown", ({ target }) => {
       if (!this.menu.contains(target)) this.menu.open = false;
     });
+    root.ondragover = root.ondrop = (event) => this.onDrag(event);
     root.addEventListener("focusin", (event) => {
       const isNew = !root.contains(event.relatedTarget);
       if (this.connection.isLive && isNew) this.connection.sync(this.model);
@@ -149,74 +122,15 @@ export class ChatView {
     this.root.ariaLabel = `Chat with ${title}`;
     this.sum.textContent = this.model.get("_sum");
     this.input.placeholder = this.model.get("placeholder");
+    const { picker } = this;
+    picker.replaceChildren(...this.model.get("_labels").map((label) => new Option(label)));
+    picker.value = this.model.get("agent");
+    picker.hidden = picker.length < 2;
     this.log.style.maxHeight = `${this.model.get("height")}px`;
     if (!this.transcript.turns.length) this.drawFrom(0);
   }
 
   // --- Asking ---
-
-  /** Whether a question can be asked. */
-  get isFree() {
-    return !this.pending && !this.transcript.busy && this.connection.isLive;
-  }
-
-  /** @param {{type: string}} message */
-  post(message) {
-    this.connection.post(this.model, message);
-  }
-
-  /** @param {string} text */
-  say(text) {
-    this.note.textContent = text;
-  }
-
-  /**
-   * Send a question.
-   * @param {string} text
-   * @param {number} [at] The turn that it replaces, with all turns after it.
-   */
-  ask(text, at) {
-    if (!this.isFree) return;
-    const request = crypto.getRandomValues(new Uint32Array(2)).join("-");
-    const timer = setTimeout(() => {
-      this.pending.isLate = true;
-      this.say("The kernel is busy: it takes the question as soon as it is free.");
-      this.refresh();
-    }, PATIENCE);
-    this.pending = { text, request, timer, isLate: false };
-    this.say("");
-    this.post({ type: "ask", text, at, request });
-    this.refresh();
-  }
-
-  submit() {
-    if (this.input.value.trim()) this.ask(this.input.value, this.edited);
-  }
-
-  /**
-   * End the wait for the kernel to take the question.
-   * @param {boolean} isTaken
-   * @param {string} text Why it was not taken.
-   */
-  settle(isTaken, text = "") {
-    const sent = this.pending;
-    clearTimeout(sent.timer);
-    this.pending = undefined;
-    this.say(text);
-    if (!isTaken) return;
-    if (this.input.value === sent.text) {
-      if (this.edited === undefined) this.input.value = "";
-      else this.leaveEdit();
-    }
-    this.follower.toEnd();
-  }
-
-  halt() {
-    this.post({ type: "stop" });
-    setTimeout(() => {
-      if (this.transcript.busy && this.connection.isLive) this.say(STOPPING);
-    }, PATIENCE);
-  }
 
   lastQuestion() {
     return this.transcript.turns.findLastIndex((turn) => turn.role === "user");
@@ -224,34 +138,7 @@ export class ChatView {
 
   retry() {
     const index = this.lastQuestion();
-    this.ask(this.transcript.turns[index].text, index);
-  }
-
-  edit() {
-    const index = this.lastQuestion();
-    if (index < 0 || !this.isFree) return;
-    if (this.edited === undefined) this.draft = this.input.value;
-    this.edited = index;
-    this.input.value = this.transcript.turns[index].text;
-    this.say("Sending replaces the last question and its answer.");
-    this.refresh();
-    this.input.focus();
-  }
-
-  /** Cancel the question that the kernel has not taken yet, or the editing. The input keeps its text. */
-  leave() {
-    this.left = this.pending;
-    if (this.pending) this.settle(false, "The kernel may still take the question when it is free.");
-    else this.leaveEdit();
-    this.refresh();
-  }
-
-  leaveEdit() {
-    if (this.edited === undefined || this.pending) return;
-    this.edited = undefined;
-    this.input.value = this.draft;
-    this.say("");
-    this.refresh();
+    this.ask(this.transcript.turns[index].text, index, this.itemsOf(index));
   }
 
   // --- Clearing and exporting ---
@@ -320,7 +207,7 @@ export class ChatView {
     if (turn.role === "agent") {
       const index = this.answers.length;
       const rate = (value) => this.post({ type: "feedback", turn: index, value });
-      const view = new AnswerView(turn, rate);
+      const view = new AnswerView(turn, rate, this.inserter);
       const copy = button("Copy", () => {
         this.say(view.copy() ? "Copied." : "The browser did not allow copying.");
       });
@@ -331,11 +218,22 @@ export class ChatView {
     }
     const question = make("div", "question", turn.text);
     question.dir = "auto";
+    if (turn.attached) question.append(chips(...turn.attached));
     this.answers.push(null);
-    const edit = button("Edit", () => this.edit(), "button last");
+    const edit = button("Edit", () => this.edit(this.lastQuestion()), "button last");
     const node = make("article", "turn user", question, edit);
     node.ariaLabel = "You";
     return node;
+  }
+
+  /** What puts code into a new cell below; only JupyterLab and Notebook 7 let widgets do so. */
+  get inserter() {
+    const notebook = this.model.widget_manager?.context?.model?.sharedModel;
+    return notebook?.insertCell && ((source) => {
+      const cell = this.root.closest(".jp-Cell")?.dataset.windowedListIndex;
+      const above = Number(cell ?? notebook.cells.length - 1);
+      notebook.insertCell(above + 1, { cell_type: "code", source });
+    });
   }
 
   drawEmpty() {
@@ -351,25 +249,12 @@ export class ChatView {
 
   /** Show the actions that are possible now. */
   refresh() {
-    const { isFree } = this;
     const { isLive } = this.connection;
-    const isBusy = isLive && !isFree;
-    const isEditing = this.edited !== undefined;
-    this.root.classList.toggle("runagent-is-busy", !isFree);
-    this.root.classList.toggle("runagent-is-editing", isEditing);
+    this.root.classList.toggle("runagent-is-busy", !this.isFree);
+    this.root.classList.toggle("runagent-is-editing", this.edited !== undefined);
     this.root.classList.toggle("runagent-is-gone", !isLive);
-    this.input.readOnly = !!this.pending;
-    this.cancel.hidden = !this.pending?.isLate && (!isEditing || isBusy);
-    this.send.hidden = isBusy;
-    this.stop.hidden = !this.transcript.busy;
-    for (const needy of [this.clear, this.save, this.cell, this.send]) needy.disabled = !isLive;
-    this.fitInput();
-  }
-
-  fitInput() {
-    const { input } = this;
-    input.style.height = "auto";
-    if (input.scrollHeight) input.style.height = `${Math.min(input.scrollHeight + 2, TALLEST)}px`;
+    for (const needy of [this.clear, this.save, this.cell]) needy.disabled = !isLive;
+    super.refresh();
   }
 
   // --- Messages from the kernel ---
@@ -403,9 +288,10 @@ export class ChatView {
     if (type === "refused" && this.pending?.request === content.request) {
       this.settle(false, content.text);
     }
+    if (type === "names") this.receiveNames(content);
     if (type === "note") this.say(content.text);
     if (type === "export" && this.exporting) this.receiveExport(content);
-    if (content.ending && this.note.textContent === STOPPING) this.say("");
+    if (content.ending) this.onEnding();
     if (type === "turns" || content.ending || type === "refused") this.refresh();
     this.follower.keepUp();
   }
@@ -417,10 +303,7 @@ export class ChatView {
       this.edited = undefined;
       this.say("The conversation went on: your text would be sent as a new question.");
     }
-    const { turns } = this.transcript;
-    const isTaken = (sent) => sent && turns.some((turn) => turn.request === sent.request);
-    if (isTaken(this.left)) this.pending ??= this.left;
-    if (isTaken(this.pending)) this.settle(true);
+    this.checkTaken();
   }
 
   /**
@@ -461,18 +344,10 @@ export class ChatView {
     if (!isShortcut(event)) event.stopPropagation();
     // Safari sends the key code 229 with the Enter that ends a composition.
     if (event.isComposing || event.keyCode === 229) return;
-    if (event.key === "Escape") this.onEscape(event);
+    if (event.key === "Escape" && !this.options.firstChild) this.onEscape(event);
     const isUpwards = ["ArrowUp", "PageUp", "Home"].includes(event.key);
     if (event.target === this.log && isUpwards) this.follower.unfollow();
-    if (event.target !== this.input) return;
-    if (event.key === "ArrowUp" && !this.input.value) {
-      event.preventDefault();
-      this.edit();
-    }
-    if (event.key === "Enter" && !event.shiftKey) {
-      event.preventDefault();
-      this.submit();
-    }
+    if (event.target === this.input) this.onInputKey(event);
   }
 
   /** @param {KeyboardEvent} event */

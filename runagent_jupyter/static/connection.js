@@ -50,10 +50,11 @@ export class Connection {
    * Send a message, if there is still a kernel.
    * @param {any} model
    * @param {{type: string}} message
+   * @param {ArrayBuffer[]} [buffers]
    */
-  post(model, message) {
+  post(model, message, buffers) {
     try {
-      model.send(message);
+      model.send(message, undefined, buffers);
     } catch {
       for (const view of this.views) view.receive("gone", {});
     }

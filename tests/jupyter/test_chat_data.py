@@ -95,6 +95,7 @@ frame = w.to_frame()
     assert kernel.value("list(frame.columns)") == [
         *("role", "text", "status", "input_tokens", "output_tokens", "total_tokens", "cost"),
         *("elapsed", "execution_time", "request_id", "feedback", "error"),
+        *("agent", "attachments"),
     ]
     assert kernel.value("frame.role.tolist()") == ["user", "agent", "user", "agent"]
     assert kernel.value("frame.status.tolist()") == ["done", "done", "done", "error"]
