@@ -7,7 +7,7 @@ import re
 from importlib import resources
 
 from runagent_jupyter.html.formulas import typeset
-from runagent_jupyter.html.style import style_of
+from runagent_jupyter.html.style import shortened, style_of
 
 _EMPTY_LINE = re.compile(r"\n([ \t]*)\n")
 
@@ -25,7 +25,7 @@ def wrap(content: str, *, styled: bool = True) -> str:
     """
     # A notebook that is exported as Markdown contains this HTML, and an empty line would end it.
     content = _EMPTY_LINE.sub(r"\n\1&#10;", typeset(content))
-    style = f"<style>{style_of(css(), content)}</style>\n" if styled else ""
+    style = f"<style>{style_of(_rules(), content)}</style>\n" if styled else ""
     return f'{style}<div class="runagent-markdown">{content}</div>\n'
 
 
@@ -52,7 +52,7 @@ def saved_chat(title: str, turns: str, *names: str) -> str:
     """
     classes = " ".join(f"runagent-{name}" for name in ("saved", *names))
     content = f'<div class="{classes}">{wrap(title + turns, styled=False)}</div>'
-    return f"<style>{style_of(css() + compact(_sheet('saved.css')), content)}</style>{content}"
+    return f"<style>{style_of(_rules() + compact(_sheet('saved.css')), content)}</style>{content}"
 
 
 @functools.cache
@@ -63,6 +63,11 @@ def css() -> str:
         CSS. Its colours are mixed from that of the page's text, except those that a known front end
         names.
     """
+    return shortened(_rules())
+
+
+@functools.cache
+def _rules() -> str:
     return compact(_sheet("markdown.css"))
 
 
@@ -70,11 +75,13 @@ def compact(sheet: str) -> str:
     """Shorten a style sheet, because every output and every chat carries one.
 
     Returns:
-        The sheet without comments and most white space.
+        The sheet without comments and most white space, and with short names of variables.
     """
     sheet = re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL)
-    sheet = re.sub(r"\s*([{};,])\s*", r"\1", sheet).strip()
-    return re.sub(r"([{;][\w-]+): ", r"\1:", sheet).replace(";}", "}")
+    sheet = re.sub(r"\s*([{};,>])\s*", r"\1", sheet).strip()
+    sheet = re.sub(r"(?<=[ :,(])0\.(?=\d)", ".", sheet)
+    sheet = re.sub(r"([{;][\w-]+): ", r"\1:", sheet).replace(";}", "}")
+    return sheet.replace("--runagent-", "--r-")
 
 
 @functools.cache
