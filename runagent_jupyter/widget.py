@@ -29,16 +29,17 @@ from runagent import (
 )
 from runagent_jupyter import html
 from runagent_jupyter.chats.answer_view import AnswerView, describe
+from runagent_jupyter.chats.branched import BranchedChat
 from runagent_jupyter.chats.cell_source import cell_source
 from runagent_jupyter.chats.chat_file import PathLike
 from runagent_jupyter.chats.client import chat_client
-from runagent_jupyter.chats.conversation import Conversation, history_of
+from runagent_jupyter.chats.conversation import Conversation, Exchange, history_of
 from runagent_jupyter.chats.kept import KeptInFile
 from runagent_jupyter.chats.page_script import joined
+from runagent_jupyter.chats.rated import RatedChat
 from runagent_jupyter.chats.shown import ShownChat
 from runagent_jupyter.chats.subshell_comm import SubshellComm
 from runagent_jupyter.chats.turn import Turn
-from runagent_jupyter.chats.turn_records import sum_of
 from runagent_jupyter.control_characters import sendable, strip_controls
 from runagent_jupyter.event_loops import background, is_background
 from runagent_jupyter.fields import as_fields
@@ -55,7 +56,9 @@ _STATIC = pathlib.Path(__file__).parent / "static"
 _logger = logging.getLogger(__name__)
 
 
-class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.AnyWidget):
+class AgentWidget(
+    MarimoValue, SubshellComm, KeptInFile, BranchedChat, RatedChat, ShownChat, anywidget.AnyWidget
+):
     """A chat with one agent. Answers stream beside the kernel, which stays free for cells.
 
     Args:
@@ -83,7 +86,9 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         **client_options: Options of the client, such as `base_url`.
 
     Attributes:
-        turns: The conversation, a list of `Turn`; to be read, not changed.
+        turns: The conversation, a list of `Turn`; to be read, not changed. A question that was
+            edited or asked again begins a branch beside the old one: `turns` is the branch that
+            is shown, `branches` has the others.
         context: The fields that go along with the next questions; it may be changed.
         session_id: The session of the next questions; `None` for none.
 
@@ -168,7 +173,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
             suggestions=[sendable(suggestion) for suggestion in suggestions],
             height=height,
             value=self._last_text(),
-            _sum=sum_of(self.turns),
+            _sum=self._conversation.sum(),
             _markdown_css=html.css(),
             _copy=uuid.uuid4().hex,
             _esm=str(self._esm),
@@ -190,10 +195,17 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
     def client(self, client: RunAgentClient | AsyncRunAgentClient) -> None:
         self._client = chat_client(client, {}, ())
 
-    def ask(self, question: str) -> Turn:
+    def ask(self, question: str, *, instead_of: Turn | None = None) -> Turn:
         """Ask, and wait for the end of the answer; the view streams it meanwhile.
 
         Interrupting the kernel stops the answer.
+
+        Args:
+            question: The question.
+            instead_of: A question of the chat, or the answer to it. The new question begins a
+                branch beside it: with `history=True`, only the turns before it go along. The
+                session is the same, so an agent that remembers it knows the other branches too.
+                Default: the question follows the last of `turns`.
 
         Returns:
             The answer. A failure is in its `error`.
@@ -201,7 +213,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         Raises:
             KeyboardInterrupt: The kernel was interrupted.
             RuntimeError: An answer is on its way, or an observer of the chat calls this.
-            ValueError: The question is empty.
+            ValueError: The question is empty, or `instead_of` is no turn of this chat.
             ValidationError: The context cannot be sent.
             RunAgentError: The file of `store` cannot be written: nothing was sent, or, if the
                 answer has come, it is in `turns`.
@@ -209,7 +221,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         if is_background("chats"):
             raise RuntimeError("ask() would wait for itself here; use `await ask_async()`.")
         with noted() as interrupts:
-            answer, ended = self._start(question)
+            answer, ended = self._start(question, self._place(instead_of))
             while not (ended.done() or interrupts.came):
                 concurrent.futures.wait([ended], TICK)
         if interrupts.came:
@@ -218,9 +230,9 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         self._check_written()
         return answer
 
-    async def ask_async(self, question: str) -> Turn:
+    async def ask_async(self, question: str, *, instead_of: Turn | None = None) -> Turn:
         """Do what `ask` does, without blocking the event loop."""
-        answer, ended = self._start(question)
+        answer, ended = self._start(question, self._place(instead_of))
         waiting = asyncio.wrap_future(ended)
         try:
             # A loop that waits for other threads only would not notice an interrupt.
@@ -243,7 +255,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         with self._lock:
             self.stop()
             self._current = None
-            self._conversation.cut(0)
+            self._conversation.clear()
             self.session_id = self.session_id and uuid.uuid4().hex
             self._write()
             self._show(0)
@@ -258,8 +270,9 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         super().close()
 
     def to_markdown(self) -> str:
-        """Return the conversation as Markdown."""
-        turns = (turn.to_markdown() for turn in list(self.turns))
+        """Return the conversation as Markdown; where it has branches, it says which one this is."""
+        with self._lock:
+            turns = list(self._conversation.markdown())
         return "\n\n".join([f"# {self.title}", *turns]) + "\n"
 
     def to_cell(self) -> str:
@@ -267,10 +280,10 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
 
         The context is in it as far as it can be written as JSON; a key never is.
         """
-        last = self._conversation.last_question()
+        asked = [turn.text for turn in list(self.turns) if turn.role == "user"]
         return cell_source(
             self.client,
-            self.turns[last].text if last >= 0 else "Your question",
+            asked[-1] if asked else "Your question",
             field=self._field,
             entrypoint=self._entrypoint,
             context=self.context or {},
@@ -279,13 +292,13 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
     # --- Asking ---------------------------------------------------------------------------------
 
     def _start(
-        self, question: str, *, at: int | None = None, request: str = ""
+        self, question: str, instead_of: Exchange | None = None, request: str = ""
     ) -> tuple[Turn, concurrent.futures.Future[None]]:
         """Ask a question.
 
         Args:
             question: The question.
-            at: The position of the last question, if this one takes its place.
+            instead_of: The exchange beside which it begins a branch.
             request: The page's id of the question, if a page asked it.
 
         Returns:
@@ -298,14 +311,10 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         with self._lock:
             if self._current is not None:
                 raise RuntimeError("An answer is on its way; wait for it, or call stop() first.")
-            first = len(self.turns) if at is None else at
-            if at is not None and (at < 0 or at != self._conversation.last_question()):
-                raise RuntimeError("The conversation went on meanwhile; send it as a new question.")
-            ask = functools.partial(self._stream, question, self.turns[:first])
+            history = self._conversation.history(instead_of)
+            ask = functools.partial(self._stream, question, history)
             stream = ask()
-            self._write_question(question, self.turns[:first])
-            self._conversation.cut(first)
-            view = self._conversation.add(question, request)
+            view = self._add(question, request, instead_of).view
             self._current = Request(
                 functools.partial(self._run, stream, ask, view),
                 view.turn,
@@ -315,7 +324,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
                 at_start=lambda started: self._set("busy", self._current is started),
                 at_end=functools.partial(self._end, view),
             )
-            self._show(first)
+            self._show(len(history))
             self._current.start()
             return view.turn, self._current.ended
 
@@ -397,7 +406,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
                     self._tell("delta", turn=len(self.turns) - 1, **ending)
         finally:
             if is_shown:
-                self._set("_sum", sum_of(self.turns))
+                self._set("_sum", self._conversation.sum())
                 self._set("value", sendable(view.turn.text))
                 self._set("busy", False)
                 self._copies.renew_soon()
@@ -422,7 +431,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         transcript = self._transcript(first)
         del transcript["seq"]
         self._tell("turns", **transcript)
-        self._set("_sum", sum_of(self.turns))
+        self._set("_sum", self._conversation.sum())
         self._copies.renew_soon()
 
     def _tell(self, kind: str, **content: Any) -> None:
@@ -445,7 +454,10 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
             case "sync":
                 self._bring_up_to_date(content.get("seq"))
             case "feedback":
-                self._rate(content.get("turn"), content.get("value"))
+                self._rate(content.get("at"), content.get("value"))
+            case "branch":
+                with suppress(RuntimeError):  # an answer began meanwhile
+                    self._show_numbered(content.get("at"))
             case "export":
                 self._tell("export", markdown=self.to_markdown(), cell=self.to_cell())
 
@@ -457,28 +469,11 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
             else:
                 self._show(0)
 
-    def _rate(self, turn: object, value: object) -> None:
-        """Keep what the reader thinks of an answer."""
-        with self._lock:
-            view = self._conversation.answer_at(turn)
-            if view is None or value not in ("up", "down", ""):
-                return
-            view.turn.feedback = str(value) or None
-            self._write()
-            self._tell("delta", turn=turn, **view.delta(), ending=view.ending())
-            self._copies.renew_soon()
-        if self._on_feedback is not None:
-            try:
-                self._on_feedback(view.turn)
-            except Exception:
-                _logger.exception("on_feedback of a chat failed")
-
     def _ask_for_page(self, content: dict[str, Any]) -> None:
         at, request = content.get("at"), str(content.get("request", ""))
         try:
-            self._start(
-                content.get("text", ""), at=at if isinstance(at, int) else None, request=request
-            )
+            with self._lock:
+                self._start(content.get("text", ""), self._numbered(at), request)
         except Exception as error:  # noqa: BLE001 - the page shows it where the question was asked
             self._tell("refused", request=request, text=describe(error))
 

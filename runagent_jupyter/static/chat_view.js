@@ -1,9 +1,11 @@
 // One view of the chat: shows the conversation, and sends the reader's questions to the kernel.
 import { AnswerView } from "./answer_view.js";
 import { PATIENCE } from "./connection.js";
-import { button, copyText, make } from "./dom.js";
+import { button, copyText, download, make } from "./dom.js";
 import { Follower } from "./follower.js";
 import { isShortcut } from "./keys.js";
+import { questionNode } from "./question_view.js";
+import { Speaker } from "./speaker.js";
 
 const TRAITS = "change:title change:placeholder change:height change:suggestions change:_sum";
 const HELP = "Ask a question. Enter sends it, Shift+Enter begins a new line.";
@@ -28,7 +30,7 @@ export class ChatView {
     this.transcript = connection.transcript;
     /** @type {(AnswerView | null)[]} by turn; a question has none */
     this.answers = [];
-    /** @type {number | undefined} the turn of the question that is being edited */
+    /** @type {number | undefined} the id of the question that is being edited */
     this.edited = undefined;
     this.draft = ""; // the text of the input before the editing
     /** @type {Pending | undefined} */
@@ -61,10 +63,12 @@ export class ChatView {
     this.name = make("strong", "title");
     const head = make("header", "head", this.name, make("span", "tools", this.menu, this.clear));
     const scroller = make("div", "scroller", this.log, this.latest);
-    this.root = make("section", "chat", head, scroller, this.note, this.form);
+    this.speaker = new Speaker();
+    this.root = make("section", "chat", head, scroller, this.note, this.form, this.speaker.node);
     this.style = document.createElement("style");
 
     this.log.role = "log";
+    this.log.ariaLive = "off"; // the speaker tells what is new
     this.log.ariaLabel = "Conversation; Escape leads to the input";
     this.log.tabIndex = 0;
     this.note.role = "status";
@@ -131,13 +135,14 @@ export class ChatView {
   }
 
   /**
-   * Hide the saved copy, which is for readers who open the notebook without a kernel. Without one,
-   * the view that was saved may know less than the copy; then it hides itself.
+   * Hide the saved copy, which is for readers who open the notebook without a kernel. To them, the
+   * view that was saved may know less than the copy; then it hides itself.
    */
   showOne() {
     const copy = `.runagent-${this.model.get("_copy")}`;
     const asked = document.querySelector(copy)?.querySelectorAll(".runagent-question").length;
-    this.root.hidden = !this.connection.isLive && asked > this.transcript.turns.length / 2;
+    this.wasLive ||= this.connection.isLive;
+    this.root.hidden = !this.wasLive && asked > this.transcript.turns.length / 2;
     this.style.textContent = this.model.get("_markdown_css");
     if (this.root.hidden) return;
     this.style.textContent += `${copy}, .jp-OutputArea-child:has(> * > ${copy}) { display: none; }`;
@@ -173,7 +178,7 @@ export class ChatView {
   /**
    * Send a question.
    * @param {string} text
-   * @param {number} [at] The turn that it replaces, with all turns after it.
+   * @param {number} [at] The id of the question beside which it begins a branch.
    */
   ask(text, at) {
     if (!this.isFree) return;
@@ -218,22 +223,13 @@ export class ChatView {
     }, PATIENCE);
   }
 
-  lastQuestion() {
-    return this.transcript.turns.findLastIndex((turn) => turn.role === "user");
-  }
-
-  retry() {
-    const index = this.lastQuestion();
-    this.ask(this.transcript.turns[index].text, index);
-  }
-
-  edit() {
-    const index = this.lastQuestion();
-    if (index < 0 || !this.isFree) return;
+  /** @param {import("./transcript.js").Question | undefined} question */
+  edit(question) {
+    if (!question || !this.isFree) return;
     if (this.edited === undefined) this.draft = this.input.value;
-    this.edited = index;
-    this.input.value = this.transcript.turns[index].text;
-    this.say("Sending replaces the last question and its answer.");
+    this.edited = question.id;
+    this.input.value = question.text;
+    this.say("Sending begins a new branch here. The old one stays.");
     this.refresh();
     this.input.focus();
   }
@@ -252,6 +248,14 @@ export class ChatView {
     this.input.value = this.draft;
     this.say("");
     this.refresh();
+  }
+
+  /**
+   * Return the position of a question, -1 if it is not shown.
+   * @param {number | undefined} id
+   */
+  position(id) {
+    return this.transcript.turns.findIndex((turn) => turn.id !== undefined && turn.id === id);
   }
 
   // --- Clearing and exporting ---
@@ -285,19 +289,10 @@ export class ChatView {
   receiveExport(content) {
     const kind = this.exporting;
     this.exporting = "";
-    if (kind === "markdown") this.download(content.markdown);
+    if (kind === "markdown") download(content.markdown, this.model.get("title"));
     if (kind !== "cell") return;
     if (copyText(this.root, content.cell)) this.say("Copied: paste it into an empty cell.");
     else this.say(`The browser did not allow copying. The cell is:\n${content.cell}`);
-  }
-
-  /** @param {string} text */
-  download(text) {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: "text/markdown" }));
-    link.download = `${this.model.get("title").replace(/[^\p{L}\p{N}-]+/gu, "-") || "chat"}.md`;
-    link.click();
-    URL.revokeObjectURL(link.href);
   }
 
   // --- Drawing ---
@@ -317,25 +312,24 @@ export class ChatView {
 
   /** @param {import("./transcript.js").Question | import("./transcript.js").Answer} turn */
   drawTurn(turn) {
+    const { turns } = this.transcript;
     if (turn.role === "agent") {
-      const index = this.answers.length;
-      const rate = (value) => this.post({ type: "feedback", turn: index, value });
+      const { id, text } = turns[this.answers.length - 1];
+      const rate = (value) => this.post({ type: "feedback", at: id, value });
       const view = new AnswerView(turn, rate);
       const copy = button("Copy", () => {
         this.say(view.copy() ? "Copied." : "The browser did not allow copying.");
       });
       view.actions.prepend(copy);
-      view.actions.append(button("Retry", () => this.retry(), "button last"));
+      view.actions.append(button("Retry", () => this.ask(text, id), "button needy"));
       this.answers.push(view);
       return view.node;
     }
-    const question = make("div", "question", turn.text);
-    question.dir = "auto";
     this.answers.push(null);
-    const edit = button("Edit", () => this.edit(), "button last");
-    const node = make("article", "turn user", question, edit);
-    node.ariaLabel = "You";
-    return node;
+    return questionNode(turn, () => this.edit(turn), (id) => {
+      this.follower.isAtEnd = false;
+      this.post({ type: "branch", at: id });
+    });
   }
 
   drawEmpty() {
@@ -355,8 +349,10 @@ export class ChatView {
     const { isLive } = this.connection;
     const isBusy = isLive && !isFree;
     const isEditing = this.edited !== undefined;
+    const edited = this.log.children[this.position(this.edited)];
+    this.log.querySelector(".runagent-edited")?.classList.remove("runagent-edited");
+    edited?.classList.add("runagent-edited");
     this.root.classList.toggle("runagent-is-busy", !isFree);
-    this.root.classList.toggle("runagent-is-editing", isEditing);
     this.root.classList.toggle("runagent-is-gone", !isLive);
     this.input.readOnly = !!this.pending;
     this.cancel.hidden = !this.pending?.isLate && (!isEditing || isBusy);
@@ -385,7 +381,13 @@ export class ChatView {
       return;
     }
     const hadFocus = this.root.contains(document.activeElement);
+    const { activeElement: focused } = document;
+    const index = [...this.log.children].findIndex((node) => node.contains(focused));
     this.show(type, content);
+    if (!focused.isConnected) {
+      // The same action of the turn that took the place of the old one.
+      this.log.children[index]?.querySelector(`[aria-label="${focused.ariaLabel}"]`)?.focus();
+    }
     this.refocus(hadFocus);
   }
 
@@ -399,7 +401,12 @@ export class ChatView {
       return;
     }
     if (type === "turns") this.showTurns(content.first);
-    if (type === "delta") this.answers[content.turn].grow(content);
+    if (type === "delta") {
+      const view = this.answers[content.turn];
+      const isNews = view.node.ariaBusy === "true" && [...this.connection.views][0] === this;
+      view.grow(content);
+      if (isNews) this.speaker.tell(view.answer, content);
+    }
     if (type === "refused" && this.pending?.request === content.request) {
       this.settle(false, content.text);
     }
@@ -413,7 +420,7 @@ export class ChatView {
   /** @param {number} first */
   showTurns(first) {
     this.drawFrom(first);
-    if (this.edited !== undefined && !this.pending && this.edited !== this.lastQuestion()) {
+    if (this.edited !== undefined && !this.pending && this.position(this.edited) < 0) {
       this.edited = undefined;
       this.say("The conversation went on: your text would be sent as a new question.");
     }
@@ -467,7 +474,7 @@ export class ChatView {
     if (event.target !== this.input) return;
     if (event.key === "ArrowUp" && !this.input.value) {
       event.preventDefault();
-      this.edit();
+      this.edit(this.transcript.turns.at(-2));
     }
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();

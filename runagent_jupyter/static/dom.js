@@ -108,6 +108,19 @@ export function copyText(near, text) {
 }
 
 /**
+ * Have the browser save Markdown as a file.
+ * @param {string} text
+ * @param {string} title The name of the file, where it has letters and digits.
+ */
+export function download(text, title) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/markdown" }));
+  link.download = `${title.replace(/[^\p{L}\p{N}-]+/gu, "-") || "chat"}.md`;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+/**
  * Read the text of a block of code, including the blocks that continue it.
  * @param {HTMLElement} body The answer.
  * @param {HTMLElement} block

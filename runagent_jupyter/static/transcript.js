@@ -6,8 +6,9 @@
  */
 
 /**
- * A question. `request` is the name that the asking page gave it.
- * @typedef {{role: "user", text: string, request: string}} Question
+ * A question. `request` is the name that the asking page gave it. `branches` has its own `id` and
+ * those of the questions that were asked in its place.
+ * @typedef {{role: "user", text: string, request: string, id: number, branches: number[]}} Question
  */
 
 /**

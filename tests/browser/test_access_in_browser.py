@@ -1,0 +1,141 @@
+"""Chats and cells can be used by all: axe finds nothing in any state, and answers are told."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+from support.answers import new_conversation, outputs
+from support.chromium import new_page
+from support.fronts import FRONTS
+from support.staged_chat import lose_kernel, show_chat
+
+from runagent import StreamEvent
+from runagent_jupyter.chats.conversation import Conversation
+
+Turns = list[dict[str, Any]]
+
+RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+FRONT = {
+    "light": "JupyterLab light",
+    "dark": "JupyterLab dark",
+    "high contrast": "nothing but a page",
+}
+STATES = ("empty", "waits", "running", "ended", "stopped", "branch", "menu", "editing", "gone")
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    page = new_page(browser, viewport={"width": 800, "height": 900})
+    yield page
+    page.close()
+
+
+@cache
+def answered() -> Turns:
+    """An answer of all kinds that the reader likes, one that failed, and one that was stopped."""
+    made = new_conversation()
+    made.exchange_of(made.turns[1]).view.turn.feedback = "up"
+    view = made.add("Stop soon", "").view
+    view.take(StreamEvent("chunk", "Half a sen", "Half a sen"))
+    view.turn.end(elapsed=1.0, error=None, stopped=True)
+    view.end()
+    return made.known(0)
+
+
+@cache
+def running() -> Turns:
+    made = Conversation()
+    view = made.add("Why?", "").view
+    view.take(StreamEvent("chunk", {"type": "tool_call", "name": "search"}))
+    view.take(StreamEvent("chunk", "One.\n\nTwo", "One.\n\nTwo"))
+    view.delta()
+    return made.known(0)
+
+
+def waiting() -> Turns:
+    made = Conversation()
+    made.add("Why?", "")
+    return made.known(0)
+
+
+def branched() -> Turns:
+    turns = copy.deepcopy(answered())
+    turns[0]["branches"] = [-1, turns[0]["id"], 9]
+    return turns
+
+
+def nothing() -> Turns:
+    return []
+
+
+TURNS: dict[str, Callable[[], Turns]] = {
+    "empty": nothing,
+    "waits": waiting,
+    "running": running,
+    "branch": branched,
+}
+
+
+def stage(page: Page, state: str) -> None:
+    """Show a chat in a state."""
+    show_chat(
+        page, TURNS.get(state, answered)(), suggestions=["What can you do?"], _copy="no-copy-of-it"
+    )
+    chat = page.locator(".runagent-chat")
+    if state == "menu":
+        chat.get_by_text("Export").click()
+        expect(chat.get_by_role("button", name="Save as Markdown")).to_be_visible()
+    if state == "editing":
+        chat.get_by_role("button", name="Edit").first.click()
+        expect(chat.locator(".runagent-edited")).to_have_count(1)
+    if state == "gone":
+        lose_kernel(page)
+        expect(chat.get_by_text("The kernel behind this chat is gone")).to_be_visible()
+    marks = {
+        "empty": "What can you do?",
+        "waits": "Waiting for the agent",
+        "running": "Answering",
+        "branch": "2/3",
+        "stopped": "stopped",
+    }
+    if state in marks:
+        expect(chat.get_by_text(marks[state]).last).to_be_visible()
+    page.evaluate(
+        "for (const fold of document.querySelectorAll('details.runagent-steps, details.runagent-step')) fold.open = true"
+    )
+
+
+def violations(page: Page, place: str) -> list[tuple[str, str]]:
+    """What axe finds in a part of a page: the rules, and the elements."""
+    options = {"runOnly": RULES, "resultTypes": ["violations"]}
+    found = Axe().run(page, place, options).response["violations"]
+    return [(rule["id"], node["html"][:200]) for rule in found for node in rule["nodes"]]
+
+
+@pytest.mark.parametrize("look", FRONT)
+def test_axe_finds_nothing(page: Page, look: str) -> None:
+    page.emulate_media(
+        color_scheme="dark" if look == "dark" else "light",
+        forced_colors="active" if look == "high contrast" else "none",
+    )
+    page.goto("about:blank")
+    page.set_content(FRONTS[FRONT[look]].page(outputs()))
+    found = {}
+    for state in STATES:
+        stage(page, state)
+        found[state] = violations(page, "#widget")
+    page.evaluate("document.querySelector('#widget').replaceChildren()")
+    found["cells and a saved copy"] = violations(page, "body")
+    wrong = {rule: state for state, rules in found.items() for rule in rules}
+    assert not wrong, "\n".join(f"{state}: {name}: {node}" for (name, node), state in wrong.items())
+
+
+def test_axe_finds_what_is_wrong(page: Page) -> None:
+    page.set_content("<main><button></button><p style='color: #ccc'>pale</p></main>")
+    assert {rule for rule, _ in violations(page, "main")} == {"button-name", "color-contrast"}
