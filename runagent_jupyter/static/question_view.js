@@ -26,6 +26,6 @@ export function questionNode({ text, id, branches }, edit, goTo) {
   const group = make("span", "hint", ...ways);
   group.role = "group";
   group.ariaLabel = `Branch ${place.replace("/", " of ")}`;
-  actions.prepend(group);
+  actions.append(group);
   return node;
 }

@@ -18,7 +18,7 @@ export class Speaker {
   tell({ blocks, tail }, { parts, ending }) {
     let news = "";
     for (const html of blocks.slice(blocks.length - parts.length + 1)) {
-      news += parsed(html).textContent.slice(this.said);
+      news += `${parsed(html).textContent.slice(this.said)} `;
       this.said = 0;
     }
     const open = parsed(tail).textContent.slice(this.said);
@@ -26,7 +26,8 @@ export class Speaker {
     this.said += told.length;
     news += told;
     if (ending && ending.status !== "done") news += ` ${ending.error || ending.status}`;
-    if (news.trim()) this.node.textContent = news;
+    news = news.replace(/\s+/g, " ").trim();
+    if (news) this.node.textContent = news;
     if (ending) this.said = 0;
   }
 }

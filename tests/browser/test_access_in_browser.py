@@ -8,12 +8,12 @@ from functools import cache
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 from support.answers import new_conversation, outputs
 from support.chromium import new_page
 from support.fronts import FRONTS
-from support.staged_chat import lose_kernel, show_chat
+from support.staged_chat import lose_kernel, show_chat, tell
 
 from runagent import StreamEvent
 from runagent_jupyter.chats.conversation import Conversation
@@ -139,3 +139,59 @@ def test_axe_finds_nothing(page: Page, look: str) -> None:
 def test_axe_finds_what_is_wrong(page: Page) -> None:
     page.set_content("<main><button></button><p style='color: #ccc'>pale</p></main>")
     assert {rule for rule, _ in violations(page, "main")} == {"button-name", "color-contrast"}
+
+
+def test_an_answer_is_told_in_sentences_and_blocks(page: Page) -> None:
+    page.set_content(FRONTS["nothing but a page"].page(""))
+    show_chat(page, waiting())
+    page.evaluate("""() => {
+      window.told = [];
+      const region = document.querySelector("[aria-live=polite]");
+      const note = () => told.push(region.textContent);
+      new MutationObserver(note).observe(region, { childList: true });
+    }""")
+    expect(page.get_by_role("log")).to_have_attribute("aria-live", "off")
+    sent: list[tuple[int, list[str]]] = [
+        (0, ["<p>Well"]),
+        (7, [", 3.5 <b>rows</b>. And"]),
+        (29, [" then? So"]),
+        (38, [" on</p>", "<pre>x = 1</pre>", "<p>La"]),
+        (5, ["st words</p>"]),
+    ]
+    news: dict[str, Any] = {"turn": 1, "steps_from": 0, "steps": []}
+    for seq, (keep, parts) in enumerate(sent, 2):
+        tell(page, "delta", seq, **news, keep=keep, parts=parts)
+    end = {"status": "error", "error": "It broke.", "facts": "", "feedback": ""}
+    tell(page, "delta", 7, **news, keep=0, parts=["<p>Last words</p>", ""], ending=end)
+    tell(page, "delta", 8, **news, keep=0, parts=[""], ending={**end, "feedback": "up"})
+    expect(page.locator("[aria-pressed=true]")).to_have_count(1)
+    assert page.evaluate("told") == [
+        "Well, 3.5 rows.",
+        "And then?",
+        "So on x = 1",
+        "Last words It broke.",
+    ]
+
+
+@pytest.mark.parametrize("direction", ["ltr", "rtl"])
+def test_a_narrow_page_of_either_direction_scrolls_one_way_only(page: Page, direction: str) -> None:
+    """A page of 640 pixels at 200 % has 320."""
+    page.set_viewport_size({"width": 320, "height": 500})
+    page.emulate_media(reduced_motion="reduce")
+    page.set_content(FRONTS["nothing but a page"].page(""))
+    page.evaluate("direction => { document.documentElement.dir = direction }", direction)
+    for state in ("empty", "branch", "menu", "editing", "running"):
+        stage(page, state)
+        wide = "document.documentElement.scrollWidth - innerWidth"
+        assert page.evaluate(wide) <= 0, state
+        inner = "node => node.scrollWidth - node.clientWidth"
+        assert page.locator(".runagent-log").evaluate(inner) <= 0, state
+        items = page.locator(".runagent-items")
+        if state == "menu":
+            box = items.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 320
+    moves = "getComputedStyle(document.querySelector('.runagent-is-streaming'), '::before').animationName"
+    assert page.evaluate(moves) == "none"
+    page.set_viewport_size({"width": 800, "height": 900})

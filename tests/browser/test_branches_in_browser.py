@@ -11,8 +11,8 @@ def test_any_question_is_edited_and_the_old_branch_is_reached_by_keyboard(lab: L
     notebook = lab.open([CHAT])
     notebook.run(0)
     chat = chat_in(notebook)
-    for count, question in enumerate(("one", "two", "three"), 1):
-        ask(chat, question)
+    for count, text in enumerate(("one", "two", "three"), 1):
+        ask(chat, text)
         finished(chat, 2 * count)
     questions = chat.locator(".runagent-question")
     edits = chat.get_by_role("button", name="Edit")

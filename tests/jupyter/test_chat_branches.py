@@ -109,8 +109,9 @@ def test_a_page_edits_any_question_and_goes_from_branch_to_branch(kernel: Kernel
     shown = page.wait_for("turns", len(turns_messages(page)) + 1)
     assert (shown["first"], [turn.get("text") for turn in shown["turns"][::2]]) == (2, ["b", "c"])
     count = len(page.messages())
-    for nothing in (1, 99, None, "x", []):  # the first is shown already
-        page.send(type="branch", at=nothing)
+    numbers_of_none: list[Any] = [99, None, "x", []]
+    for number in (1, *numbers_of_none):  # the first is shown already
+        page.send(type="branch", at=number)
     page.send(type="ask", text="new", at=0)
     page.wait_for_end(ends(page) + 1)
     begun = page.messages()[count]
