@@ -380,11 +380,11 @@ export class ChatView {
       this.show(type, content);
       return;
     }
-    const hadFocus = this.root.contains(document.activeElement);
-    const { activeElement: focused } = document;
+    const { focused } = this;
+    const hadFocus = this.root.contains(focused);
     const index = [...this.log.children].findIndex((node) => node.contains(focused));
     this.show(type, content);
-    if (!focused.isConnected) {
+    if (index >= 0 && !focused.isConnected) {
       // The same action of the turn that took the place of the old one.
       this.log.children[index]?.querySelector(`[aria-label="${focused.ariaLabel}"]`)?.focus();
     }
@@ -453,12 +453,17 @@ export class ChatView {
 
   // --- Focus and keys ---
 
+  /** The element that has the focus, also where the chat is in a shadow root. */
+  get focused() {
+    return this.root.getRootNode().activeElement;
+  }
+
   /**
    * Move the focus to the input, if the element that had it is gone or hidden.
    * @param {boolean} hadFocus Whether the view had the focus before.
    */
   refocus(hadFocus) {
-    const focused = document.activeElement;
+    const { focused } = this;
     const isLost = this.root.contains(focused) ? !focused.getClientRects().length : hadFocus;
     if (isLost) this.input.focus({ preventScroll: true });
   }

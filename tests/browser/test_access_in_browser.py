@@ -195,3 +195,22 @@ def test_a_narrow_page_of_either_direction_scrolls_one_way_only(page: Page, dire
     moves = "getComputedStyle(document.querySelector('.runagent-is-streaming'), '::before').animationName"
     assert page.evaluate(moves) == "none"
     page.set_viewport_size({"width": 800, "height": 900})
+
+
+@pytest.mark.parametrize("front", ["nothing but a page", "marimo light"])
+def test_the_focus_stays_on_the_way_from_branch_to_branch(page: Page, front: str) -> None:
+    page.goto("about:blank")
+    page.set_content(FRONTS[front].page(""))
+    turns = branched()
+    show_chat(page, turns, shadow=FRONTS[front].shadow)
+    button = page.get_by_role("button", name="Next branch")
+    button.focus()
+    other = [{**turns[0], "id": 9, "text": "Another"}, turns[1]]
+    tell(page, "turns", 2, first=0, turns=other)
+    expect(page.get_by_role("group", name="Branch 3 of 3")).to_be_visible()
+    expect(button).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(button).not_to_be_focused()
+    tell(page, "turns", 3, first=0, turns=[])
+    expect(page.get_by_role("button", name="Next branch")).to_have_count(0)
+    expect(page.get_by_label("Question")).to_be_focused()

@@ -277,7 +277,7 @@ def test_an_edit_never_takes_what_came_meanwhile(lab: Lab) -> None:
     chat.get_by_role("button", name="Edit").last.click()
     chat.get_by_label("Question").fill("edited")
     notebook.run(1)
-    expect(chat.locator(".runagent-edited")).to_have_text("first")
+    expect(chat.locator(".runagent-edited .runagent-question")).to_have_text("first")
     chat.get_by_label("Question").press("Enter")
     questions = chat.locator(".runagent-question")
     expect(questions).to_have_text(["edited"])
