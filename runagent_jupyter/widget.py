@@ -314,7 +314,8 @@ class AgentWidget(
             history = self._conversation.history(instead_of)
             ask = functools.partial(self._stream, question, history)
             stream = ask()
-            view = self._add(question, request, instead_of).view
+            exchange, first = self._add(question, request, instead_of)
+            view = exchange.view
             self._current = Request(
                 functools.partial(self._run, stream, ask, view),
                 view.turn,
@@ -324,7 +325,7 @@ class AgentWidget(
                 at_start=lambda started: self._set("busy", self._current is started),
                 at_end=functools.partial(self._end, view),
             )
-            self._show(len(history))
+            self._show(first)
             self._current.start()
             return view.turn, self._current.ended
 

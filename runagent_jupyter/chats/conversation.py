@@ -56,7 +56,9 @@ class Conversation:
         self._following: dict[Exchange | None, list[Exchange]] = {}
         self._chosen: dict[Exchange | None, Exchange] = {}  # among those that follow
 
-    def add(self, question: str, request: str, instead_of: Exchange | None = None) -> Exchange:
+    def add(
+        self, question: str, request: str, instead_of: Exchange | None = None
+    ) -> tuple[Exchange, int]:
         """Add a question and the beginning of its answer.
 
         Args:
@@ -66,13 +68,12 @@ class Conversation:
                 follows the turns that are shown.
 
         Returns:
-            The new exchange. It is shown now.
+            The new exchange, which is shown now, and what `show` returns.
         """
         before = self._last() if instead_of is None else instead_of.before
         view = AnswerView(Turn("agent", status="streaming"))
         exchange = self._add(Turn("user", question), view, before, request)
-        self.show(exchange)
-        return exchange
+        return exchange, self.show(exchange)
 
     def _add(
         self, question: Turn, view: AnswerView, before: Exchange | None, request: str = ""

@@ -139,21 +139,26 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
         places = self._conversation.places()
         return KeptChat(self.client.agent_id, self.title, self.session_id, turns, *places)
 
-    def _add(self, question: str, request: str, instead_of: Exchange | None) -> Exchange:
+    def _add(
+        self, question: str, request: str, instead_of: Exchange | None
+    ) -> tuple[Exchange, int]:
         """Add a question to the conversation and to the file, before it is sent.
+
+        Returns:
+            What `Conversation.add` returns.
 
         Raises:
             RunAgentError: It cannot be written, so that it should not be sent; nothing has changed.
         """
         shown = list(self.turns)
-        exchange = self._conversation.add(question, request, instead_of)
+        exchange, first = self._conversation.add(question, request, instead_of)
         if self._file is not None:
             try:
                 self._file.write(self._kept())
             except BaseException:
                 self._conversation.take_back(exchange, shown)
                 raise
-        return exchange
+        return exchange, first
 
     def _write(self) -> None:
         """Write all turns. If that fails, the pages say so, and so does `_check_written`."""

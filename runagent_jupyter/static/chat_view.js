@@ -141,8 +141,8 @@ export class ChatView {
   showOne() {
     const copy = `.runagent-${this.model.get("_copy")}`;
     const asked = document.querySelector(copy)?.querySelectorAll(".runagent-question").length;
-    this.wasLive ||= this.connection.isLive;
-    this.root.hidden = !this.wasLive && asked > this.transcript.turns.length / 2;
+    const { isLive, wasLive } = this.connection;
+    this.root.hidden = !isLive && !wasLive && asked > this.transcript.turns.length / 2;
     this.style.textContent = this.model.get("_markdown_css");
     if (this.root.hidden) return;
     this.style.textContent += `${copy}, .jp-OutputArea-child:has(> * > ${copy}) { display: none; }`;

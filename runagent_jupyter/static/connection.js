@@ -41,6 +41,7 @@ export class Connection {
     /** @type {Set<{receive: (type: string, content: any) => void}>} */
     this.views = new Set();
     this.isLive = true; // whether there is a kernel
+    this.wasLive = false; // whether it has said anything
     this.heard = 0; // the time of the last message
     this.wait = 0; // ms after which the page asks again, 0 if the kernel owes it nothing
     this.order = Promise.resolve(); // the messages before the next one
@@ -111,6 +112,7 @@ export class Connection {
    * @param {any} content
    */
   take(model, type, seq, content) {
+    this.wasLive = true;
     if (type === "current") { // the answer to a page that has all
       if (seq === this.transcript.seq) this.wait = 0;
       return;

@@ -41,7 +41,7 @@ def answered() -> Turns:
     """An answer of all kinds that the reader likes, one that failed, and one that was stopped."""
     made = new_conversation()
     made.exchange_of(made.turns[1]).view.turn.feedback = "up"
-    view = made.add("Stop soon", "").view
+    view = made.add("Stop soon", "")[0].view
     view.take(StreamEvent("chunk", "Half a sen", "Half a sen"))
     view.turn.end(elapsed=1.0, error=None, stopped=True)
     view.end()
@@ -51,7 +51,7 @@ def answered() -> Turns:
 @cache
 def running() -> Turns:
     made = Conversation()
-    view = made.add("Why?", "").view
+    view = made.add("Why?", "")[0].view
     view.take(StreamEvent("chunk", {"type": "tool_call", "name": "search"}))
     view.take(StreamEvent("chunk", "One.\n\nTwo", "One.\n\nTwo"))
     view.delta()

@@ -118,6 +118,12 @@ def test_a_page_edits_any_question_and_goes_from_branch_to_branch(kernel: Kernel
     assert (begun["type"], begun["first"]) == ("turns", 0)
     assert kernel.value(TEXTS) == ["new", "= new"]
     assert numbers(kernel) == [[4, [0, 4]]]
+    # A question in place of one that is not shown: pages get all that is another turn now.
+    kernel.execute("w.ask('c2', instead_of=w.branches[0][4]) and None").ok()
+    shown = page.wait_for("turns", len(turns_messages(page)))
+    assert (shown["first"], len(shown["turns"])) == (0, 6)
+    assert kernel.value(TEXTS) == ["a", "= a", "b", "= b", "c2", "= c2"]
+    kernel.execute("w.show_branch(w.branches[-1][0])").ok()
     # What the reader thinks of an answer stays with it, also where another branch is shown.
     page.send(type="feedback", at=3, value="down")
     page.send(type="feedback", at=4, value="up")
