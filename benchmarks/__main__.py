@@ -19,6 +19,7 @@ from benchmarks import (
     engines,
     imports,
     large,
+    long_chat,
     magic,
     markdown,
     report,
@@ -52,6 +53,7 @@ def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
         "batch": partial(batch.tables, quick=quick),
         "engines": partial(engines.tables, rounds=few, rows=500 if quick else 2_000),
         "markdown": partial(markdown.tables, rounds=few if quick else 9),
+        "chat": partial(long_chat.tables, quick=quick),
         "notebook": partial(_notebook, quick=quick),
     }
 

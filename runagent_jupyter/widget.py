@@ -7,7 +7,6 @@ import concurrent.futures
 import functools
 import inspect
 import json
-import logging
 import pathlib
 import threading
 import uuid
@@ -19,27 +18,24 @@ from typing import Any
 import anywidget
 import traitlets
 
-from runagent import (
-    AsyncRunAgentClient,
-    RunAgentClient,
-    RunAgentError,
-)
+from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError
 from runagent_jupyter import html
-from runagent_jupyter.chats import mentions
 from runagent_jupyter.chats.agents import AgentOrClient, Agents
-from runagent_jupyter.chats.answer_view import AnswerView, describe
+from runagent_jupyter.chats.answer_view import AnswerView
 from runagent_jupyter.chats.asking import AskingChat
-from runagent_jupyter.chats.attached import BOUNDS, Attached, attached, forget_oldest
+from runagent_jupyter.chats.attached import BOUNDS, Attached, attached
+from runagent_jupyter.chats.branched import BranchedChat
 from runagent_jupyter.chats.cell_source import cell_source
 from runagent_jupyter.chats.chat_file import PathLike
 from runagent_jupyter.chats.client import chat_client
-from runagent_jupyter.chats.conversation import Conversation
+from runagent_jupyter.chats.conversation import Conversation, Exchange
+from runagent_jupyter.chats.from_pages import AskedFromPages
 from runagent_jupyter.chats.kept import KeptInFile
 from runagent_jupyter.chats.page_script import joined
+from runagent_jupyter.chats.rated import RatedChat
 from runagent_jupyter.chats.shown import ShownChat
 from runagent_jupyter.chats.subshell_comm import SubshellComm
 from runagent_jupyter.chats.turn import Turn
-from runagent_jupyter.chats.turn_records import sum_of
 from runagent_jupyter.chats.uploads import Uploads
 from runagent_jupyter.control_characters import sendable, strip_controls
 from runagent_jupyter.event_loops import background, is_background
@@ -49,11 +45,17 @@ from runagent_jupyter.request import Request
 
 _STATIC = pathlib.Path(__file__).parent / "static"
 
-_logger = logging.getLogger(__name__)
-
 
 class AgentWidget(
-    MarimoValue, SubshellComm, AskingChat, KeptInFile, ShownChat, anywidget.AnyWidget
+    MarimoValue,
+    SubshellComm,
+    AskingChat,
+    AskedFromPages,
+    KeptInFile,
+    BranchedChat,
+    RatedChat,
+    ShownChat,
+    anywidget.AnyWidget,
 ):
     """A chat with an agent. Answers stream beside the kernel, which stays free for cells.
 
@@ -89,7 +91,9 @@ class AgentWidget(
         **client_options: Options of the client, such as `base_url`.
 
     Attributes:
-        turns: The conversation, a list of `Turn`; to be read, not changed.
+        turns: The conversation, a list of `Turn`; to be read, not changed. A question that was
+            edited or asked again begins a branch beside the old one: `turns` is the branch that
+            is shown, `branches` has the others.
         context: The fields that go along with the next questions; it may be changed.
 
     The trait `agent` is the label of the agent that is asked next: its id, unless a dictionary has
@@ -181,7 +185,7 @@ class AgentWidget(
             suggestions=[sendable(suggestion) for suggestion in suggestions],
             height=height,
             value=self._last_text(),
-            _sum=sum_of(self.turns),
+            _sum=self._conversation.sum(),
             _markdown_css=html.css(),
             _copy=uuid.uuid4().hex,
             _esm=str(self._esm),
@@ -217,7 +221,13 @@ class AgentWidget(
     def session_id(self, session_id: str | None) -> None:
         self._agents.sessions[self._agents.chosen] = session_id
 
-    def ask(self, question: str, attach: Sequence[Any] | Mapping[str, Any] = ()) -> Turn:
+    def ask(
+        self,
+        question: str,
+        attach: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        instead_of: Turn | None = None,
+    ) -> Turn:
         """Ask, and wait for the end of the answer; the view streams it meanwhile.
 
         Interrupting the kernel stops the answer.
@@ -229,6 +239,10 @@ class AgentWidget(
                 and PIL images are sent as `{"name": ..., "mime": ..., "data": base64}`, tables and
                 other values as `{"name": ..., "value": ...}`. Each has at most 20 MB, all of them
                 40 MB. Default: nothing.
+            instead_of: A question of the chat, or the answer to it. The new question begins a
+                branch beside it: with `history=True`, only the turns before it go along. The
+                session is the same, so an agent that remembers it knows the other branches too.
+                Default: the question follows the last of `turns`.
 
         Returns:
             The answer. A failure is in its `error`.
@@ -237,7 +251,7 @@ class AgentWidget(
             KeyboardInterrupt: The kernel was interrupted.
             RuntimeError: An answer is on its way, or an observer of the chat calls this.
             TypeError: `attach` is neither a list nor a dictionary.
-            ValueError: The question is empty.
+            ValueError: The question is empty, or `instead_of` is no turn of this chat.
             ValidationError: The context or something in `attach` cannot be sent.
             RunAgentError: The file of `store` cannot be written: nothing was sent, or, if the
                 answer has come, it is in `turns`.
@@ -245,7 +259,7 @@ class AgentWidget(
         if is_background("chats"):
             raise RuntimeError("ask() would wait for itself here; use `await ask_async()`.")
         with noted() as interrupts:
-            answer, ended = self._start(question, attached(attach))
+            answer, ended = self._start(question, attached(attach), self._place(instead_of))
             while not (ended.done() or interrupts.came):
                 concurrent.futures.wait([ended], TICK)
         if interrupts.came:
@@ -255,10 +269,14 @@ class AgentWidget(
         return answer
 
     async def ask_async(
-        self, question: str, attach: Sequence[Any] | Mapping[str, Any] = ()
+        self,
+        question: str,
+        attach: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        instead_of: Turn | None = None,
     ) -> Turn:
         """Do what `ask` does, without blocking the event loop."""
-        answer, ended = self._start(question, attached(attach))
+        answer, ended = self._start(question, attached(attach), self._place(instead_of))
         waiting = asyncio.wrap_future(ended)
         try:
             # A loop that waits for other threads only would not notice an interrupt.
@@ -281,7 +299,7 @@ class AgentWidget(
         with self._lock:
             self.stop()
             self._current = None
-            self._conversation.cut(0)
+            self._conversation.clear()
             self._agents.begin_sessions()
             self._write()
             self._show(0)
@@ -296,8 +314,9 @@ class AgentWidget(
         super().close()
 
     def to_markdown(self) -> str:
-        """Return the conversation as Markdown."""
-        turns = (turn.to_markdown() for turn in list(self.turns))
+        """Return the conversation as Markdown; where it has branches, it says which one this is."""
+        with self._lock:
+            turns = list(self._conversation.markdown())
         return "\n\n".join([f"# {self.title}", *turns]) + "\n"
 
     def to_cell(self) -> str:
@@ -306,15 +325,15 @@ class AgentWidget(
         The context is in it as far as it can be written as JSON, and the variables that a page
         has sent along; files that were attached are not, and a key never is.
         """
-        last = self._conversation.last_question()
-        asked = self.turns[last] if last >= 0 else Turn("user", "Your question")
+        asked = [turn for turn in list(self.turns) if turn.role == "user"]
+        last = asked[-1] if asked else Turn("user", "Your question")
         return cell_source(
             self.client,
-            asked.text,
+            last.text,
             field=self._field,
             entrypoint=self._entrypoint,
             context=self.context or {},
-            variables=[item.name for item in asked.attachments if item.is_variable],
+            variables=[item.name for item in last.attachments if item.is_variable],
         )
 
     # --- Asking ---------------------------------------------------------------------------------
@@ -323,8 +342,7 @@ class AgentWidget(
         self,
         question: str,
         items: Sequence[Attached] = (),
-        *,
-        at: int | None = None,
+        instead_of: Exchange | None = None,
         request: str = "",
     ) -> tuple[Turn, concurrent.futures.Future[None]]:
         """Ask a question.
@@ -332,7 +350,7 @@ class AgentWidget(
         Args:
             question: The question.
             items: What goes along with it.
-            at: The position of the last question, if this one takes its place.
+            instead_of: The exchange beside which it begins a branch.
             request: The page's id of the question, if a page asked it.
 
         Returns:
@@ -345,18 +363,12 @@ class AgentWidget(
         with self._lock:
             if self._current is not None:
                 raise RuntimeError("An answer is on its way; wait for it, or call stop() first.")
-            first = len(self.turns) if at is None else at
-            if at is not None and (at < 0 or at != self._conversation.last_question()):
-                raise RuntimeError("The conversation went on meanwhile; send it as a new question.")
-            before, label, client = self.turns[:first], self._agents.chosen, self.client
-            data = self._input(question, before, items)
+            label, client = self._agents.chosen, self.client
+            data = self._input(question, self._conversation.history(instead_of), items)
             stream = self._stream(client, self.session_id, data)
             ask = functools.partial(self._stream, client, data=data)
-            self._write_question(Turn("user", question, attachments=list(items)), before)
-            self._conversation.cut(first)
-            agent = label if self._agents.is_choice else None
-            view = self._conversation.add(question, request, items, agent)
-            forget_oldest(item for turn in self.turns for item in turn.attachments)
+            exchange, first = self._add(question, request, instead_of, items, label)
+            view = exchange.view
             self._current = Request(
                 functools.partial(self._run, stream, ask, view, label),
                 view.turn,
@@ -392,7 +404,7 @@ class AgentWidget(
                     self._tell("delta", turn=len(self.turns) - 1, **ending)
         finally:
             if is_shown:
-                self._set("_sum", sum_of(self.turns))
+                self._set("_sum", self._conversation.sum())
                 self._set("value", sendable(view.turn.text))
                 self._set("busy", False)
                 self._copies.renew_soon()
@@ -410,7 +422,7 @@ class AgentWidget(
         transcript = self._transcript(first)
         del transcript["seq"]
         self._tell("turns", **transcript)
-        self._set("_sum", sum_of(self.turns))
+        self._set("_sum", self._conversation.sum())
         self._copies.renew_soon()
 
     def _tell(self, kind: str, **content: Any) -> None:
@@ -426,8 +438,7 @@ class AgentWidget(
             case "ask":
                 self._ask_for_page(content)
             case "piece":
-                with self._lock:
-                    self._uploads.add(str(content.get("request")), content.get("file"), buffers)
+                self._take_piece(content, buffers)
             case "choose":
                 with suppress(traitlets.TraitError):
                     self.agent = str(content.get("agent"))
@@ -441,7 +452,10 @@ class AgentWidget(
             case "sync":
                 self._bring_up_to_date(content.get("seq"))
             case "feedback":
-                self._rate(content.get("turn"), content.get("value"))
+                self._rate(content.get("at"), content.get("value"))
+            case "branch":
+                with suppress(RuntimeError):  # an answer began meanwhile
+                    self._show_numbered(content.get("at"))
             case "export":
                 self._tell("export", markdown=self.to_markdown(), cell=self.to_cell())
                 if any(turn.attachments for turn in self.turns):
@@ -454,40 +468,6 @@ class AgentWidget(
                 self.send({"type": "current", "seq": known}, [_deflated({})])
             else:
                 self._show(0)
-
-    def _rate(self, turn: object, value: object) -> None:
-        """Keep what the reader thinks of an answer."""
-        with self._lock:
-            view = self._conversation.answer_at(turn)
-            if view is None or value not in ("up", "down", ""):
-                return
-            view.turn.feedback = str(value) or None
-            self._write()
-            self._tell("delta", turn=turn, **view.delta(), ending=view.ending())
-            self._copies.renew_soon()
-        if self._on_feedback is not None:
-            try:
-                self._on_feedback(view.turn)
-            except Exception:
-                _logger.exception("on_feedback of a chat failed")
-
-    def _ask_for_page(self, content: dict[str, Any]) -> None:
-        at, request = content.get("at"), str(content.get("request", ""))
-        at = at if isinstance(at, int) else None
-        try:
-            with self._lock:
-                files = self._uploads.take(request, content.get("files"))
-                kept = self._conversation.attachments_at(at, content.get("kept"))
-                text = content.get("text", "")
-                items = [*kept, *files, *mentions.attached_variables(text)]
-                self._start(text, items, at=at, request=request)
-        except Exception as error:  # noqa: BLE001 - the page shows it where the question was asked
-            self._tell("refused", request=request, text=describe(error))
-
-    def _name_variables(self, content: dict[str, Any]) -> None:
-        """Tell a page which variables a text names, and which it may offer at the cursor."""
-        text, before = str(content.get("text")), str(content.get("before"))
-        self._tell("names", request=content.get("request"), **mentions.found(text, before))
 
 
 def chat(

@@ -176,10 +176,12 @@ def forget_oldest(items: Iterable[Attached]) -> None:
     """Forget the content of old attachments, so that a chat keeps a bounded amount of them.
 
     Args:
-        items: All attachments of a chat, the oldest first.
+        items: All attachments of a chat, the oldest first. One that went along again is there
+            several times.
     """
     kept = 0
-    for item in reversed(list(items)):
+    newest_first = {id(item): item for item in reversed(list(items))}
+    for item in newest_first.values():
         kept += 0 if item.content is None else item.size
         if kept > KEPT:
             item.content = None

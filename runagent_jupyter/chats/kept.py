@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,8 +13,9 @@ from runagent import RunAgentError
 from runagent_jupyter.chats import chat_file
 from runagent_jupyter.chats.agents import AgentOrClient, Agents
 from runagent_jupyter.chats.answer_view import describe
+from runagent_jupyter.chats.attached import Attached, forget_oldest
 from runagent_jupyter.chats.chat_file import ChatFile, KeptChat, PathLike
-from runagent_jupyter.chats.conversation import Conversation
+from runagent_jupyter.chats.conversation import Conversation, Exchange
 from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.chats.turn_records import row_of
 from runagent_jupyter.control_characters import sendable
@@ -35,6 +37,7 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
     session_id: Any
     agent: Any
     _agents: Agents
+    _lock: threading.RLock
     _conversation: Conversation
     _file: ChatFile | None = None
     _unwritten: RunAgentError | None = None
@@ -81,14 +84,19 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
             RunAgentError: It cannot be written; what was there before is still there.
         """
         with self._lock:
-            kept = self._kept(self.turns)
+            kept = self._kept()
             if self._file is not None and self._file.is_at(path):
                 self._file.write(kept)
             else:
                 chat_file.save(path, kept)
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self, *, branches: bool = False) -> pd.DataFrame:
         """Return the conversation as a table.
+
+        Args:
+            branches: Whether to include the turns of the other branches. Each turn has one row
+                then, in the order in which they were asked, and a column `shown` says whether it
+                is in `turns`. Default: the rows are those of `turns`.
 
         Returns:
             A pandas DataFrame with a row for each turn: `role`, `text`, `status`, `input_tokens`,
@@ -99,9 +107,17 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
         Raises:
             ModuleNotFoundError: pandas is not installed.
         """
-        rows = [row_of(turn) for turn in list(self.turns)]
+        columns = list(row_of(Turn("user")))
+        with self._lock:
+            turns = list(self.turns)
+            rows = [row_of(turn) for turn in turns]
+            if branches:
+                columns.insert(0, "shown")
+                shown = {id(turn) for turn in turns}
+                everything = self._conversation.all_turns()
+                rows = [{"shown": id(turn) in shown, **row_of(turn)} for turn in everything]
         facts = {"agent_id": self.client.agent_id, "session_id": self.session_id}
-        return frame_of(rows, facts, columns=list(row_of(Turn("user"))))
+        return frame_of(rows, facts, columns=columns)
 
     def _show(self, first: int) -> None:
         """Send the turns from `first` on to the pages."""
@@ -118,7 +134,7 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
             self._restore(self._file.found, session_too=session_too)
 
     def _restore(self, kept: KeptChat, *, session_too: bool) -> None:
-        self._conversation.restore(kept.turns)
+        self._conversation.restore(kept.turns, kept.after, kept.shown)
         agents = self._agents
         if kept.chosen in agents.clients:
             agents.chosen = kept.chosen
@@ -130,28 +146,56 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
     def _last_text(self) -> str:
         return sendable(self.turns[-1].text) if self.turns else ""
 
-    def _kept(self, turns: Sequence[Turn]) -> KeptChat:
-        kept = KeptChat(self.client.agent_id, self.title, self.session_id, turns)
+    def _kept(self) -> KeptChat:
+        turns = self._conversation.all_turns()
+        places = self._conversation.places()
+        kept = KeptChat(self.client.agent_id, self.title, self.session_id, turns, *places)
         if self._agents.is_choice:
             kept.agents, kept.sessions = self._agents.ids(), dict(self._agents.sessions)
             kept.chosen = self._agents.chosen
         return kept
 
-    def _write_question(self, question: Turn, before: Sequence[Turn]) -> None:
-        """Write a question before it is sent.
+    def _add(
+        self,
+        question: str,
+        request: str,
+        instead_of: Exchange | None,
+        items: Sequence[Attached],
+        label: str,
+    ) -> tuple[Exchange, int]:
+        """Add a question to the conversation and to the file, before it is sent.
+
+        Args:
+            question: The question.
+            request: The page's id of the question, if a page asked it.
+            instead_of: The exchange beside which it begins a branch.
+            items: What goes along with it.
+            label: The label of the agent that is asked.
+
+        Returns:
+            What `Conversation.add` returns.
 
         Raises:
-            RunAgentError: It cannot be written, so that it should not be sent.
+            RunAgentError: It cannot be written, so that it should not be sent; nothing has changed.
         """
+        shown = list(self.turns)
+        agent = label if self._agents.is_choice else None
+        exchange, first = self._conversation.add(question, request, instead_of, items, agent)
         if self._file is not None:
-            self._file.write(self._kept([*before, question]))
+            try:
+                self._file.write(self._kept())
+            except BaseException:
+                self._conversation.take_back(exchange, shown)
+                raise
+        forget_oldest(item for turn in self._conversation.all_turns() for item in turn.attachments)
+        return exchange, first
 
     def _write(self) -> None:
         """Write all turns. If that fails, the pages say so, and so does `_check_written`."""
         if self._file is None:
             return
         try:
-            self._file.write(self._kept(self.turns))
+            self._file.write(self._kept())
         except RunAgentError as error:
             self._unwritten = error
             self._tell("note", text=describe(error))

@@ -106,8 +106,13 @@ def row_of(turn: Turn) -> dict[str, Any]:
     }
 
 
-def sum_of(turns: Iterable[Turn]) -> str:
-    """Say how many answers there are, and their tokens, time and cost, as far as they are known."""
+def sum_of(turns: Iterable[Turn], branches: int = 1) -> str:
+    """Say how many answers there are, and their tokens, time and cost, as far as they are known.
+
+    Args:
+        turns: The turns, of all branches.
+        branches: The number of branches.
+    """
     sums = AgentUsage("")
     for turn in turns:
         if turn.role == "agent" and turn.status != "streaming":
@@ -119,6 +124,8 @@ def sum_of(turns: Iterable[Turn]) -> str:
         facts.append(f"{sums.total_tokens:,} tokens")
     if sums.unpriced < sums.calls:
         facts.append(f"cost {money(sums.cost)}")
+    if branches > 1:
+        facts.append(f"{branches:,} branches")
     return " · ".join(facts)
 
 

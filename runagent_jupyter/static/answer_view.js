@@ -4,6 +4,14 @@ import { button, codeOf, copySelected, copyText, make, morph, parsed } from "./d
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
 
 export class AnswerView {
+  steps = make("div", "step-list markdown");
+  summary = make("summary", "summary");
+  fold = make("details", "steps", this.summary, this.steps);
+  tail = make("div", "tail");
+  body = make("div", "markdown", this.tail);
+  failure = make("div", "failure");
+  state = make("span", "state");
+
   /**
    * @param {import("./transcript.js").Answer} answer
    * @param {(value: "up" | "down" | "") => void} rate Takes what the reader thinks; "" for nothing.
@@ -11,13 +19,6 @@ export class AnswerView {
    */
   constructor(answer, rate, insert) {
     this.insert = insert;
-    this.steps = make("div", "step-list markdown");
-    this.summary = make("summary", "summary");
-    this.fold = make("details", "steps", this.summary, this.steps);
-    this.tail = make("div", "tail");
-    this.body = make("div", "markdown", this.tail);
-    this.failure = make("div", "failure");
-    this.state = make("span", "state");
     const thumb = (text, value) => {
       const node = button(text, () => rate(node.ariaPressed === "true" ? "" : value), "button thumb");
       node.value = value;
@@ -130,13 +131,13 @@ export class AnswerView {
   addCopyButtons() {
     for (const head of this.body.querySelectorAll(".runagent-code-head:not(:has(button))")) {
       if (this.tail.contains(head)) continue;
+      const code = () => codeOf(this.body, head.parentElement);
       const copy = button("", () => {
-        copy.dataset.copied = copyText(head, codeOf(this.body, head.parentElement));
+        copy.dataset.copied = copyText(head, code());
       }, "copy");
       copy.title = copy.ariaLabel = "Copy code";
       head.append(copy);
-      const insert = () => this.insert(codeOf(this.body, head.parentElement));
-      if (this.insert) head.append(button("To a new cell", insert));
+      if (this.insert) head.append(button("To a new cell", () => this.insert(code())));
       head.parentElement.classList.add("runagent-live");
     }
   }

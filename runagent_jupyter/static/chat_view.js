@@ -1,25 +1,38 @@
 // One view of the chat: shows the conversation, and sends the reader's questions to the kernel.
 import { AnswerView } from "./answer_view.js";
-import { Composer, chips } from "./composer.js";
-import { button, copyText, make } from "./dom.js";
+import { Composer } from "./composer.js";
+import { button, copyText, download, make } from "./dom.js";
 import { Follower } from "./follower.js";
 import { isShortcut } from "./keys.js";
+import { itemsOf, questionNode } from "./question_view.js";
+import { Speaker } from "./speaker.js";
 
 const TRAITS = "change:title change:placeholder change:height change:suggestions change:_sum change:agent";
 const HELP = "Ask a question. Enter sends it, Shift+Enter begins a new line.";
 const GONE = "The kernel behind this chat is gone. Run its cell again to begin a new one.";
+const NOT_COPIED = "The browser did not allow copying.";
 const SURE = 4_000; // ms to confirm that the conversation is to be cleared
 
 export class ChatView extends Composer {
+  /** @type {(AnswerView | null)[]} by turn; a question has none */
+  answers = [];
+  exporting = ""; // the kind of export that was asked for
+  log = make("div", "log");
+  latest = button("↓ Latest", () => this.follower.toEnd(), "button latest");
+  save = button("Save as Markdown", () => this.requestExport("markdown"));
+  cell = button("Copy as notebook cell", () => this.requestExport("cell"));
+  sum = make("span", "hint");
+  clear = button("Clear", (event) => this.forget(event));
+  name = make("strong", "title");
+  speaker = new Speaker();
+  style = make("style");
+
   /**
    * @param {any} model
    * @param {import("./connection.js").Connection} connection
    */
   constructor(model, connection) {
     super(model, connection);
-    /** @type {(AnswerView | null)[]} by turn; a question has none */
-    this.answers = [];
-    this.exporting = ""; // the kind of export that was asked for
     this.build();
     this.follower = new Follower(this.log, this.latest);
     this.listen();
@@ -28,37 +41,31 @@ export class ChatView extends Composer {
   // --- The elements ---
 
   build() {
-    this.log = make("div", "log");
-    this.latest = button("↓ Latest", () => this.follower.toEnd(), "button latest");
-    this.save = button("Save as Markdown", () => this.requestExport("markdown"));
-    this.cell = button("Copy as notebook cell", () => this.requestExport("cell"));
-    this.sum = make("span", "hint");
     const items = make("div", "items", this.save, this.cell, this.sum);
     this.menu = make("details", "menu", make("summary", "button", "Export"), items);
-    this.clear = button("Clear", (event) => this.forget(event));
-    this.name = make("strong", "title");
     const head = make("header", "head", this.name, make("span", "tools", this.menu, this.clear));
     const scroller = make("div", "scroller", this.log, this.latest);
-    this.root = make("section", "chat", head, scroller, this.note, this.form);
-    this.style = document.createElement("style");
-
-    this.log.role = "log";
-    this.log.ariaLabel = "Conversation; Escape leads to the input";
-    this.log.tabIndex = 0;
+    this.root = make("section", "chat", head, scroller, this.note, this.form, this.speaker.node);
+    Object.assign(this.log, {
+      role: "log",
+      ariaLive: "off", // the speaker tells what is new
+      ariaLabel: "Conversation; Escape leads to the input",
+      tabIndex: 0,
+    });
   }
 
   listen() {
     const { root } = this;
-    root.addEventListener("click", ({ target }) => this.refocus(!target.getClientRects().length));
-    root.addEventListener("pointerdown", ({ target }) => {
+    root.onclick = ({ target }) => this.refocus(!target.getClientRects().length);
+    root.onpointerdown = ({ target }) => {
       if (!this.menu.contains(target)) this.menu.open = false;
-    });
+    };
     root.ondragover = root.ondrop = (event) => this.onDrag(event);
     root.addEventListener("focusin", (event) => {
       const isNew = !root.contains(event.relatedTarget);
-      if (this.connection.isLive && isNew) this.connection.sync(this.model);
+      if (this.connection.isLive && isNew) this.connection.sync();
     });
-    root.addEventListener("keydown", (event) => this.onKey(event));
+    root.onkeydown = (event) => this.onKey(event);
     this.clock = setInterval(() => {
       if (this.transcript.busy && this.connection.isLive) this.answers.at(-1)?.tick();
     }, 1_000);
@@ -68,7 +75,6 @@ export class ChatView extends Composer {
       if (!root.contains(target)) return;
       target.toggleAttribute("data-lm-suppress-shortcuts", !isShortcut(event));
     };
-    this.onTraits = () => this.showTraits();
     const view = this;
     // anywidget calls this on its own view, whose listener for this event it has removed.
     this.onLive = function () {
@@ -82,8 +88,8 @@ export class ChatView extends Composer {
    */
   mount(el) {
     el.append(this.style, this.root);
-    window.addEventListener("keydown", this.beforeKey, true);
-    this.model.on(TRAITS, this.onTraits);
+    addEventListener("keydown", this.beforeKey, true);
+    this.model.on(TRAITS, this.showTraits);
     this.showTraits();
     this.model.on("comm_live_update", this.onLive);
     this.connection.views.add(this);
@@ -95,51 +101,41 @@ export class ChatView extends Composer {
   /** Stop everything that the view does by itself. */
   unmount() {
     this.connection.views.delete(this);
-    window.removeEventListener("keydown", this.beforeKey, true);
+    removeEventListener("keydown", this.beforeKey, true);
     clearInterval(this.clock);
     clearTimeout(this.pending?.timer);
     this.follower.disconnect();
-    this.model.off(TRAITS, this.onTraits);
+    this.model.off(TRAITS, this.showTraits);
     this.model.off("comm_live_update", this.onLive);
   }
 
   /**
-   * Hide the saved copy, which is for readers who open the notebook without a kernel. Without one,
-   * the view that was saved may know less than the copy; then it hides itself.
+   * Hide the saved copy, which is for readers who open the notebook without a kernel. To them, the
+   * view that was saved may know less than the copy; then it hides itself.
    */
   showOne() {
     const copy = `.runagent-${this.model.get("_copy")}`;
     const asked = document.querySelector(copy)?.querySelectorAll(".runagent-question").length;
-    this.root.hidden = !this.connection.isLive && asked > this.transcript.turns.length / 2;
+    const { isLive, wasLive } = this.connection;
+    this.root.hidden = !isLive && !wasLive && asked > this.transcript.turns.length / 2;
     this.style.textContent = this.model.get("_markdown_css");
     if (this.root.hidden) return;
     this.style.textContent += `${copy}, .jp-OutputArea-child:has(> * > ${copy}) { display: none; }`;
   }
 
-  showTraits() {
-    const title = this.model.get("title");
+  showTraits = () => {
+    const { model, picker } = this;
+    const title = model.get("title");
     this.name.textContent = title;
     this.root.ariaLabel = `Chat with ${title}`;
-    this.sum.textContent = this.model.get("_sum");
-    this.input.placeholder = this.model.get("placeholder");
-    const { picker } = this;
-    picker.replaceChildren(...this.model.get("_labels").map((label) => new Option(label)));
-    picker.value = this.model.get("agent");
+    this.sum.textContent = model.get("_sum");
+    this.input.placeholder = model.get("placeholder");
+    picker.replaceChildren(...model.get("_labels").map((label) => new Option(label)));
+    picker.value = model.get("agent");
     picker.hidden = picker.length < 2;
-    this.log.style.maxHeight = `${this.model.get("height")}px`;
+    this.log.style.maxHeight = `${model.get("height")}px`;
     if (!this.transcript.turns.length) this.drawFrom(0);
-  }
-
-  // --- Asking ---
-
-  lastQuestion() {
-    return this.transcript.turns.findLastIndex((turn) => turn.role === "user");
-  }
-
-  retry() {
-    const index = this.lastQuestion();
-    this.ask(this.transcript.turns[index].text, index, this.itemsOf(index));
-  }
+  };
 
   // --- Clearing and exporting ---
 
@@ -170,21 +166,10 @@ export class ChatView extends Composer {
 
   /** @param {{markdown: string, cell: string}} content */
   receiveExport(content) {
-    const kind = this.exporting;
+    if (this.exporting === "markdown") download(content.markdown, this.model.get("title"));
+    else if (copyText(this.root, content.cell)) this.say("Copied: paste it into an empty cell.");
+    else this.say(`${NOT_COPIED} The cell is:\n${content.cell}`);
     this.exporting = "";
-    if (kind === "markdown") this.download(content.markdown);
-    if (kind !== "cell") return;
-    if (copyText(this.root, content.cell)) this.say("Copied: paste it into an empty cell.");
-    else this.say(`The browser did not allow copying. The cell is:\n${content.cell}`);
-  }
-
-  /** @param {string} text */
-  download(text) {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: "text/markdown" }));
-    link.download = `${this.model.get("title").replace(/[^\p{L}\p{N}-]+/gu, "-") || "chat"}.md`;
-    link.click();
-    URL.revokeObjectURL(link.href);
   }
 
   // --- Drawing ---
@@ -194,7 +179,6 @@ export class ChatView extends Composer {
    * @param {number} first
    */
   drawFrom(first) {
-    this.log.querySelector(".runagent-empty")?.remove();
     while (this.log.childElementCount > first) this.log.lastElementChild.remove();
     this.answers.length = first;
     const { turns } = this.transcript;
@@ -204,26 +188,23 @@ export class ChatView extends Composer {
 
   /** @param {import("./transcript.js").Question | import("./transcript.js").Answer} turn */
   drawTurn(turn) {
+    const { turns } = this.transcript;
     if (turn.role === "agent") {
-      const index = this.answers.length;
-      const rate = (value) => this.post({ type: "feedback", turn: index, value });
+      const question = turns[this.answers.length - 1];
+      const rate = (value) => this.post({ type: "feedback", at: question.id, value });
       const view = new AnswerView(turn, rate, this.inserter);
-      const copy = button("Copy", () => {
-        this.say(view.copy() ? "Copied." : "The browser did not allow copying.");
-      });
+      const copy = button("Copy", () => this.say(view.copy() ? "Copied." : NOT_COPIED));
       view.actions.prepend(copy);
-      view.actions.append(button("Retry", () => this.retry(), "button last"));
+      const retry = () => this.ask(question.text, question.id, itemsOf(question));
+      view.actions.append(button("Retry", retry, "button needy"));
       this.answers.push(view);
       return view.node;
     }
-    const question = make("div", "question", turn.text);
-    question.dir = "auto";
-    if (turn.attached) question.append(chips(...turn.attached));
     this.answers.push(null);
-    const edit = button("Edit", () => this.edit(this.lastQuestion()), "button last");
-    const node = make("article", "turn user", question, edit);
-    node.ariaLabel = "You";
-    return node;
+    return questionNode(turn, () => this.edit(turn), (id) => {
+      this.follower.isAtEnd = false;
+      this.post({ type: "branch", at: id });
+    });
   }
 
   /** What puts code into a new cell below; only JupyterLab and Notebook 7 let widgets do so. */
@@ -250,9 +231,12 @@ export class ChatView extends Composer {
   /** Show the actions that are possible now. */
   refresh() {
     const { isLive } = this.connection;
-    this.root.classList.toggle("runagent-is-busy", !this.isFree);
-    this.root.classList.toggle("runagent-is-editing", this.edited !== undefined);
-    this.root.classList.toggle("runagent-is-gone", !isLive);
+    this.transcript.turns.forEach(({ id }, index) => {
+      this.log.children[index].classList.toggle("runagent-edited", id === this.edited);
+    });
+    const { classList } = this.root;
+    classList.toggle("runagent-is-busy", !this.isFree);
+    classList.toggle("runagent-is-gone", !isLive);
     for (const needy of [this.clear, this.save, this.cell]) needy.disabled = !isLive;
     super.refresh();
   }
@@ -269,8 +253,14 @@ export class ChatView extends Composer {
       this.show(type, content);
       return;
     }
-    const hadFocus = this.root.contains(document.activeElement);
+    const { focused } = this;
+    const hadFocus = this.root.contains(focused);
+    const index = [...this.log.children].findIndex((node) => node.contains(focused));
     this.show(type, content);
+    if (index >= 0 && !focused.isConnected) {
+      // The same action of the turn that took the place of the old one.
+      this.log.children[index]?.querySelector(`[aria-label="${focused.ariaLabel}"]`)?.focus();
+    }
     this.refocus(hadFocus);
   }
 
@@ -284,7 +274,12 @@ export class ChatView extends Composer {
       return;
     }
     if (type === "turns") this.showTurns(content.first);
-    if (type === "delta") this.answers[content.turn].grow(content);
+    if (type === "delta") {
+      const view = this.answers[content.turn];
+      const isNews = view.node.ariaBusy === "true" && [...this.connection.views][0] === this;
+      view.grow(content);
+      if (isNews) this.speaker.tell(view.answer, content);
+    }
     if (type === "refused" && this.pending?.request === content.request) {
       this.settle(false, content.text);
     }
@@ -299,8 +294,9 @@ export class ChatView extends Composer {
   /** @param {number} first */
   showTurns(first) {
     this.drawFrom(first);
-    if (this.edited !== undefined && !this.pending && this.edited !== this.lastQuestion()) {
-      this.edited = undefined;
+    const isShown = this.transcript.turns.some(({ id }) => id === this.edited);
+    if (this.edited !== null && !this.pending && !isShown) {
+      this.edited = null;
       this.say("The conversation went on: your text would be sent as a new question.");
     }
     this.checkTaken();
@@ -317,9 +313,8 @@ export class ChatView extends Composer {
     if (!isLive) {
       if (this.pending) this.settle(false);
       this.say(GONE);
-      const last = transcript.turns.at(-1);
       if (transcript.busy) {
-        Object.assign(last, { status: "stopped", facts: "broken off: the kernel is gone" });
+        Object.assign(transcript.turns.at(-1), { status: "stopped", facts: "broken off: the kernel is gone" });
       }
       this.answers.at(-1)?.showEnding();
     }
@@ -329,12 +324,17 @@ export class ChatView extends Composer {
 
   // --- Focus and keys ---
 
+  /** The element that has the focus, also where the chat is in a shadow root. */
+  get focused() {
+    return this.root.getRootNode().activeElement;
+  }
+
   /**
    * Move the focus to the input, if the element that had it is gone or hidden.
    * @param {boolean} hadFocus Whether the view had the focus before.
    */
   refocus(hadFocus) {
-    const focused = document.activeElement;
+    const { focused } = this;
     const isLost = this.root.contains(focused) ? !focused.getClientRects().length : hadFocus;
     if (isLost) this.input.focus({ preventScroll: true });
   }
@@ -345,7 +345,7 @@ export class ChatView extends Composer {
     // Safari sends the key code 229 with the Enter that ends a composition.
     if (event.isComposing || event.keyCode === 229) return;
     if (event.key === "Escape" && !this.options.firstChild) this.onEscape(event);
-    const isUpwards = ["ArrowUp", "PageUp", "Home"].includes(event.key);
+    const isUpwards = /^(ArrowUp|PageUp|Home)$/.test(event.key);
     if (event.target === this.log && isUpwards) this.follower.unfollow();
     if (event.target === this.input) this.onInputKey(event);
   }

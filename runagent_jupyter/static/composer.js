@@ -1,14 +1,16 @@
 // The input area of a chat: the question that is being written, sent or edited, and what goes along.
 import { PATIENCE } from "./connection.js";
-import { button, make } from "./dom.js";
+import { button, chips, make } from "./dom.js";
+import { itemsOf } from "./question_view.js";
 
 const STOPPING = "The kernel is busy: the answer stops as soon as the kernel is free.";
-const TALLEST = 240; // pixels of the input
 const PIECE = 4_000_000; // bytes of a message; servers close the connection of a page for 10 MB
 
 /**
- * What goes along: a file, or something that went along with the question that is asked again.
- * @typedef {{label: string, name?: string, size?: number, data?: ArrayBuffer, kept?: number}} Item
+ * What goes along: a file, or something that went along with an earlier question, which `kept`
+ * names by the id of that question and by its position there.
+ * @typedef {{label: string, name?: string, size?: number, data?: ArrayBuffer,
+ *   kept?: [number, number]}} Item
  */
 
 /**
@@ -16,18 +18,10 @@ const PIECE = 4_000_000; // bytes of a message; servers close the connection of 
  * @typedef {{text: string, request: string, timer: number, isLate: boolean, items: Item[]}} Pending
  */
 
-/**
- * Make a row of chips.
- * @param {...(string | (string | Node)[])} labels
- */
-export function chips(...labels) {
-  return make("div", "chips", ...labels.map((label) => make("bdi", "chip", ...[label].flat())));
-}
-
-/** The part of a view that holds the input area. The view has `follower` and `lastQuestion` too. */
+/** The part of a view that holds the input area. The view has a `follower` too. */
 export class Composer {
-  /** @type {number | undefined} the turn of the question that is being edited */
-  edited;
+  /** @type {number | null} the id of the question that is being edited */
+  edited = null;
   draft = ["", []]; // the text of the input and the items before the editing
   /** @type {Pending | undefined} */
   pending;
@@ -40,11 +34,11 @@ export class Composer {
   first = ""; // the variable that Enter takes
   asked = 0; // the name of the last request for variables
   note = make("div", "note");
-  along = make("div", "chips");
-  options = make("div", "chips");
+  along = chips();
+  options = chips();
   input = make("textarea", "input");
   picker = make("select", "button");
-  chooser = make("input", "");
+  chooser = make("input");
   send = button("Send", () => this.submit(), "button primary");
   stop = button("Stop", () => this.halt());
   cancel = button("Cancel", () => this.leave());
@@ -60,17 +54,16 @@ export class Composer {
     this.transcript = connection.transcript;
     const attach = button("Attach", () => chooser.click());
     const buttons = [picker, attach, this.cancel, this.send, this.stop];
-    this.form = make("form", "form", this.along, this.options, input, chooser, ...buttons);
+    this.form = make("div", "form", this.along, this.options, input, chooser, ...buttons);
     this.note.role = this.options.role = "status";
     Object.assign(input, { rows: 1, dir: "auto", ariaLabel: "Question" });
     Object.assign(chooser, { type: "file", multiple: true, hidden: true });
     picker.ariaLabel = "Send to";
-    this.form.onsubmit = (event) => event.preventDefault();
     input.oninput = () => this.onInput();
     input.onpaste = (event) => {
-      const { files } = event.clipboardData;
-      this.add(files);
-      if (files.length && !event.clipboardData.getData("text")) event.preventDefault();
+      const data = event.clipboardData;
+      this.add(data.files);
+      if (data.files.length && !data.getData("text")) event.preventDefault();
     };
     picker.onchange = () => this.post({ type: "choose", agent: picker.value });
     chooser.onchange = () => {
@@ -89,7 +82,7 @@ export class Composer {
    * @param {ArrayBuffer[]} [buffers]
    */
   post(message, buffers) {
-    this.connection.post(this.model, message, buffers);
+    this.connection.post(message, buffers);
   }
 
   /** @param {string} text */
@@ -166,9 +159,8 @@ export class Composer {
     if (request !== this.asked) return;
     this.first = first;
     this.known = known;
-    this.options.replaceChildren(...offered.map(([name, label]) => {
-      return button(label, () => this.complete(name));
-    }));
+    const offer = ([name, label]) => button(label, () => this.complete(name));
+    this.options.replaceChildren(...offered.map(offer));
     this.drawChips();
   }
 
@@ -186,12 +178,12 @@ export class Composer {
   /**
    * Send a question.
    * @param {string} text
-   * @param {number} [at] The turn that it replaces, with all turns after it.
+   * @param {number} [at] The id of the question beside which it begins a branch.
    * @param {Item[]} items
    */
   ask(text, at, items = []) {
     if (!this.isFree) return;
-    const request = crypto.getRandomValues(new Uint32Array(2)).join("-");
+    const request = `${Math.random()}`;
     const timer = setTimeout(() => {
       this.pending.isLate = true;
       this.say("The kernel is busy: it takes the question as soon as it is free.");
@@ -205,7 +197,7 @@ export class Composer {
       }
       return { name, size };
     });
-    const kept = items.flatMap((item) => item.kept ?? []);
+    const kept = items.flatMap((item) => item.kept ? [item.kept] : []);
     this.post({ type: "ask", text, at, request, files, kept });
     this.refresh();
   }
@@ -213,16 +205,6 @@ export class Composer {
   submit() {
     const { value } = this.input;
     if (value.trim()) this.ask(value, this.edited, this.items);
-  }
-
-  /**
-   * What went along with a question, without the variables, which its text names.
-   * @param {number} index Its turn.
-   * @returns {Item[]}
-   */
-  itemsOf(index) {
-    const { attached, files } = this.transcript.turns[index];
-    return (attached ?? []).slice(0, files).map((label, kept) => ({ label, kept }));
   }
 
   /**
@@ -238,7 +220,7 @@ export class Composer {
     if (!isTaken) return;
     this.items = this.items.filter((item) => !sent.items.includes(item));
     if (this.input.value === sent.text) {
-      if (this.edited === undefined) this.input.value = "";
+      if (this.edited === null) this.input.value = "";
       else {
         this.draft[1].push(...this.items);
         this.leaveEdit();
@@ -256,17 +238,17 @@ export class Composer {
   }
 
   /**
-   * Put a question into the input, to send another one in its place.
-   * @param {number} index Its turn.
+   * Put a question into the input, to send another one beside it.
+   * @param {import("./transcript.js").Question | undefined} question
    */
-  edit(index) {
-    if (index < 0 || !this.isFree) return;
-    if (this.edited === undefined) this.draft = [this.input.value, this.items];
-    this.edited = index;
-    this.items = this.itemsOf(index);
-    this.input.value = this.transcript.turns[index].text;
+  edit(question) {
+    if (!question || !this.isFree) return;
+    if (this.edited === null) this.draft = [this.input.value, this.items];
+    this.edited = question.id;
+    this.items = itemsOf(question);
+    this.input.value = question.text;
     this.onInput();
-    this.say("Sending replaces the last question and its answer.");
+    this.say("Sending begins a new branch here. The old one stays.");
     this.refresh();
     this.input.focus();
   }
@@ -280,8 +262,8 @@ export class Composer {
   }
 
   leaveEdit() {
-    if (this.edited === undefined || this.pending) return;
-    this.edited = undefined;
+    if (this.edited === null || this.pending) return;
+    this.edited = null;
     [this.input.value, this.items] = this.draft;
     this.onInput();
     this.say("");
@@ -306,7 +288,7 @@ export class Composer {
     const { isLive } = this.connection;
     const isBusy = isLive && !this.isFree;
     this.input.readOnly = !!this.pending;
-    this.cancel.hidden = !this.pending?.isLate && (this.edited === undefined || isBusy);
+    this.cancel.hidden = !this.pending?.isLate && (this.edited === null || isBusy);
     this.send.hidden = isBusy;
     this.send.disabled = !isLive;
     this.stop.hidden = !this.transcript.busy;
@@ -316,7 +298,7 @@ export class Composer {
   fitInput() {
     const { input } = this;
     input.style.height = "auto";
-    if (input.scrollHeight) input.style.height = `${Math.min(input.scrollHeight + 2, TALLEST)}px`;
+    if (input.scrollHeight) input.style.height = `${input.scrollHeight + 2}px`;
   }
 
   /**
@@ -327,7 +309,7 @@ export class Composer {
     const { key, shiftKey } = event;
     if (this.first && ["Enter", "Tab"].includes(key)) this.complete(this.first);
     else if (key === "Escape") this.options.replaceChildren();
-    else if (key === "ArrowUp" && !this.input.value) this.edit(this.lastQuestion());
+    else if (key === "ArrowUp" && !this.input.value) this.edit(this.transcript.turns.at(-2));
     else if (key === "Enter" && !shiftKey) this.submit();
     else return;
     event.preventDefault();

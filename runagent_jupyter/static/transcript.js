@@ -6,10 +6,11 @@
  */
 
 /**
- * A question. `request` is the name that the asking page gave it. `attached` has the label of each
- * thing that went along: of as many `files`, and of variables behind them.
- * @typedef {{role: "user", text: string, request: string, attached?: string[],
- *   files?: number}} Question
+ * A question. `request` is the name that the asking page gave it. `branches` has its own `id` and
+ * those of the questions that were asked in its place. `attached` has the label of each thing that
+ * went along: of as many `files`, and of variables behind them.
+ * @typedef {{role: "user", text: string, request: string, id: number, branches: number[],
+ *   attached?: string[], files?: number}} Question
  */
 
 /**
@@ -29,11 +30,9 @@
 
 /** The conversation: the result of all messages in their order. */
 export class Transcript {
-  constructor() {
-    /** @type {(Question | Answer)[]} */
-    this.turns = [];
-    this.seq = 0;
-  }
+  /** @type {(Question | Answer)[]} */
+  turns = [];
+  seq = 0;
 
   /** Whether an answer is on its way. */
   get busy() {

@@ -57,7 +57,8 @@ def drop(node: Locator, kind: str, *files: tuple[str, int, str], text: str = "")
 
 def test_what_goes_along_with_a_question(lab: Lab) -> None:
     pair = "w = AgentWidget(['planner', 'critic'], height=900)\nw"
-    notebook = lab.open([AGENTS, pair, "w.agent"], color_scheme="light")
+    refuse = "w.context = {'attachments': 1}"
+    notebook = lab.open([AGENTS, pair, "w.agent", refuse, "w.context = {}"], color_scheme="light")
     notebook.run(0).run(1)
     chat = chat_in(notebook, 1)
     attach_files(notebook, chat)
@@ -89,6 +90,7 @@ def test_what_goes_along_with_a_question(lab: Lab) -> None:
     expect(asked).to_have_count(4)
     expect(question).to_have_value("a draft")
     expect(chips).to_have_text(["draft.txt · 1 kB×"])
+    go_on_in_branches(notebook, chat)
     notebook.run(2).wait_for_text(2, "'critic'")
     put_code_into_a_cell(notebook, chat)
     assert lab.watch.console == []
@@ -141,14 +143,50 @@ def name_variables(notebook: LabNotebook, chat: Locator) -> None:
     expect(chat.locator(".runagent-chip").last).to_have_text("@df · DataFrame 2 × 1×")
 
 
+def go_on_in_branches(notebook: LabNotebook, chat: Locator) -> None:
+    """Go to the old branch, ask there again, and have an edited question refused."""
+    question = chat.get_by_label("Question")
+    chips = chat.locator(".runagent-form .runagent-chip")
+    asked = chat.locator(".runagent-question .runagent-chip")
+    expect(chat.get_by_role("group", name="Branch 2 of 2")).to_be_visible()
+    chat.get_by_role("button", name="Previous branch").click()
+    expect(asked).to_have_count(5)
+    expect(answer(chat)).to_have_attribute("aria-label", "planner")
+    expect(chips).to_have_text(["draft.txt · 1 kB×"])
+    for theme in ("light", "dark"):
+        notebook.theme(theme)
+        notebook.screenshot(f"widget-branch-attached-{theme}", of=chat)
+    chat.get_by_role("button", name="Edit").click()
+    question.fill("Look at it")
+    chat.get_by_role("button", name="Remove ab.txt").click()
+    expect(chips).to_have_count(3)
+    notebook.run(3)
+    question.press("Enter")
+    expect(chat.locator(".runagent-note")).to_contain_text("is also a field of the chat's own")
+    expect(question).to_have_value("Look at it")
+    expect(chips).to_have_count(3)
+    expect(chat.locator(".runagent-edited")).to_have_count(1)
+    notebook.run(4)
+    question.press("Enter")
+    expect(chat.get_by_role("group", name="Branch 3 of 3")).to_be_visible()
+    finished(chat)
+    expect(asked).to_have_count(3)
+    expect(question).to_have_value("a draft")
+    chat.get_by_role("button", name="Retry").click()
+    expect(chat.get_by_role("group", name="Branch 4 of 4")).to_be_visible()
+    finished(chat)
+    expect(asked).to_have_count(3)
+    expect(chips).to_have_text(["draft.txt · 1 kB×"])
+
+
 def put_code_into_a_cell(notebook: LabNotebook, chat: Locator) -> None:
     for theme in ("light", "dark"):
         notebook.theme(theme)
         notebook.screenshot(f"widget-to-a-cell-{theme}", of=chat)
     cells = notebook.page.locator(".jp-Notebook .jp-Cell")
-    expect(cells).to_have_count(3)
+    expect(cells).to_have_count(5)
     chat.get_by_role("button", name="To a new cell").click()
-    expect(cells).to_have_count(4)
+    expect(cells).to_have_count(6)
     expect(cells.nth(2).locator(".cm-content")).to_have_text("print(1)print(2)")
 
 

@@ -108,7 +108,7 @@ frame = v.to_frame()
     assert "plan.csv · 1 kB" in kernel.value("v._static()['text/html']")
     # Retry of a question whose attachments are not there any more sends nothing.
     page = ChatPage(kernel, "v")
-    page.send(type="ask", text="two", at=2, kept=[0, 1], files=[], request="r")
+    page.send(type="ask", text="two", at=1, kept=[[1, 0], [1, 1]], files=[], request="r")
     assert "'prices' is not kept any more" in page.wait_for("refused")["text"]
     assert kernel.value("(len(asked), len(v.turns))") == [2, 4]
 
@@ -166,7 +166,7 @@ def test_files_of_a_page_come_in_pieces(kernel: Kernel, page: ChatPage) -> None:
     assert "'a.txt' did not arrive as a whole" in page.wait_for("refused")["text"]
     assert kernel.value("(len(asked), len(w.turns))") == [1, 2]
     # What went along goes along again, without a part of it.
-    page.send(type="ask", text="three", at=0, kept=[0, 2], request="r-3")
+    page.send(type="ask", text="three", at=0, kept=[[0, 0], [0, 2]], request="r-3")
     page.wait_for_end(2)
     assert [item["name"] for item in kernel.value("asked[-1]['attachments']")] == ["a.txt", "e"]
     assert kernel.value("len(w.turns)") == 2
@@ -223,7 +223,7 @@ def test_variables_go_along_as_they_are_when_the_question_is_sent(
     kernel.execute(export).ok()
     assert kernel.value("asked[-1]['digits']") == [1, 2, 3]
     kernel.execute("digits = 4\nbig = pd.DataFrame(np.zeros((4_000_000, 3)))\nbad = {1: 2}").ok()
-    page.send(type="ask", text="Sum @digits", at=0, kept=[0], request="r-2")
+    page.send(type="ask", text="Sum @digits", at=0, kept=[[0, 0]], request="r-2")
     page.wait_for_end(2)
     assert kernel.value("asked[-1]['digits']") == 4
     assert kernel.value("[item.label for item in w.turns[0].attachments]") == ["@digits · int"]
@@ -254,6 +254,9 @@ def test_old_content_is_forgotten_and_said_to_be() -> None:
     items = [Attached(f"{i}", "text/plain", 30_000_000, content={}) for i in range(8)]
     forget_oldest(items)
     assert [item.content is None for item in items] == [True, True, *[False] * 6]
+    again = [Attached(f"{i}", "text/plain", 30_000_000, content={}) for i in range(6)]
+    forget_oldest([*again, *again])  # as when all of them went along twice
+    assert all(item.content is not None for item in again)
     with pytest.raises(ValidationError, match="'0' is not kept any more"):
         fields_of(items[:1], "attachments")
 
