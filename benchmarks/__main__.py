@@ -22,6 +22,7 @@ from benchmarks import (
     floods,
     imports,
     large,
+    long_chat,
     magic,
     markdown,
     report,
@@ -57,6 +58,7 @@ def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
         "batch": partial(batch.tables, quick=quick),
         "engines": partial(engines.tables, rounds=few, rows=500 if quick else 2_000),
         "markdown": partial(markdown.tables, rounds=few if quick else 9),
+        "chat": partial(long_chat.tables, quick=quick),
         "notebook": partial(_notebook, quick=quick),
         "floods": partial(floods.tables, quick=quick),
     }

@@ -11,6 +11,9 @@ from typing import Any
 LARGEST = 20_000_000
 """Bytes of an attachment. Servers refuse larger requests."""
 
+LARGEST_TOGETHER = 40_000_000
+"""Bytes of all attachments of a question in a chat; in base64 they are a third more."""
+
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -24,12 +27,13 @@ _WEBP = 12
 _UNKNOWN = "application/octet-stream"
 
 
-def attachment(value: Any) -> dict[str, str]:
+def attachment(value: Any, name: str | None = None) -> dict[str, str]:
     """Make an attachment of a picture or a file, to be put into an input.
 
     Args:
         value: The path to a file, bytes, a matplotlib figure or a PIL image. A string is a path,
             too. matplotlib figures and PIL images in an input become attachments by themselves.
+        name: The name of the file that bytes are from. Default: none.
 
     Returns:
         `{"mime": ..., "data": ...}`: the media type, such as `"image/png"`, and the content in
@@ -39,7 +43,7 @@ def attachment(value: Any) -> dict[str, str]:
         ValueError: A value of another type, a file that cannot be read, or more than 20 MB.
     """
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return _attachment(bytes(value))
+        return _attachment(bytes(value), _guessed(name or ""))
     if isinstance(value, (str, os.PathLike)):
         return _file_attachment(Path(value))
     for base in type(value).__mro__:
@@ -98,8 +102,6 @@ def display_attachment(image: Any) -> dict[str, str]:
 
 
 def _file_attachment(path: Path) -> dict[str, str]:
-    import mimetypes  # noqa: PLC0415 - it takes time to load, and few need it
-
     path = path.expanduser()
     try:
         if not path.is_file():
@@ -112,7 +114,14 @@ def _file_attachment(path: Path) -> dict[str, str]:
             content = file.read(LARGEST + 1)
     except OSError as exc:
         raise ValueError(f"{str(path)!r} cannot be read: {exc.strerror or exc}") from exc
-    return _attachment(content, mimetypes.guess_type(path.name)[0] or _UNKNOWN)
+    return _attachment(content, _guessed(path.name))
+
+
+def _guessed(name: str) -> str:
+    """Return the media type that a file's name stands for."""
+    import mimetypes  # noqa: PLC0415 - it takes time to load, and few need it
+
+    return mimetypes.guess_type(name)[0] or _UNKNOWN
 
 
 def _attachment(content: bytes, mime: str = _UNKNOWN) -> dict[str, str]:

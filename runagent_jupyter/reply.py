@@ -13,6 +13,7 @@ from runagent_jupyter.data.frames import frame_of
 from runagent_jupyter.data.values import as_data, as_markdown, json_of
 from runagent_jupyter.event_log import answer_of
 from runagent_jupyter.marimo_html import marimo_html
+from runagent_jupyter.new_cell import WithCode
 from runagent_jupyter.rendering import bundle
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(repr=False)
-class Reply(Answer):
+class Reply(WithCode, Answer):
     """An agent's answer in a cell, complete or as far as it has come.
 
     The magic makes it::
@@ -88,6 +89,11 @@ class Reply(Answer):
         """
         found = as_markdown(self.value)
         return json_of(self.value) if found is None else found
+
+    @property
+    def code(self) -> list[str]:
+        """The blocks of code in the text, in order; with `--format code`, the text is one."""
+        return [self.text] if self.format == "code" else super().code
 
     def __str__(self) -> str:
         return self.text

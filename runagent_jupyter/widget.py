@@ -7,10 +7,8 @@ import concurrent.futures
 import functools
 import inspect
 import json
-import logging
 import pathlib
 import threading
-import time
 import uuid
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -20,66 +18,69 @@ from typing import Any
 import anywidget
 import traitlets
 
-from runagent import (
-    AsyncRunAgentClient,
-    RunAgentClient,
-    RunAgentError,
-    StreamEvent,
-    ValidationError,
-)
+from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError
 from runagent_jupyter import html
-from runagent_jupyter.chats.answer_view import AnswerView, beginning, describe
+from runagent_jupyter.chats.agents import AgentOrClient, Agents
+from runagent_jupyter.chats.answer_view import AnswerView, beginning
+from runagent_jupyter.chats.asking import AskingChat
+from runagent_jupyter.chats.attached import BOUNDS, Attached, attached
+from runagent_jupyter.chats.branched import BranchedChat
 from runagent_jupyter.chats.cell_source import cell_source
 from runagent_jupyter.chats.chat_file import PathLike
 from runagent_jupyter.chats.client import chat_client
-from runagent_jupyter.chats.conversation import Conversation, history_of
+from runagent_jupyter.chats.conversation import Conversation, Exchange
+from runagent_jupyter.chats.from_pages import AskedFromPages
 from runagent_jupyter.chats.kept import KeptInFile
 from runagent_jupyter.chats.page_script import joined
+from runagent_jupyter.chats.rated import RatedChat
 from runagent_jupyter.chats.shown import ShownChat
 from runagent_jupyter.chats.subshell_comm import SubshellComm
 from runagent_jupyter.chats.turn import Turn
-from runagent_jupyter.chats.turn_records import sum_of
+from runagent_jupyter.chats.uploads import Uploads
 from runagent_jupyter.control_characters import sendable, strip_controls
 from runagent_jupyter.event_loops import background, is_background
-from runagent_jupyter.fields import as_fields
 from runagent_jupyter.interrupts import TICK, noted
 from runagent_jupyter.marimo_value import MarimoValue
-from runagent_jupyter.pacing import rest_after
-from runagent_jupyter.request import Request, read_stream
-
-INTERVAL = 0.06
-"""Seconds between two messages to the pages while an answer streams."""
-
-SHARE = 0.02
-"""Seconds of CPU time for the text of one message; in a flood, the rest waits for the next."""
+from runagent_jupyter.request import Request
 
 _STATIC = pathlib.Path(__file__).parent / "static"
 
-_logger = logging.getLogger(__name__)
 
-
-class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.AnyWidget):
-    """A chat with one agent. Answers stream beside the kernel, which stays free for cells.
+class AgentWidget(
+    MarimoValue,
+    SubshellComm,
+    AskingChat,
+    AskedFromPages,
+    KeptInFile,
+    BranchedChat,
+    RatedChat,
+    ShownChat,
+    anywidget.AnyWidget,
+):
+    """A chat with an agent. Answers stream beside the kernel, which stays free for cells.
 
     >>> chat = AgentWidget("demo", suggestions=["What can you do?"], context={"rows": [1, 2]})
     >>> chat.ask("What can you do?").text.splitlines()[0]
     '# Hello from the demo agent'
 
     Args:
-        agent: An agent's id, or a client.
-        title: Shown above the chat. Default: the agent's id.
+        agent: An agent's id, or a client. With a list of them, or a dictionary that gives each a
+            label, the reader picks one for each question; the first is picked at the beginning.
+            They see one conversation, if `history` goes along, and have a session each.
+        title: Shown above the chat. Default: the agent's id, or all labels.
         placeholder: Shown in the empty input.
         suggestions: Questions to begin with, as buttons.
         height: The greatest height of the conversation, in pixels; beyond it, it scrolls.
         context: Fields that go along with every question, such as `{"df": df}`. They are read
             each time, so the agent gets the contents that a variable has at that time.
         field: The field that carries the question.
-        history: Whether the turns so far go along, as `history`: a list of `role` and `text`.
+        history: Whether the turns so far go along, as `history`: a list of `role` and `text`,
+            with the names of `attachments`, and the label of the `agent` where there are several.
         entrypoint: A streaming entrypoint of an agent under `runagent serve`. Default: the usual
             one.
         format: `"markdown"`, or `"wrapped"` for Markdown in which the end of a line is a space.
         session_id: Goes along with every question, so that the agent knows the conversation.
-            Default: a new one, which is left out if the agent refuses it.
+            Default: a new one for each agent, which is left out if the agent refuses it.
         store: A file in which the conversation is kept. If it is there already, the chat goes on
             with it, after a restart of the kernel too. Each question is written before it is sent
             and each answer when it has ended. The file is JSON, without a key, and only its owner
@@ -91,19 +92,22 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         **client_options: Options of the client, such as `base_url`.
 
     Attributes:
-        turns: The conversation, a list of `Turn`; to be read, not changed.
+        turns: The conversation, a list of `Turn`; to be read, not changed. A question that was
+            edited or asked again begins a branch beside the old one: `turns` is the branch that
+            is shown, `branches` has the others.
         context: The fields that go along with the next questions; it may be changed.
-        session_id: The session of the next questions; `None` for none.
 
-    Two traits can be observed: `busy`, whether an answer is on its way, and `value`, the text of
-    the last answer that has ended. Observers run on the thread that reads the streams, so they
-    should return quickly. The text comes from the agent: show it with `Textarea` or `Label`, never
-    as `HTML`. To write into an `Output` from an observer, use its `append_stdout`, because text
-    that is printed there belongs to no cell.
+    The trait `agent` is the label of the agent that is asked next: its id, unless a dictionary has
+    given it another one. It may be set. Two more traits can be observed: `busy`, whether an answer
+    is on its way, and `value`, the text of the last answer that has ended. Observers run on the
+    thread that reads the streams, so they should return quickly. The text comes from the agent:
+    show it with `Textarea` or `Label`, never as `HTML`. To write into an `Output` from an observer,
+    use its `append_stdout`, because text that is printed there belongs to no cell.
 
     Raises:
-        TypeError: An option or the format is unknown, the agent is neither an id nor a client, or
+        TypeError: An option or the format is unknown, an agent is neither an id nor a client, or
             the suggestions are not a list of strings.
+        ValueError: The list of agents is empty, or has the same label twice.
         ValidationError: Another kernel uses the file of `store`, or it is damaged, holds something
             else, or was written by a newer version. Nothing in it is changed.
         RunAgentError: The client refuses its settings, the context cannot be sent, or there can be
@@ -117,6 +121,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
     placeholder = traitlets.Unicode().tag(sync=True)
     suggestions = traitlets.List(traitlets.Unicode()).tag(sync=True)
     height = traitlets.Int(min=80).tag(sync=True)
+    agent = traitlets.Unicode().tag(sync=True)
     busy = traitlets.Bool(False).tag(sync=True)
     value = traitlets.Unicode().tag(sync=True, to_json=lambda text, _: beginning(text))
     # It is made when a page asks for the state, and so costs nothing while an answer streams.
@@ -128,12 +133,14 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
     _markdown_css = traitlets.Unicode().tag(sync=True)
     _copy = traitlets.Unicode().tag(sync=True)
     _sum = traitlets.Unicode().tag(sync=True)
+    _labels = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    _bounds = traitlets.List(BOUNDS).tag(sync=True)
     description = ""  # `interactive` of ipywidgets 7 wants every widget to have one
     _current: Request | None = None  # `close` needs it, also if the constructor failed
 
     def __init__(
         self,
-        agent: str | RunAgentClient | AsyncRunAgentClient,
+        agent: AgentOrClient | Sequence[AgentOrClient] | Mapping[str, AgentOrClient],
         *,
         title: str | None = None,
         placeholder: str = "Ask the agent…",
@@ -157,11 +164,10 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         if format not in {"markdown", "wrapped"}:
             raise TypeError(f'format is {format!r}; give "markdown" or "wrapped".')
         arguments = inspect.signature(AgentWidget.__init__).parameters
-        self._client = chat_client(agent, client_options, arguments)
+        self._agents = Agents(agent, client_options, arguments, session_id)
         self._conversation = Conversation(line_breaks=format == "markdown")
         self.turns: list[Turn] = self._conversation.turns
         self.context: Mapping[str, Any] | None = dict(context or {})
-        self.session_id: str | None = session_id or uuid.uuid4().hex
         self._needs_session = session_id is not None
         self._field = field
         self._history = history
@@ -169,17 +175,21 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         self._on_feedback = on_feedback
         self._lock = threading.RLock()
         self._sequence = 0
+        self._uploads = Uploads()
         self._keep_copies()
-        self._stream("?", [])  # sends nothing, but raises if the context cannot be sent
+        # This sends nothing, but raises if the context cannot be sent.
+        self._stream(self.client, self.session_id, self._input("?", []))
         if store is not None:
             self._keep_in(store, session_too=session_id is None)
         super().__init__(
-            title=strip_controls(self._client.agent_id if title is None else title),
+            title=strip_controls(", ".join(self._agents.clients) if title is None else title),
+            agent=self._agents.chosen,
+            _labels=list(self._agents.clients),
             placeholder=sendable(placeholder),
             suggestions=[sendable(suggestion) for suggestion in suggestions],
             height=height,
             value=self._last_text(),
-            _sum=sum_of(self.turns),
+            _sum=self._conversation.sum(),
             _markdown_css=html.css(),
             _copy=uuid.uuid4().hex,
             _esm=str(self._esm),
@@ -192,19 +202,51 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         """Join the script at first, and whenever hot reloading sets it."""
         return joined(proposal["value"])
 
+    @traitlets.validate("agent")
+    def _choose(self, proposal: Any) -> str:
+        """Ask another agent from now on."""
+        return self._agents.choose(proposal["value"])
+
     @property
     def client(self) -> AsyncRunAgentClient:
-        """The client that calls the agent; assign another one to use a new key, for example."""
-        return self._client
+        """The client of the agent that is asked next; assign one with a new key, for example."""
+        return self._agents.client
 
     @client.setter
     def client(self, client: RunAgentClient | AsyncRunAgentClient) -> None:
-        self._client = chat_client(client, {}, ())
+        self._agents.clients[self._agents.chosen] = chat_client(client, {}, ())
 
-    def ask(self, question: str) -> Turn:
+    @property
+    def session_id(self) -> str | None:
+        """The session with the agent that is asked next; `None` for none. It may be set."""
+        return self._agents.sessions[self._agents.chosen]
+
+    @session_id.setter
+    def session_id(self, session_id: str | None) -> None:
+        self._agents.sessions[self._agents.chosen] = session_id
+
+    def ask(
+        self,
+        question: str,
+        attach: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        instead_of: Turn | None = None,
+    ) -> Turn:
         """Ask, and wait for the end of the answer; the view streams it meanwhile.
 
         Interrupting the kernel stops the answer.
+
+        Args:
+            question: The question.
+            attach: What goes along with this question alone, as the field `attachments`: a list,
+                or a dictionary with a name for each. Paths of files, bytes, matplotlib figures
+                and PIL images are sent as `{"name": ..., "mime": ..., "data": base64}`, tables and
+                other values as `{"name": ..., "value": ...}`. Each has at most 20 MB, all of them
+                40 MB. Default: nothing.
+            instead_of: A question of the chat, or the answer to it. The new question begins a
+                branch beside it: with `history=True`, only the turns before it go along. The
+                session is the same, so an agent that remembers it knows the other branches too.
+                Default: the question follows the last of `turns`.
 
         Returns:
             The answer. A failure is in its `error`.
@@ -212,15 +254,16 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         Raises:
             KeyboardInterrupt: The kernel was interrupted.
             RuntimeError: An answer is on its way, or an observer of the chat calls this.
-            ValueError: The question is empty.
-            ValidationError: The context cannot be sent.
+            TypeError: `attach` is neither a list nor a dictionary.
+            ValueError: The question is empty, or `instead_of` is no turn of this chat.
+            ValidationError: The context or something in `attach` cannot be sent.
             RunAgentError: The file of `store` cannot be written: nothing was sent, or, if the
                 answer has come, it is in `turns`.
         """
         if is_background("chats"):
             raise RuntimeError("ask() would wait for itself here; use `await ask_async()`.")
         with noted() as interrupts:
-            answer, ended = self._start(question)
+            answer, ended = self._start(question, attached(attach), self._place(instead_of))
             while not (ended.done() or interrupts.came):
                 concurrent.futures.wait([ended], TICK)
         if interrupts.came:
@@ -229,9 +272,15 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         self._check_written()
         return answer
 
-    async def ask_async(self, question: str) -> Turn:
+    async def ask_async(
+        self,
+        question: str,
+        attach: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        instead_of: Turn | None = None,
+    ) -> Turn:
         """Do what `ask` does, without blocking the event loop."""
-        answer, ended = self._start(question)
+        answer, ended = self._start(question, attached(attach), self._place(instead_of))
         waiting = asyncio.wrap_future(ended)
         try:
             # A loop that waits for other threads only would not notice an interrupt.
@@ -254,8 +303,8 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         with self._lock:
             self.stop()
             self._current = None
-            self._conversation.cut(0)
-            self.session_id = self.session_id and uuid.uuid4().hex
+            self._conversation.clear()
+            self._agents.begin_sessions()
             self._write()
             self._show(0)
         self._set("busy", False)
@@ -269,34 +318,43 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         super().close()
 
     def to_markdown(self) -> str:
-        """Return the conversation as Markdown."""
-        turns = (turn.to_markdown() for turn in list(self.turns))
+        """Return the conversation as Markdown; where it has branches, it says which one this is."""
+        with self._lock:
+            turns = list(self._conversation.markdown())
         return "\n\n".join([f"# {self.title}", *turns]) + "\n"
 
     def to_cell(self) -> str:
         """Return the source of a cell that asks the last question again, with the magic.
 
-        The context is in it as far as it can be written as JSON; a key never is.
+        The context is in it as far as it can be written as JSON, and the variables that a page
+        has sent along; files that were attached are not, and a key never is.
         """
-        last = self._conversation.last_question()
+        asked = [turn for turn in list(self.turns) if turn.role == "user"]
+        last = asked[-1] if asked else Turn("user", "Your question")
         return cell_source(
             self.client,
-            self.turns[last].text if last >= 0 else "Your question",
+            last.text,
             field=self._field,
             entrypoint=self._entrypoint,
             context=self.context or {},
+            variables=[item.name for item in last.attachments if item.is_variable],
         )
 
     # --- Asking ---------------------------------------------------------------------------------
 
     def _start(
-        self, question: str, *, at: int | None = None, request: str = ""
+        self,
+        question: str,
+        items: Sequence[Attached] = (),
+        instead_of: Exchange | None = None,
+        request: str = "",
     ) -> tuple[Turn, concurrent.futures.Future[None]]:
         """Ask a question.
 
         Args:
             question: The question.
-            at: The position of the last question, if this one takes its place.
+            items: What goes along with it.
+            instead_of: The exchange beside which it begins a branch.
             request: The page's id of the question, if a page asked it.
 
         Returns:
@@ -309,19 +367,17 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         with self._lock:
             if self._current is not None:
                 raise RuntimeError("An answer is on its way; wait for it, or call stop() first.")
-            first = len(self.turns) if at is None else at
-            if at is not None and (at < 0 or at != self._conversation.last_question()):
-                raise RuntimeError("The conversation went on meanwhile; send it as a new question.")
-            ask = functools.partial(self._stream, question, self.turns[:first])
-            stream = ask()
-            self._write_question(question, self.turns[:first])
-            self._conversation.cut(first)
-            view = self._conversation.add(question, request)
+            label, client = self._agents.chosen, self.client
+            data = self._input(question, self._conversation.history(instead_of), items)
+            stream = self._stream(client, self.session_id, data)
+            ask = functools.partial(self._stream, client, data=data)
+            exchange, first = self._add(question, request, instead_of, items, label)
+            view = exchange.view
             self._current = Request(
-                functools.partial(self._run, stream, ask, view),
+                functools.partial(self._run, stream, ask, view, label),
                 view.turn,
                 background("chats"),
-                agent_id=self.client.agent_id,
+                agent_id=client.agent_id,
                 # It may have been cleared before it starts.
                 at_start=lambda started: self._set("busy", self._current is started),
                 at_end=functools.partial(self._end, view),
@@ -330,69 +386,12 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
             self._current.start()
             return view.turn, self._current.ended
 
-    def _stream(self, question: str, history: Sequence[Turn]) -> Any:
-        """Return the stream of an answer.
-
-        Nothing is sent before the stream is entered, but input that cannot be sent is refused here.
-        """
-        context = as_fields(self.context or {})
-        if self._field in context:
-            raise ValidationError(
-                f"context has {self._field!r}, which is the field that carries the question.",
-                code="INVALID_INPUT",
-                hint="Pass another field=, if the agent takes the question under another name.",
-            )
-        session = {} if self.session_id is None else {"session_id": self.session_id}
-        data = {**session, **context, self._field: question}
-        if self._history:
-            data["history"] = history_of(history)
-        return self.client.stream_events(data, entrypoint=self._entrypoint)
-
-    async def _run(self, stream: Any, ask: Callable[[], Any], view: AnswerView) -> None:
-        try:
-            await self._read(stream, view)
-        except RunAgentError as error:
-            has_run = any(event.kind == "chunk" for event in view.turn.events)
-            if has_run or self._needs_session or "session_id" not in error.message:
-                raise
-            # The agent is a function that takes a question and nothing else.
-            self.session_id = None
-            view.begin_again()
-            await self._read(ask(), view)
-
-    async def _read(self, stream: Any, view: AnswerView) -> None:
-        news = asyncio.Event()
-        painter = asyncio.ensure_future(self._paint(view, news))
-
-        def take(event: StreamEvent) -> None:
-            with self._lock:
-                view.take(event)
-            news.set()
-
-        try:
-            await read_stream(stream, view.turn, take)
-        finally:
-            painter.cancel()
-
     def _is_resting(self) -> bool:
         return self._current is None
 
     def _is_shown(self, turn: Turn) -> bool:
         """Whether an answer is on its way and was not cleared meanwhile."""
         return self._current is not None and self._current.answer is turn
-
-    async def _paint(self, view: AnswerView, news: asyncio.Event) -> None:
-        """Send the news: the first at once, the others at intervals."""
-        while True:
-            await news.wait()
-            news.clear()
-            with self._lock:
-                if view.feed(SHARE):
-                    news.set()
-                worked = time.thread_time()
-                if self._is_shown(view.turn):
-                    self._tell("delta", turn=len(self.turns) - 1, **view.delta())
-            await asyncio.sleep(max(INTERVAL, rest_after(worked)))
 
     def _end(self, view: AnswerView, request: Request) -> None:
         is_shown = False
@@ -409,17 +408,10 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
                     self._tell("delta", turn=len(self.turns) - 1, **ending)
         finally:
             if is_shown:
-                self._set("_sum", sum_of(self.turns))
+                self._set("_sum", self._conversation.sum())
                 self._set("value", sendable(view.turn.text))
                 self._set("busy", False)
                 self._copies.renew_soon()
-
-    def _set(self, name: str, value: object) -> None:
-        """Set a trait; an exception of an observer is logged and stops nothing here."""
-        try:
-            setattr(self, name, value)
-        except Exception:
-            _logger.exception("An observer of the chat's %s failed", name)
 
     # --- Pages ----------------------------------------------------------------------------------
 
@@ -434,7 +426,7 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
         transcript = self._transcript(first)
         del transcript["seq"]
         self._tell("turns", **transcript)
-        self._set("_sum", sum_of(self.turns))
+        self._set("_sum", self._conversation.sum())
         self._copies.renew_soon()
 
     def _tell(self, kind: str, **content: Any) -> None:
@@ -443,12 +435,19 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
             self._sequence += 1
             self.send({"type": kind, "seq": self._sequence}, [_deflated(content)])
 
-    def _received(self, _: Any, content: Any, __: Any) -> None:
+    def _received(self, _: Any, content: Any, buffers: Any) -> None:
         """Carry out a page's message."""
         content = content if isinstance(content, dict) else {}
         match content.get("type"):
             case "ask":
                 self._ask_for_page(content)
+            case "piece":
+                self._take_piece(content, buffers)
+            case "choose":
+                with suppress(traitlets.TraitError):
+                    self.agent = str(content.get("agent"))
+            case "names":
+                self._name_variables(content)
             case "stop":
                 self.stop()
             case "clear":
@@ -457,9 +456,14 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
             case "sync":
                 self._bring_up_to_date(content.get("seq"))
             case "feedback":
-                self._rate(content.get("turn"), content.get("value"))
+                self._rate(content.get("at"), content.get("value"))
+            case "branch":
+                with suppress(RuntimeError):  # an answer began meanwhile
+                    self._show_numbered(content.get("at"))
             case "export":
                 self._tell("export", markdown=self.to_markdown(), cell=self.to_cell())
+                if any(turn.attachments for turn in self.turns):
+                    self._tell("note", text="Attachments are exported by name, without content.")
 
     def _bring_up_to_date(self, known: object) -> None:
         """Answer a page that may have missed something; without an answer, it asks again."""
@@ -469,33 +473,10 @@ class AgentWidget(MarimoValue, SubshellComm, KeptInFile, ShownChat, anywidget.An
             else:
                 self._show(0)
 
-    def _rate(self, turn: object, value: object) -> None:
-        """Keep what the reader thinks of an answer."""
-        with self._lock:
-            view = self._conversation.answer_at(turn)
-            if view is None or value not in ("up", "down", ""):
-                return
-            view.turn.feedback = str(value) or None
-            self._write()
-            self._tell("delta", turn=turn, **view.delta(), ending=view.ending())
-            self._copies.renew_soon()
-        if self._on_feedback is not None:
-            try:
-                self._on_feedback(view.turn)
-            except Exception:
-                _logger.exception("on_feedback of a chat failed")
 
-    def _ask_for_page(self, content: dict[str, Any]) -> None:
-        at, request = content.get("at"), str(content.get("request", ""))
-        try:
-            self._start(
-                content.get("text", ""), at=at if isinstance(at, int) else None, request=request
-            )
-        except Exception as error:  # noqa: BLE001 - the page shows it where the question was asked
-            self._tell("refused", request=request, text=describe(error))
-
-
-def chat(agent: str | RunAgentClient | AsyncRunAgentClient, **options: Any) -> AgentWidget:
+def chat(
+    agent: AgentOrClient | Sequence[AgentOrClient] | Mapping[str, AgentOrClient], **options: Any
+) -> AgentWidget:
     """Return a chat with an agent; the arguments are those of `AgentWidget`."""
     return AgentWidget(agent, **options)
 

@@ -36,6 +36,7 @@ ATTRIBUTES = {
     "align": re.compile("center|right"),
     "class": re.compile(r"(ra-[a-z]+|runagent-[a-z-]+( (runagent-[a-z-]+|ra-[a-z]+))*)?"),
     "dir": re.compile("auto|ltr|rtl"),
+    "tabindex": re.compile("0"),
     "href": re.compile(r"(https?://[^/@\s\\]+([/?#][^\s\\]*)?|mailto:[^\s\\]+)", re.IGNORECASE),
     "open": re.compile(""),
     "rel": re.compile("noopener noreferrer nofollow"),

@@ -168,6 +168,7 @@ class AnswerView:
             "tail": self._known_tail,
             "steps": self._steps_from(0)[: self._known_steps],
             "since": round(time.monotonic() - self._began),
+            **({"agent": strip_controls(self.turn.agent)} if self.turn.agent else {}),
             **self.ending(),
         }
 
@@ -179,7 +180,8 @@ class AnswerView:
         if ending["status"] == "streaming":
             notes.append(_CUT_OFF)
         lines = "".join(html.status_line(line) for line in notes if line)
-        return steps.folded(self._steps) + self._stream.html() + lines
+        by = html.status_line(self.turn.agent) if self.turn.agent else ""
+        return by + steps.folded(self._steps) + self._stream.html() + lines
 
     def ending(self) -> dict[str, Any]:
         """Return the state of the answer: how it ended, and the facts about it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runagent import AsyncRunAgentClient, RunAgentError
@@ -18,6 +18,7 @@ def cell_source(
     field: str,
     entrypoint: str | None,
     context: Mapping[str, Any],
+    variables: Sequence[str] = (),
 ) -> str:
     """Write the source of a cell.
 
@@ -27,6 +28,7 @@ def cell_source(
         field: The field that carries the question.
         entrypoint: The agent's entrypoint; `None` for the usual one.
         context: The fields that go along; a value that JSON cannot express is left out.
+        variables: The names of variables that go along.
 
     Returns:
         The cell's source.
@@ -43,6 +45,8 @@ def cell_source(
             # Without an apostrophe, one pair of them holds the whole together.
             encoded = json.dumps(value, ensure_ascii=False).replace("'", "\\u0027")
             options += ["--set", f"{name}={encoded}"]
+    for name in variables:
+        options += ["--input", name]
     line = shlex.join(["%%runagent", client.agent_id, *options])
     return f"{line}\n{question}"
 

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.chats.turn_records import record_of, turn_of
 
 FORMAT = "runagent chat"
-VERSION = 1
+VERSION = 2
 """The version of the files that this version writes; it reads those up to it."""
 
 PathLike = str | os.PathLike[str]
@@ -32,13 +32,24 @@ class KeptChat:
         agent_id: The agent of the next question.
         title: The title of the chat.
         session_id: The session of the next question; `None` for none.
-        turns: The questions and answers.
+        turns: The questions and answers of all branches, in the order in which they were asked.
+        after: The position of the answer that a question follows, -1 for none, by the position of
+            the question. All others follow the turn before them.
+        shown: The position of the last turn that is shown. Default: the last one of all.
+        agents: The ids of the agents by their labels, if there are several.
+        sessions: The sessions by these labels.
+        chosen: The label of the agent of the next question.
     """
 
     agent_id: str
     title: str
     session_id: str | None
     turns: Sequence[Turn] = field(default_factory=list)
+    after: Mapping[int, int] = field(default_factory=dict)
+    shown: int | None = None
+    agents: dict[str, str] = field(default_factory=dict)
+    sessions: dict[str, str | None] = field(default_factory=dict)
+    chosen: str = ""
 
 
 class _ChatLock(FileLock):
@@ -127,17 +138,17 @@ class ChatFile:
             RunAgentError: It cannot be written.
         """
         self.check()
-        turns = [self._encode(turn) for turn in chat.turns]
+        turns = [self._encode(turn, chat.after.get(i)) for i, turn in enumerate(chat.turns)]
         present = {id(turn) for turn in chat.turns}
         self._encoded = {key: kept for key, kept in self._encoded.items() if key in present}
         _replace(self.path, _text_of(chat, turns))
         self._known = _state(self.path)
 
-    def _encode(self, turn: Turn) -> str:
+    def _encode(self, turn: Turn, after: int | None) -> str:
         known = self._encoded.get(id(turn))
         if known is not None and known[1] == turn.feedback:
             return known[2]
-        text = _dumped(record_of(turn))
+        text = _dumped(record_of(turn) | ({} if after is None else {"after": after}))
         if turn.status != "streaming":
             self._encoded[id(turn)] = turn, turn.feedback, text
         return text
@@ -184,6 +195,10 @@ def read(path: PathLike) -> KeptChat:
             str(content["title"]),
             None if session is None else str(session),
             [turn_of(record) for record in content["turns"]],
+            *_places(content["turns"], content.get("shown")),
+            {str(label): str(agent) for label, agent in content.get("agents", {}).items()},
+            {str(label): s and str(s) for label, s in content.get("sessions", {}).items()},
+            str(content.get("agent", "")),
         )
     except ValidationError:
         raise
@@ -193,6 +208,23 @@ def read(path: PathLike) -> KeptChat:
             code="CHAT_DAMAGED",
             hint="It was not changed. Take another file, or move this one away.",
         ) from exc
+
+
+def _places(records: list[Any], shown: Any) -> tuple[dict[int, int], int | None]:
+    """Return `after` and `shown` of a chat.
+
+    Raises:
+        ValueError: They do not fit the turns.
+    """
+    after = {i: record["after"] for i, record in enumerate(records) if "after" in record}
+    kinds = [record["role"] for record in records]
+    if shown is not None and shown not in range(len(records)):
+        raise ValueError("the branch that it shows is missing")
+    for i, kind in enumerate(kinds):
+        before = after.get(i, i - 1)
+        if before not in range(-1, i) or (kind == "agent" and kinds[i - 1 : i] != ["user"]):
+            raise ValueError("a turn in it is in no place")
+    return after, shown
 
 
 def save(path: PathLike, chat: KeptChat) -> None:
@@ -243,13 +275,16 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 
 
 def _text_of(chat: KeptChat, turns: list[str]) -> str:
-    head = {
+    head: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "agent_id": chat.agent_id,
         "title": chat.title,
         "session_id": chat.session_id,
+        "shown": chat.shown,
     }
+    if chat.agents:
+        head |= {"agents": chat.agents, "sessions": chat.sessions, "agent": chat.chosen}
     lines = ",\n".join(turns)
     return f'{_dumped(head)[:-1]}, "turns": [\n{lines}\n]}}\n'
 

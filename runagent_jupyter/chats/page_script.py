@@ -10,9 +10,27 @@ _EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
 _COMMENT = re.compile(r"^ *(?://[^\n]*|/\*\*.*?\*/)\n", re.MULTILINE | re.DOTALL)
 _REMARK = re.compile(r"(?<=[;{,]) //[^\n\"'`]*$", re.MULTILINE)  # a comment behind code
 _BLANKS = re.compile(r"^\s+", re.MULTILINE)  # no string of the scripts depends on its indentation
+_TEXT = re.compile(r'("(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`)')
+# The blank in `a + +b` stays, and so does that in `a - -b`.
+_BESIDE_A_SIGN = re.compile(r" *(?<![+-] )([=+\-*/<>!?:;,{}()&|\[\]])(?! [+-]) *")
+_BEHIND_A_SIGN = re.compile(r"(?<=[;{},(])\n")
+_DIGITS = re.compile(r"(?<=\d)_(?=\d)")
+_ONE_PARAMETER = re.compile(r"(?<![\w)\]])\((\w+)\)(?==>)")
 
 
 def joined(script: str) -> str:
+    """Replace the imports of an ES module in `static` by the modules themselves, and shorten it.
+
+    Args:
+        script: The source of the module.
+
+    Returns:
+        A module that imports nothing, without comments and with little white space.
+    """
+    return _compact(bundled(script))
+
+
+def bundled(script: str) -> str:
     """Replace the imports of an ES module in `static` by the modules themselves.
 
     Args:
@@ -20,12 +38,22 @@ def joined(script: str) -> str:
             may use the same name at their top level.
 
     Returns:
-        A module that imports nothing, without indentation and comments.
+        A module that imports nothing, as it was written.
     """
     modules: dict[str, str] = {}
     _collect(script, modules)
-    source = "".join([*modules.values(), _IMPORT.sub("", script)])
-    return _BLANKS.sub("", _REMARK.sub("", _COMMENT.sub("", source)))
+    return "".join([*modules.values(), _IMPORT.sub("", script)])
+
+
+def _compact(script: str) -> str:
+    """Remove comments and white space. Strings, and regular expressions without blanks, stay."""
+    script = _BLANKS.sub("", _REMARK.sub("", _COMMENT.sub("", script)))
+    parts = _TEXT.split(script)
+    for index in range(0, len(parts), 2):
+        code = _BEHIND_A_SIGN.sub("", _BESIDE_A_SIGN.sub(r"\1", parts[index]))
+        code = _DIGITS.sub("", _ONE_PARAMETER.sub(r"\1", code))
+        parts[index] = code.replace(";}", "}")
+    return "".join(parts)
 
 
 def _collect(script: str, modules: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import runagent
 from runagent import RunAgentError, StreamEvent
 from runagent_jupyter.answer import FACTS
+from runagent_jupyter.chats.attached import Attached
 from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.event_log import EventLog
 from runagent_jupyter.failure import with_cells
@@ -26,15 +27,21 @@ _KINDS: dict[str, Any] = {
     "elapsed": (int, float),
     "feedback": (str, type(None)),
     "events": list,
+    "agent": str,
+    "attachments": list,
 }
+_ATTACHED: dict[str, type] = {"name": str, "kind": str, "size": int, "is_variable": bool}
 
 
 def record_of(turn: Turn) -> dict[str, Any]:
     """Return a turn as JSON. Pieces of text that follow each other are one event in it."""
     if turn.role == "user":
-        return {"role": "user", "text": turn.text}
+        attached = [{name: getattr(item, name) for name in _ATTACHED} for item in turn.attachments]
+        return {"role": "user", "text": turn.text} | ({"attachments": attached} if attached else {})
+    named = {} if turn.agent is None else {"agent": turn.agent}
     return {
         "role": "agent",
+        **named,
         "text": turn.text,
         "status": turn.status,
         "elapsed": turn.elapsed,
@@ -62,6 +69,7 @@ def turn_of(record: Any) -> Turn:
     turn = Turn(record["role"])
     for name, value in given.items():
         setattr(turn, name, value)
+    turn.attachments = [_attached_of(item) for item in turn.attachments]
     if turn.role == "agent":
         turn.events = EventLog(map(_event, events))
         if record.get("status") not in _STATUS:
@@ -70,6 +78,13 @@ def turn_of(record: Any) -> Turn:
         turn.stopped = turn.status == "stopped"
         turn.error = _error_of(record.get("error"))
     return turn
+
+
+def _attached_of(record: Any) -> Attached:
+    facts = {name: record[name] for name in _ATTACHED}
+    if not all(isinstance(facts[name], kind) for name, kind in _ATTACHED.items()):
+        raise ValueError("an attachment in it is damaged")
+    return Attached(**facts)
 
 
 def row_of(turn: Turn) -> dict[str, Any]:
@@ -88,11 +103,18 @@ def row_of(turn: Turn) -> dict[str, Any]:
         "request_id": turn.request_id,
         "feedback": turn.feedback,
         "error": None if turn.error is None else str(turn.error),
+        "agent": turn.agent,
+        "attachments": [item.name for item in turn.attachments] or None,
     }
 
 
-def sum_of(turns: Iterable[Turn]) -> str:
-    """Say how many answers there are, and their tokens, time and cost, as far as they are known."""
+def sum_of(turns: Iterable[Turn], branches: int = 1) -> str:
+    """Say how many answers there are, and their tokens, time and cost, as far as they are known.
+
+    Args:
+        turns: The turns, of all branches.
+        branches: The number of branches.
+    """
     sums = AgentUsage("")
     for turn in turns:
         if turn.role == "agent" and turn.status != "streaming":
@@ -104,6 +126,8 @@ def sum_of(turns: Iterable[Turn]) -> str:
         facts.append(f"{sums.total_tokens:,} tokens")
     if sums.unpriced < sums.calls:
         facts.append(f"cost {money(sums.cost)}")
+    if branches > 1:
+        facts.append(f"{branches:,} branches")
     return " · ".join(facts)
 
 

@@ -21,7 +21,7 @@ from runagent_jupyter.html.limited import MOST_CHARACTERS, LimitedStream
 from runagent_jupyter.html.marimo_element import marimo_element
 from runagent_jupyter.html.page import compact, css, saved_chat, style_element, wrap
 from runagent_jupyter.html.record_table import record_table
-from runagent_jupyter.html.stream import MarkdownStream, render
+from runagent_jupyter.html.stream import MarkdownStream, code_blocks, render
 from runagent_jupyter.html.unfinished import close_code
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "MarkdownStream",
     "close_code",
     "code",
+    "code_blocks",
     "compact",
     "css",
     "escape",

@@ -94,16 +94,18 @@ def _step(title: str, details: str) -> str:
     return f'<details class="runagent-step">{summary}{details}</details>'
 
 
-def question(text: str) -> str:
+def question(text: str, attached: Sequence[str] = ()) -> str:
     """Show a question of a conversation.
 
     Args:
         text: Any text.
+        attached: The labels of what went along with it.
 
     Returns:
         Safe HTML.
     """
-    return f'<div class="runagent-question">{plain(text)}</div>'
+    labels = "".join(f'<span class="runagent-chip">{escape(label)}</span> ' for label in attached)
+    return f'<div class="runagent-question">{plain(text)}{labels}</div>'
 
 
 def number_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

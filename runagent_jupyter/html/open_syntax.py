@@ -285,7 +285,7 @@ def _formula(state: StateInline, silent: bool) -> bool:
     if _PRICE.match(src, start):
         state.pos += 1
         if not silent:
-            state.append_pending("$")
+            state.pending += "$"
         return True
     is_open = _DOLLAR_FORMULA.match(src, start) is not None
     return is_open and _code(state, silent, src[start + 1 :].rstrip("\\"))

@@ -7,8 +7,9 @@ import re
 from importlib import resources
 
 from runagent_jupyter.html.formulas import typeset
-from runagent_jupyter.html.style import style_of
+from runagent_jupyter.html.style import shortened, style_of
 
+_VARIABLE = re.compile(r"--runagent-(\w)\w*(\w)")  # its first and last letter are kept
 _EMPTY_LINE = re.compile(r"\n([ \t]*)\n")
 
 
@@ -25,7 +26,7 @@ def wrap(content: str, *, styled: bool = True) -> str:
     """
     # A notebook that is exported as Markdown contains this HTML, and an empty line would end it.
     content = _EMPTY_LINE.sub(r"\n\1&#10;", typeset(content))
-    style = f"<style>{style_of(css(), content)}</style>\n" if styled else ""
+    style = f"<style>{style_of(_rules(), content)}</style>\n" if styled else ""
     return f'{style}<div class="runagent-markdown">{content}</div>\n'
 
 
@@ -52,30 +53,37 @@ def saved_chat(title: str, turns: str, *names: str) -> str:
     """
     classes = " ".join(f"runagent-{name}" for name in ("saved", *names))
     content = f'<div class="{classes}">{wrap(title + turns, styled=False)}</div>'
-    return f"<style>{style_of(css() + compact(_sheet('saved.css')), content)}</style>{content}"
+    return f"<style>{style_of(_rules() + compact(_sheet('saved.css')), content)}</style>{content}"
 
 
 @functools.cache
 def css() -> str:
-    """Read the style sheet. All its rules apply below ``.runagent-markdown`` or to the chat.
+    """Read the style sheet of answers. Its rules apply below ``.runagent-markdown`` or to the chat.
 
     Returns:
         CSS. Its colours are mixed from that of the page's text, except those that a known front end
         names.
     """
-    return compact(_sheet("markdown.css"))
+    return shortened(compact(_sheet("markdown.css")))
+
+
+@functools.cache
+def _rules() -> str:
+    return compact(_sheet("markdown.css") + _sheet("outputs.css"))
 
 
 def compact(sheet: str) -> str:
     """Shorten a style sheet, because every output and every chat carries one.
 
     Returns:
-        The sheet without comments and most white space.
+        The sheet without comments and most white space, and with short names of variables.
     """
     sheet = re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL)
-    sheet = re.sub(r"\s*([{};,]|(?<= )>(?= ))\s*", r"\1", sheet).strip()
-    sheet = re.sub(r"(?<=[ :,(-])0(?=\.\d)", "", sheet)
-    return re.sub(r"([{;][\w-]+): ", r"\1:", sheet).replace(";}", "}")
+    sheet = re.sub(r"\s*([{};,>~])\s*", r"\1", sheet).strip()
+    sheet = re.sub(r"(?<=[ :,(-])0\.(?=\d)", ".", sheet)
+    sheet = re.sub(r'="([\w-]+)"\]', r"=\1]", sheet)
+    sheet = re.sub(r"([{;][\w-]+): ", r"\1:", sheet).replace(";}", "}")
+    return _VARIABLE.sub(r"--r-\1\2", sheet.replace(" !", "!"))
 
 
 @functools.cache

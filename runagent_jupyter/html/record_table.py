@@ -59,11 +59,13 @@ def record_table(records: Sequence[Mapping[str, Any]], *, of: int | None = None)
     total = max(len(records), of or 0)
     size = f"{_counted(total, 'row')}, {_counted(len(names), 'column')}"
     cut = _left_out(total - len(rows), len(names) - len(shown))
-    content = sanitize(
-        '<div class="runagent-records"><table dir="auto">\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody></table></div>\n"
-        f'<p><span class="runagent-count">{size}</span>{cut}</p>\n'
+    table = sanitize(
+        f'<table dir="auto">\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{''.join(rows)}</tbody></table>"
     )
+    below = sanitize(f'<p><span class="runagent-count">{size}</span>{cut}</p>\n')
+    # The keyboard scrolls only what has the focus.
+    content = f'<div class="runagent-records" tabindex="0">{table}</div>\n{below}'
     return slots.fill(content)
 
 

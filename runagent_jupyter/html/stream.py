@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from markdown_it import MarkdownIt
 
-from runagent_jupyter.control_characters import TextStream
+from runagent_jupyter.control_characters import TextStream, strip_controls
 from runagent_jupyter.data.data_uris import DataUris, marks_in, with_marks_replaced
 from runagent_jupyter.html.code_block import code_block
 from runagent_jupyter.html.escaping import plain
@@ -46,6 +46,28 @@ def render(text: str, *, line_breaks: bool = True) -> str:
     stream.feed(text)
     stream.finish()
     return stream.html()
+
+
+def code_blocks(text: str) -> list[str]:
+    """Return the text of each block of code in Markdown, in order.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The blocks without control characters, as they are when they are copied from the page.
+    """
+    splitter, markdown, found = Splitter(), parser(), list[str]()
+    for piece in [*splitter.feed(strip_controls(text)), *splitter.finish()]:
+        if piece.kind == "fence" and piece.continued and found:
+            found[-1] += piece.text
+        elif piece.kind == "fence":
+            found.append(piece.text)
+        elif piece.kind not in ("rest", "math"):
+            env: dict[str, Any] = {"references": References(), "uris": _Uris([])}
+            blocks = markdown.parse(piece.text, env)
+            found += [token.content for token in blocks if token.type in ("fence", "code_block")]
+    return found
 
 
 class MarkdownStream:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -18,9 +18,8 @@ _LIST = re.compile(r":is\(([^()]*)\)")
 _ATTRIBUTE = re.compile(r"\[(\w+)[^\]]*\]")
 _PSEUDO = re.compile(r"::?[\w-]+")
 _NAME = re.compile(r"\.((?:runagent|ra)-[\w\[\]-]+)|(?<![\w.-])([a-z][\w-]*)")
-_USED = re.compile(r"var\((--runagent-[\w-]+)\)")
-_DEFINED = re.compile(r"(--runagent-[\w-]+):[^;]*(?:;|\Z)")
-_VARIABLE = re.compile(r"--runagent-(\w)\w*(\w)")
+_USED = re.compile(r"var\((--r-[\w-]+)\)")
+_DEFINED = re.compile(r"(--r-[\w-]+):[^;]*(?:;|\Z)")
 
 _CLASSES = re.compile(r'class="([^"]*)"')
 _TAGS = re.compile(r"<([a-z][\w-]*)")
@@ -35,7 +34,7 @@ def style_of(sheet: str, content: str) -> str:
         content: The HTML.
 
     Returns:
-        A style sheet of its own, in which the root is written once and the names are short.
+        A style sheet of its own, in which the root is written once.
     """
     names = {"body", "runagent-markdown", *_TAGS.findall(content)}
     names.update(f"runagent-[{name}]" for name in _ATTRIBUTES[:2] if f" {name}=" in content)
@@ -45,6 +44,18 @@ def style_of(sheet: str, content: str) -> str:
     if "runagent-copy" in names:
         names.add("runagent-live")  # its script adds it
     return _picked(sheet, frozenset(names))
+
+
+def shortened(sheet: str) -> str:
+    """Write all rules of a sheet as `style_of` writes those that are needed.
+
+    Args:
+        sheet: A style sheet without comments, whose rules apply below ``.runagent-markdown``.
+
+    Returns:
+        A style sheet that looks the same.
+    """
+    return _grouped(_RULE.findall(sheet))
 
 
 @functools.lru_cache(maxsize=64)
@@ -57,18 +68,19 @@ def _picked(sheet: str, names: AbstractSet[str]) -> str:
         if found <= used:
             break
         used |= found
-    out = ""
-    nested = ""
+    return _grouped((selector, _without_unused(body, used)) for selector, body in rules)
+
+
+def _grouped(rules: Iterable[tuple[str, str]]) -> str:
+    """Write rules, with the root once for all that follow each other below it."""
+    out = nested = ""
     for selector, body in rules:
-        body = _without_unused(body, used)  # noqa: PLW2901
-        if not body:
-            continue
-        if _below_root(selector):
+        if body and _below_root(selector):
             nested += f"{_short(selector)}{{{_short(body)}}}"
-            continue
-        out += _nest(nested) + f"{selector}{{{body}}}"
-        nested = ""
-    return _VARIABLE.sub(r"--r-\1\2", out + _nest(nested)).replace(";}", "}")
+        elif body:
+            out += f"{_nest(nested)}{selector}{{{body}}}"
+            nested = ""
+    return (out + _nest(nested)).replace(";}", "}")
 
 
 def _needed(sheet: str, names: AbstractSet[str]) -> Iterator[tuple[str, str]]:
@@ -129,7 +141,7 @@ def _without_unused(body: str, used: AbstractSet[str]) -> str:
 
 
 def _below_root(selector: str) -> bool:
-    return selector.startswith(("@media", f"{_ROOT} ", f"{_ROOT}.", f"{_ROOT}>"))
+    return selector.startswith(("@media", *(f"{_ROOT}{sign}" for sign in " .>")))
 
 
 def _short(text: str) -> str:

@@ -4,18 +4,21 @@ import { button, codeOf, copySelected, copyText, make, morph, parsed } from "./d
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
 
 export class AnswerView {
+  steps = make("div", "step-list markdown");
+  summary = make("summary", "summary");
+  fold = make("details", "steps", this.summary, this.steps);
+  tail = make("div", "tail");
+  body = make("div", "markdown", this.tail);
+  failure = make("div", "failure");
+  state = make("span", "state");
+
   /**
    * @param {import("./transcript.js").Answer} answer
    * @param {(value: "up" | "down" | "") => void} rate Takes what the reader thinks; "" for nothing.
+   * @param {((code: string) => void) | undefined} insert Puts code into a new cell.
    */
-  constructor(answer, rate) {
-    this.steps = make("div", "step-list markdown");
-    this.summary = make("summary", "summary");
-    this.fold = make("details", "steps", this.summary, this.steps);
-    this.tail = make("div", "tail");
-    this.body = make("div", "markdown", this.tail);
-    this.failure = make("div", "failure");
-    this.state = make("span", "state");
+  constructor(answer, rate, insert) {
+    this.insert = insert;
     const thumb = (text, value) => {
       const node = button(text, () => rate(node.ariaPressed === "true" ? "" : value), "button thumb");
       node.value = value;
@@ -25,7 +28,8 @@ export class AnswerView {
     this.actions = make("span", "actions", ...this.thumbs);
     const foot = make("div", "foot", this.state, this.actions);
     this.node = make("article", "turn agent", this.fold, this.body, this.failure, foot);
-    this.node.ariaLabel = "Agent";
+    this.node.ariaLabel = answer.agent ?? "Agent";
+    if (answer.agent) this.node.prepend(make("div", "hint", answer.agent));
     this.answer = answer;
     this.began = Date.now() - (answer.since ?? 0) * 1000;
     this.redraw();
@@ -127,11 +131,13 @@ export class AnswerView {
   addCopyButtons() {
     for (const head of this.body.querySelectorAll(".runagent-code-head:not(:has(button))")) {
       if (this.tail.contains(head)) continue;
+      const code = () => codeOf(this.body, head.parentElement);
       const copy = button("", () => {
-        copy.dataset.copied = copyText(head, codeOf(this.body, head.parentElement));
+        copy.dataset.copied = copyText(head, code());
       }, "copy");
       copy.title = copy.ariaLabel = "Copy code";
       head.append(copy);
+      if (this.insert) head.append(button("To a new cell", () => this.insert(code())));
       head.parentElement.classList.add("runagent-live");
     }
   }

@@ -1,41 +1,38 @@
 // One view of the chat: shows the conversation, and sends the reader's questions to the kernel.
 import { AnswerView } from "./answer_view.js";
-import { PATIENCE } from "./connection.js";
-import { button, copyText, make } from "./dom.js";
+import { Composer } from "./composer.js";
+import { button, copyText, download, make } from "./dom.js";
 import { Follower } from "./follower.js";
 import { isShortcut } from "./keys.js";
+import { itemsOf, questionNode } from "./question_view.js";
+import { Speaker } from "./speaker.js";
 
-const TRAITS = "change:title change:placeholder change:height change:suggestions change:_sum";
+const TRAITS = "change:title change:placeholder change:height change:suggestions change:_sum change:agent";
 const HELP = "Ask a question. Enter sends it, Shift+Enter begins a new line.";
-const STOPPING = "The kernel is busy: the answer stops as soon as the kernel is free.";
 const GONE = "The kernel behind this chat is gone. Run its cell again to begin a new one.";
+const NOT_COPIED = "The browser did not allow copying.";
 const SURE = 4_000; // ms to confirm that the conversation is to be cleared
-const TALLEST = 240; // pixels of the input
 
-/**
- * A question that the kernel has not taken yet.
- * @typedef {{text: string, request: string, timer: number, isLate: boolean}} Pending
- */
+export class ChatView extends Composer {
+  /** @type {(AnswerView | null)[]} by turn; a question has none */
+  answers = [];
+  exporting = ""; // the kind of export that was asked for
+  log = make("div", "log");
+  latest = button("↓ Latest", () => this.follower.toEnd(), "button latest");
+  save = button("Save as Markdown", () => this.requestExport("markdown"));
+  cell = button("Copy as notebook cell", () => this.requestExport("cell"));
+  sum = make("span", "hint");
+  clear = button("Clear", (event) => this.forget(event));
+  name = make("strong", "title");
+  speaker = new Speaker();
+  style = make("style");
 
-export class ChatView {
   /**
    * @param {any} model
    * @param {import("./connection.js").Connection} connection
    */
   constructor(model, connection) {
-    this.model = model;
-    this.connection = connection;
-    this.transcript = connection.transcript;
-    /** @type {(AnswerView | null)[]} by turn; a question has none */
-    this.answers = [];
-    /** @type {number | undefined} the turn of the question that is being edited */
-    this.edited = undefined;
-    this.draft = ""; // the text of the input before the editing
-    /** @type {Pending | undefined} */
-    this.pending = undefined;
-    /** @type {Pending | undefined} a question that was cancelled, which the kernel may still take */
-    this.left = undefined;
-    this.exporting = ""; // the kind of export that was asked for
+    super(model, connection);
     this.build();
     this.follower = new Follower(this.log, this.latest);
     this.listen();
@@ -44,48 +41,31 @@ export class ChatView {
   // --- The elements ---
 
   build() {
-    this.log = make("div", "log");
-    this.latest = button("↓ Latest", () => this.follower.toEnd(), "button latest");
-    this.note = make("div", "note");
-    this.input = make("textarea", "input");
-    this.send = button("Send", () => this.submit(), "button primary");
-    this.stop = button("Stop", () => this.halt());
-    this.cancel = button("Cancel", () => this.leave());
-    this.form = make("form", "form", this.input, this.cancel, this.send, this.stop);
-    this.save = button("Save as Markdown", () => this.requestExport("markdown"));
-    this.cell = button("Copy as notebook cell", () => this.requestExport("cell"));
-    this.sum = make("span", "hint");
     const items = make("div", "items", this.save, this.cell, this.sum);
     this.menu = make("details", "menu", make("summary", "button", "Export"), items);
-    this.clear = button("Clear", (event) => this.forget(event));
-    this.name = make("strong", "title");
     const head = make("header", "head", this.name, make("span", "tools", this.menu, this.clear));
     const scroller = make("div", "scroller", this.log, this.latest);
-    this.root = make("section", "chat", head, scroller, this.note, this.form);
-    this.style = document.createElement("style");
-
-    this.log.role = "log";
-    this.log.ariaLabel = "Conversation; Escape leads to the input";
-    this.log.tabIndex = 0;
-    this.note.role = "status";
-    this.input.rows = 1;
-    this.input.dir = "auto";
-    this.input.ariaLabel = "Question";
+    this.root = make("section", "chat", head, scroller, this.note, this.form, this.speaker.node);
+    Object.assign(this.log, {
+      role: "log",
+      ariaLive: "off", // the speaker tells what is new
+      ariaLabel: "Conversation; Escape leads to the input",
+      tabIndex: 0,
+    });
   }
 
   listen() {
-    const { form, input, root } = this;
-    form.addEventListener("submit", (event) => event.preventDefault());
-    input.addEventListener("input", () => this.fitInput());
-    root.addEventListener("click", ({ target }) => this.refocus(!target.getClientRects().length));
-    root.addEventListener("pointerdown", ({ target }) => {
+    const { root } = this;
+    root.onclick = ({ target }) => this.refocus(!target.getClientRects().length);
+    root.onpointerdown = ({ target }) => {
       if (!this.menu.contains(target)) this.menu.open = false;
-    });
+    };
+    root.ondragover = root.ondrop = (event) => this.onDrag(event);
     root.addEventListener("focusin", (event) => {
       const isNew = !root.contains(event.relatedTarget);
-      if (this.connection.isLive && isNew) this.connection.sync(this.model);
+      if (this.connection.isLive && isNew) this.connection.sync();
     });
-    root.addEventListener("keydown", (event) => this.onKey(event));
+    root.onkeydown = (event) => this.onKey(event);
     this.clock = setInterval(() => {
       if (this.transcript.busy && this.connection.isLive) this.answers.at(-1)?.tick();
     }, 1_000);
@@ -95,7 +75,6 @@ export class ChatView {
       if (!root.contains(target)) return;
       target.toggleAttribute("data-lm-suppress-shortcuts", !isShortcut(event));
     };
-    this.onTraits = () => this.showTraits();
     const view = this;
     // anywidget calls this on its own view, whose listener for this event it has removed.
     this.onLive = function () {
@@ -109,8 +88,8 @@ export class ChatView {
    */
   mount(el) {
     el.append(this.style, this.root);
-    window.addEventListener("keydown", this.beforeKey, true);
-    this.model.on(TRAITS, this.onTraits);
+    addEventListener("keydown", this.beforeKey, true);
+    this.model.on(TRAITS, this.showTraits);
     this.showTraits();
     this.model.on("comm_live_update", this.onLive);
     this.connection.views.add(this);
@@ -122,137 +101,41 @@ export class ChatView {
   /** Stop everything that the view does by itself. */
   unmount() {
     this.connection.views.delete(this);
-    window.removeEventListener("keydown", this.beforeKey, true);
+    removeEventListener("keydown", this.beforeKey, true);
     clearInterval(this.clock);
     clearTimeout(this.pending?.timer);
     this.follower.disconnect();
-    this.model.off(TRAITS, this.onTraits);
+    this.model.off(TRAITS, this.showTraits);
     this.model.off("comm_live_update", this.onLive);
   }
 
   /**
-   * Hide the saved copy, which is for readers who open the notebook without a kernel. Without one,
-   * the view that was saved may know less than the copy; then it hides itself.
+   * Hide the saved copy, which is for readers who open the notebook without a kernel. To them, the
+   * view that was saved may know less than the copy; then it hides itself.
    */
   showOne() {
     const copy = `.runagent-${this.model.get("_copy")}`;
     const asked = document.querySelector(copy)?.querySelectorAll(".runagent-question").length;
-    this.root.hidden = !this.connection.isLive && asked > this.transcript.turns.length / 2;
+    const { isLive, wasLive } = this.connection;
+    this.root.hidden = !isLive && !wasLive && asked > this.transcript.turns.length / 2;
     this.style.textContent = this.model.get("_markdown_css");
     if (this.root.hidden) return;
     this.style.textContent += `${copy}, .jp-OutputArea-child:has(> * > ${copy}) { display: none; }`;
   }
 
-  showTraits() {
-    const title = this.model.get("title");
+  showTraits = () => {
+    const { model, picker } = this;
+    const title = model.get("title");
     this.name.textContent = title;
     this.root.ariaLabel = `Chat with ${title}`;
-    this.sum.textContent = this.model.get("_sum");
-    this.input.placeholder = this.model.get("placeholder");
-    this.log.style.maxHeight = `${this.model.get("height")}px`;
+    this.sum.textContent = model.get("_sum");
+    this.input.placeholder = model.get("placeholder");
+    picker.replaceChildren(...model.get("_labels").map((label) => new Option(label)));
+    picker.value = model.get("agent");
+    picker.hidden = picker.length < 2;
+    this.log.style.maxHeight = `${model.get("height")}px`;
     if (!this.transcript.turns.length) this.drawFrom(0);
-  }
-
-  // --- Asking ---
-
-  /** Whether a question can be asked. */
-  get isFree() {
-    return !this.pending && !this.transcript.busy && this.connection.isLive;
-  }
-
-  /** @param {{type: string}} message */
-  post(message) {
-    this.connection.post(this.model, message);
-  }
-
-  /** @param {string} text */
-  say(text) {
-    this.note.textContent = text;
-  }
-
-  /**
-   * Send a question.
-   * @param {string} text
-   * @param {number} [at] The turn that it replaces, with all turns after it.
-   */
-  ask(text, at) {
-    if (!this.isFree) return;
-    const request = crypto.getRandomValues(new Uint32Array(2)).join("-");
-    const timer = setTimeout(() => {
-      this.pending.isLate = true;
-      this.say("The kernel is busy: it takes the question as soon as it is free.");
-      this.refresh();
-    }, PATIENCE);
-    this.pending = { text, request, timer, isLate: false };
-    this.say("");
-    this.post({ type: "ask", text, at, request });
-    this.refresh();
-  }
-
-  submit() {
-    if (this.input.value.trim()) this.ask(this.input.value, this.edited);
-  }
-
-  /**
-   * End the wait for the kernel to take the question.
-   * @param {boolean} isTaken
-   * @param {string} text Why it was not taken.
-   */
-  settle(isTaken, text = "") {
-    const sent = this.pending;
-    clearTimeout(sent.timer);
-    this.pending = undefined;
-    this.say(text);
-    if (!isTaken) return;
-    if (this.input.value === sent.text) {
-      if (this.edited === undefined) this.input.value = "";
-      else this.leaveEdit();
-    }
-    this.follower.toEnd();
-  }
-
-  halt() {
-    this.post({ type: "stop" });
-    setTimeout(() => {
-      if (this.transcript.busy && this.connection.isLive) this.say(STOPPING);
-    }, PATIENCE);
-  }
-
-  lastQuestion() {
-    return this.transcript.turns.findLastIndex((turn) => turn.role === "user");
-  }
-
-  retry() {
-    const index = this.lastQuestion();
-    this.ask(this.transcript.turns[index].text, index);
-  }
-
-  edit() {
-    const index = this.lastQuestion();
-    if (index < 0 || !this.isFree) return;
-    if (this.edited === undefined) this.draft = this.input.value;
-    this.edited = index;
-    this.input.value = this.transcript.turns[index].text;
-    this.say("Sending replaces the last question and its answer.");
-    this.refresh();
-    this.input.focus();
-  }
-
-  /** Cancel the question that the kernel has not taken yet, or the editing. The input keeps its text. */
-  leave() {
-    this.left = this.pending;
-    if (this.pending) this.settle(false, "The kernel may still take the question when it is free.");
-    else this.leaveEdit();
-    this.refresh();
-  }
-
-  leaveEdit() {
-    if (this.edited === undefined || this.pending) return;
-    this.edited = undefined;
-    this.input.value = this.draft;
-    this.say("");
-    this.refresh();
-  }
+  };
 
   // --- Clearing and exporting ---
 
@@ -283,21 +166,10 @@ export class ChatView {
 
   /** @param {{markdown: string, cell: string}} content */
   receiveExport(content) {
-    const kind = this.exporting;
+    if (this.exporting === "markdown") download(content.markdown, this.model.get("title"));
+    else if (copyText(this.root, content.cell)) this.say("Copied: paste it into an empty cell.");
+    else this.say(`${NOT_COPIED} The cell is:\n${content.cell}`);
     this.exporting = "";
-    if (kind === "markdown") this.download(content.markdown);
-    if (kind !== "cell") return;
-    if (copyText(this.root, content.cell)) this.say("Copied: paste it into an empty cell.");
-    else this.say(`The browser did not allow copying. The cell is:\n${content.cell}`);
-  }
-
-  /** @param {string} text */
-  download(text) {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: "text/markdown" }));
-    link.download = `${this.model.get("title").replace(/[^\p{L}\p{N}-]+/gu, "-") || "chat"}.md`;
-    link.click();
-    URL.revokeObjectURL(link.href);
   }
 
   // --- Drawing ---
@@ -307,7 +179,6 @@ export class ChatView {
    * @param {number} first
    */
   drawFrom(first) {
-    this.log.querySelector(".runagent-empty")?.remove();
     while (this.log.childElementCount > first) this.log.lastElementChild.remove();
     this.answers.length = first;
     const { turns } = this.transcript;
@@ -317,25 +188,33 @@ export class ChatView {
 
   /** @param {import("./transcript.js").Question | import("./transcript.js").Answer} turn */
   drawTurn(turn) {
+    const { turns } = this.transcript;
     if (turn.role === "agent") {
-      const index = this.answers.length;
-      const rate = (value) => this.post({ type: "feedback", turn: index, value });
-      const view = new AnswerView(turn, rate);
-      const copy = button("Copy", () => {
-        this.say(view.copy() ? "Copied." : "The browser did not allow copying.");
-      });
+      const question = turns[this.answers.length - 1];
+      const rate = (value) => this.post({ type: "feedback", at: question.id, value });
+      const view = new AnswerView(turn, rate, this.inserter);
+      const copy = button("Copy", () => this.say(view.copy() ? "Copied." : NOT_COPIED));
       view.actions.prepend(copy);
-      view.actions.append(button("Retry", () => this.retry(), "button last"));
+      const retry = () => this.ask(question.text, question.id, itemsOf(question));
+      view.actions.append(button("Retry", retry, "button needy"));
       this.answers.push(view);
       return view.node;
     }
-    const question = make("div", "question", turn.text);
-    question.dir = "auto";
     this.answers.push(null);
-    const edit = button("Edit", () => this.edit(), "button last");
-    const node = make("article", "turn user", question, edit);
-    node.ariaLabel = "You";
-    return node;
+    return questionNode(turn, () => this.edit(turn), (id) => {
+      this.follower.isAtEnd = false;
+      this.post({ type: "branch", at: id });
+    });
+  }
+
+  /** What puts code into a new cell below; only JupyterLab and Notebook 7 let widgets do so. */
+  get inserter() {
+    const notebook = this.model.widget_manager?.context?.model?.sharedModel;
+    return notebook?.insertCell && ((source) => {
+      const cell = this.root.closest(".jp-Cell")?.dataset.windowedListIndex;
+      const above = Number(cell ?? notebook.cells.length - 1);
+      notebook.insertCell(above + 1, { cell_type: "code", source });
+    });
   }
 
   drawEmpty() {
@@ -351,25 +230,15 @@ export class ChatView {
 
   /** Show the actions that are possible now. */
   refresh() {
-    const { isFree } = this;
     const { isLive } = this.connection;
-    const isBusy = isLive && !isFree;
-    const isEditing = this.edited !== undefined;
-    this.root.classList.toggle("runagent-is-busy", !isFree);
-    this.root.classList.toggle("runagent-is-editing", isEditing);
-    this.root.classList.toggle("runagent-is-gone", !isLive);
-    this.input.readOnly = !!this.pending;
-    this.cancel.hidden = !this.pending?.isLate && (!isEditing || isBusy);
-    this.send.hidden = isBusy;
-    this.stop.hidden = !this.transcript.busy;
-    for (const needy of [this.clear, this.save, this.cell, this.send]) needy.disabled = !isLive;
-    this.fitInput();
-  }
-
-  fitInput() {
-    const { input } = this;
-    input.style.height = "auto";
-    if (input.scrollHeight) input.style.height = `${Math.min(input.scrollHeight + 2, TALLEST)}px`;
+    this.transcript.turns.forEach(({ id }, index) => {
+      this.log.children[index].classList.toggle("runagent-edited", id === this.edited);
+    });
+    const { classList } = this.root;
+    classList.toggle("runagent-is-busy", !this.isFree);
+    classList.toggle("runagent-is-gone", !isLive);
+    for (const needy of [this.clear, this.save, this.cell]) needy.disabled = !isLive;
+    super.refresh();
   }
 
   // --- Messages from the kernel ---
@@ -384,8 +253,14 @@ export class ChatView {
       this.show(type, content);
       return;
     }
-    const hadFocus = this.root.contains(document.activeElement);
+    const { focused } = this;
+    const hadFocus = this.root.contains(focused);
+    const index = [...this.log.children].findIndex((node) => node.contains(focused));
     this.show(type, content);
+    if (index >= 0 && !focused.isConnected) {
+      // The same action of the turn that took the place of the old one.
+      this.log.children[index]?.querySelector(`[aria-label="${focused.ariaLabel}"]`)?.focus();
+    }
     this.refocus(hadFocus);
   }
 
@@ -399,13 +274,19 @@ export class ChatView {
       return;
     }
     if (type === "turns") this.showTurns(content.first);
-    if (type === "delta") this.answers[content.turn].grow(content);
+    if (type === "delta") {
+      const view = this.answers[content.turn];
+      const isNews = view.node.ariaBusy === "true" && [...this.connection.views][0] === this;
+      view.grow(content);
+      if (isNews) this.speaker.tell(view.answer, content);
+    }
     if (type === "refused" && this.pending?.request === content.request) {
       this.settle(false, content.text);
     }
+    if (type === "names") this.receiveNames(content);
     if (type === "note") this.say(content.text);
     if (type === "export" && this.exporting) this.receiveExport(content);
-    if (content.ending && this.note.textContent === STOPPING) this.say("");
+    if (content.ending) this.onEnding();
     if (type === "turns" || content.ending || type === "refused") this.refresh();
     this.follower.keepUp();
   }
@@ -413,14 +294,12 @@ export class ChatView {
   /** @param {number} first */
   showTurns(first) {
     this.drawFrom(first);
-    if (this.edited !== undefined && !this.pending && this.edited !== this.lastQuestion()) {
-      this.edited = undefined;
+    const isShown = this.transcript.turns.some(({ id }) => id === this.edited);
+    if (this.edited !== null && !this.pending && !isShown) {
+      this.edited = null;
       this.say("The conversation went on: your text would be sent as a new question.");
     }
-    const { turns } = this.transcript;
-    const isTaken = (sent) => sent && turns.some((turn) => turn.request === sent.request);
-    if (isTaken(this.left)) this.pending ??= this.left;
-    if (isTaken(this.pending)) this.settle(true);
+    this.checkTaken();
   }
 
   /**
@@ -434,9 +313,8 @@ export class ChatView {
     if (!isLive) {
       if (this.pending) this.settle(false);
       this.say(GONE);
-      const last = transcript.turns.at(-1);
       if (transcript.busy) {
-        Object.assign(last, { status: "stopped", facts: "broken off: the kernel is gone" });
+        Object.assign(transcript.turns.at(-1), { status: "stopped", facts: "broken off: the kernel is gone" });
       }
       this.answers.at(-1)?.showEnding();
     }
@@ -446,12 +324,17 @@ export class ChatView {
 
   // --- Focus and keys ---
 
+  /** The element that has the focus, also where the chat is in a shadow root. */
+  get focused() {
+    return this.root.getRootNode().activeElement;
+  }
+
   /**
    * Move the focus to the input, if the element that had it is gone or hidden.
    * @param {boolean} hadFocus Whether the view had the focus before.
    */
   refocus(hadFocus) {
-    const focused = document.activeElement;
+    const { focused } = this;
     const isLost = this.root.contains(focused) ? !focused.getClientRects().length : hadFocus;
     if (isLost) this.input.focus({ preventScroll: true });
   }
@@ -461,18 +344,10 @@ export class ChatView {
     if (!isShortcut(event)) event.stopPropagation();
     // Safari sends the key code 229 with the Enter that ends a composition.
     if (event.isComposing || event.keyCode === 229) return;
-    if (event.key === "Escape") this.onEscape(event);
-    const isUpwards = ["ArrowUp", "PageUp", "Home"].includes(event.key);
+    if (event.key === "Escape" && !this.options.firstChild) this.onEscape(event);
+    const isUpwards = /^(ArrowUp|PageUp|Home)$/.test(event.key);
     if (event.target === this.log && isUpwards) this.follower.unfollow();
-    if (event.target !== this.input) return;
-    if (event.key === "ArrowUp" && !this.input.value) {
-      event.preventDefault();
-      this.edit();
-    }
-    if (event.key === "Enter" && !event.shiftKey) {
-      event.preventDefault();
-      this.submit();
-    }
+    if (event.target === this.input) this.onInputKey(event);
   }
 
   /** @param {KeyboardEvent} event */

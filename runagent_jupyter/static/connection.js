@@ -36,24 +36,25 @@ function hear(model) {
 
 /** The state that all views of a chat share. */
 export class Connection {
-  constructor() {
-    this.transcript = new Transcript();
-    /** @type {Set<{receive: (type: string, content: any) => void}>} */
-    this.views = new Set();
-    this.isLive = true; // whether there is a kernel
-    this.heard = 0; // the time of the last message
-    this.wait = 0; // ms after which the page asks again, 0 if the kernel owes it nothing
-    this.order = Promise.resolve(); // the messages before the next one
-  }
+  /** @type {any} */
+  model;
+  transcript = new Transcript();
+  /** @type {Set<{receive: (type: string, content: any) => void}>} */
+  views = new Set();
+  isLive = true; // whether there is a kernel
+  wasLive = false; // whether it has said anything
+  heard = 0; // the time of the last message
+  wait = 0; // ms after which the page asks again, 0 if the kernel owes it nothing
+  order = Promise.resolve(); // the messages before the next one
 
   /**
    * Send a message, if there is still a kernel.
-   * @param {any} model
    * @param {{type: string}} message
+   * @param {ArrayBuffer[]} [buffers]
    */
-  post(model, message) {
+  post(message, buffers) {
     try {
-      model.send(message);
+      this.model.send(message, undefined, buffers);
     } catch {
       for (const view of this.views) view.receive("gone", {});
     }
@@ -61,13 +62,12 @@ export class Connection {
 
   /**
    * Ask the kernel for the conversation, in case this page has missed a part of it.
-   * @param {any} model
    * @param {number} [wait] ms after which it asks again, should the answer be lost
    */
-  sync(model, wait = SILENCE) {
+  sync(wait = SILENCE) {
     this.heard = Date.now();
     this.wait = wait;
-    this.post(model, { type: "sync", seq: this.transcript.seq });
+    this.post({ type: "sync", seq: this.transcript.seq });
   }
 
   /**
@@ -76,9 +76,10 @@ export class Connection {
    * @returns {Promise<() => void>} A function that ends this.
    */
   async open(model) {
+    this.model = model;
     const listen = ({ type, seq }, buffers) => {
       const content = inflate(buffers[0]);
-      const take = async () => this.take(model, type, seq, await content);
+      const take = async () => this.take(type, seq, await content);
       this.order = this.order.then(take).catch(console.error);
     };
     // A server drops messages of a kernel that sends too many; the last one may be among them.
@@ -86,7 +87,7 @@ export class Connection {
       const wait = this.wait || (this.transcript.busy && SILENCE);
       if (!this.isLive || !wait || Date.now() - this.heard <= wait) return;
       if (this.wait) hear(model);
-      this.sync(model, Math.min(2 * wait, LONGEST));
+      this.sync(Math.min(2 * wait, LONGEST));
     }, SILENCE / 4);
     model.on("msg:custom", listen);
     // A kernel deflates the snapshot. One that a page has set is plain; a notebook that is saved
@@ -96,7 +97,7 @@ export class Connection {
     else if (saved?.turns) this.order = Promise.resolve(saved);
     this.order = this.order.then((whole) => whole && this.transcript.take("turns", whole.seq, whole));
     await this.order.catch(console.error);
-    this.sync(model); // the state may be older than the last message, or have been lost on its way
+    this.sync(); // the state may be older than the last message, or have been lost on its way
     return () => {
       clearInterval(watch);
       model.off("msg:custom", listen);
@@ -105,12 +106,12 @@ export class Connection {
 
   /**
    * Take a message, and show it in all views.
-   * @param {any} model
    * @param {string} type
    * @param {number} seq
    * @param {any} content
    */
-  take(model, type, seq, content) {
+  take(type, seq, content) {
+    this.wasLive = true;
     if (type === "current") { // the answer to a page that has all
       if (seq === this.transcript.seq) this.wait = 0;
       return;
@@ -118,14 +119,14 @@ export class Connection {
     const outcome = this.transcript.take(type, seq, content);
     if (outcome === "old") return;
     if (outcome === "gap") {
-      if (Date.now() - this.heard > PATIENCE) this.sync(model);
+      if (Date.now() - this.heard > PATIENCE) this.sync();
       return;
     }
     this.heard = Date.now();
     this.wait = 0;
     const { busy, turns } = this.transcript;
     // For a notebook that is saved with the state of its widgets.
-    if (!busy) model.set("_snapshot", { first: 0, seq, turns });
+    if (!busy) this.model.set("_snapshot", { first: 0, seq, turns });
     for (const view of this.views) view.receive(type, content);
   }
 }

@@ -7,9 +7,9 @@
  * @param {...(string | Node)} children
  * @returns {any}
  */
-export function make(tag, names, ...children) {
+export function make(tag, names = "", ...children) {
   const node = document.createElement(tag);
-  node.className = names.split(" ").map((name) => `runagent-${name}`).join(" ");
+  node.className = names.replace(/\S+/g, "runagent-$&");
   node.append(...children);
   return node;
 }
@@ -24,8 +24,16 @@ export function make(tag, names, ...children) {
 export function button(text, action, names = "button") {
   const node = make("button", names, text);
   node.type = "button";
-  node.addEventListener("click", action);
+  node.onclick = action;
   return node;
+}
+
+/**
+ * Make a row of chips.
+ * @param {...(string | (string | Node)[])} labels
+ */
+export function chips(...labels) {
+  return make("div", "chips", ...labels.map((label) => make("bdi", "chip", ...[label].flat())));
 }
 
 /**
@@ -34,7 +42,7 @@ export function button(text, action, names = "button") {
  * @returns {DocumentFragment}
  */
 export function parsed(html) {
-  const template = document.createElement("template");
+  const template = make("template");
   template.innerHTML = html;
   return template.content;
 }
@@ -50,7 +58,7 @@ export function morph(into, from) {
   for (const node of [...from.childNodes]) {
     const next = old?.nextSibling ?? null;
     if (!old) into.append(node);
-    else if (old.nodeType === Node.TEXT_NODE && node.nodeType === Node.TEXT_NODE) {
+    else if (old instanceof Text && node instanceof Text) {
       if (node.data.startsWith(old.data)) old.appendData(node.data.slice(old.length));
       else old.data = node.data;
     } else if (old.cloneNode(false).isEqualNode(node.cloneNode(false))) morph(old, node);
@@ -89,7 +97,7 @@ export function copySelected(select) {
  */
 export function copyText(near, text) {
   let copied = false;
-  const area = make("textarea", "");
+  const area = make("textarea");
   area.value = ".";
   const copy = (event) => {
     event.clipboardData.setData("text/plain", text);
@@ -105,6 +113,19 @@ export function copyText(near, text) {
   removeEventListener("copy", copy, true);
   area.remove();
   return copied;
+}
+
+/**
+ * Have the browser save Markdown as a file.
+ * @param {string} text
+ * @param {string} title The name of the file, where it has letters and digits.
+ */
+export function download(text, title) {
+  const link = make("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/markdown" }));
+  link.download = `${title.replace(/[^\p{L}\p{N}-]+/gu, "-") || "chat"}.md`;
+  link.click();
+  URL.revokeObjectURL(link.href);
 }
 
 /**

@@ -3,6 +3,9 @@
 const NEAR = 40; // pixels from the end that count as the end
 
 export class Follower {
+  isAtEnd = true;
+  seen = { scrollTop: 0, scrollHeight: 0 }; // the position at the last scroll event
+
   /**
    * @param {HTMLElement} log The element that scrolls.
    * @param {HTMLElement} latest The button that leads to the end.
@@ -10,15 +13,13 @@ export class Follower {
   constructor(log, latest) {
     this.log = log;
     this.latest = latest;
-    this.isAtEnd = true;
-    this.seen = { scrollTop: 0, scrollHeight: 0 }; // the position at the last scroll event
-    log.addEventListener("scroll", () => {
+    log.onscroll = () => {
       this.follow(log.scrollTop < this.seen.scrollTop && log.scrollHeight >= this.seen.scrollHeight);
-    });
+    };
     // Readers who unfold something want to look at it.
-    log.addEventListener("click", ({ target }) => {
+    log.onclick = ({ target }) => {
       if (target.closest("summary")) this.isAtEnd = false;
-    });
+    };
     log.addEventListener("toggle", () => this.follow(false), true);
     log.addEventListener("wheel", ({ deltaY }) => deltaY < 0 && this.unfollow(), { passive: true });
     // The log has no size before it is in the page, nor while a tab hides it.

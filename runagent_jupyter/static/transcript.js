@@ -6,15 +6,18 @@
  */
 
 /**
- * A question. `request` is the name that the asking page gave it.
- * @typedef {{role: "user", text: string, request: string}} Question
+ * A question. `request` is the name that the asking page gave it. `branches` has its own `id` and
+ * those of the questions that were asked in its place. `attached` has the label of each thing that
+ * went along: of as many `files`, and of variables behind them.
+ * @typedef {{role: "user", text: string, request: string, id: number, branches: number[],
+ *   attached?: string[], files?: number}} Question
  */
 
 /**
  * An answer: the HTML of its finished blocks and of its unfinished tail, and the seconds `since`
- * its beginning.
+ * its beginning; the label of its agent, if there are several.
  * @typedef {{role: "agent", blocks: string[], tail: string, steps: Step[], since: number,
- *   status: string, error: string, facts: string, feedback: string}} Answer
+ *   status: string, error: string, facts: string, feedback: string, agent?: string}} Answer
  */
 
 /**
@@ -27,11 +30,9 @@
 
 /** The conversation: the result of all messages in their order. */
 export class Transcript {
-  constructor() {
-    /** @type {(Question | Answer)[]} */
-    this.turns = [];
-    this.seq = 0;
-  }
+  /** @type {(Question | Answer)[]} */
+  turns = [];
+  seq = 0;
 
   /** Whether an answer is on its way. */
   get busy() {

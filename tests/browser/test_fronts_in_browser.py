@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -14,46 +10,14 @@ from support.answers import ANSWER, conversation, outputs
 from support.chromium import new_page
 from support.contrast import contrasts
 from support.fronts import FRONTS
+from support.staged_chat import show_chat
 
-import runagent_jupyter
 from runagent_jupyter import html
-from runagent_jupyter.chats.page_script import joined
 
-STATIC = Path(runagent_jupyter.__file__).parent / "static"
-
-
-@cache
-def chat() -> tuple[str, str]:
-    """The module of the chat's page, and the traits that it reads."""
-    traits: dict[str, Any] = {
-        "title": "Chat",
-        "placeholder": "Ask the agent…",
-        "suggestions": [],
-        "height": 2_000,
-        "_copy": "none",
-        "_sum": "2 answers · 3.0 s",
-        "_markdown_css": html.css(),
-        "_snapshot": {"first": 0, "seq": 1, "turns": conversation().known(0)},
-        "_css": html.compact((STATIC / "widget.css").read_text("utf-8")),
-    }
-    return joined((STATIC / "widget.js").read_text("utf-8")), json.dumps(traits)
-
-
-# What anywidget does: it gives the module a model of the traits and an element.
-SHOW_CHAT = """
-async ([source, traits, shadow]) => {
-  const values = JSON.parse(traits);
-  const model = { get: (name) => values[name], on() {}, off() {}, set() {}, send() {} };
-  const place = document.querySelector("#widget");
-  const root = shadow ? place.attachShadow({ mode: "open" }) : place;
-  const style = root.appendChild(document.createElement("style"));
-  style.textContent = values._css;
-  const el = root.appendChild(document.createElement("div"));
-  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-  const widget = (await import(url)).default();
-  await widget.initialize({ model });
-  widget.render({ model, el });
-  for (const fold of el.querySelectorAll("details")) fold.open = true;
+UNFOLD = """
+() => {
+  const roots = [document, document.querySelector("#widget").shadowRoot].filter(Boolean);
+  for (const root of roots) for (const fold of root.querySelectorAll("details")) fold.open = true;
 }
 """
 
@@ -70,8 +34,8 @@ def show(page: Page, name: str) -> None:
     front = FRONTS[name]
     page.goto("about:blank")
     page.set_content(front.page(outputs()))
-    page.evaluate(SHOW_CHAT, [*chat(), front.shadow])
-    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    show_chat(page, conversation().known(0), shadow=front.shadow)
+    page.evaluate(UNFOLD)
 
 
 @pytest.mark.parametrize("name", FRONTS)

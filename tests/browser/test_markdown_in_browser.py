@@ -44,7 +44,7 @@ def streamed(text: str) -> str:
     return "".join(shown) + stream.html()
 
 
-SAVED = Path(runagent_jupyter.__file__).parent / "static" / "saved.css"
+STATIC = Path(runagent_jupyter.__file__).parent / "static"
 WAYS: dict[str, Callable[[str], str]] = {
     "render": render,
     "stream": streamed,
@@ -241,7 +241,8 @@ def test_the_rules_that_an_answer_carries_look_like_the_whole_sheet(
     page: Page, scheme: str, theme: str
 ) -> None:
     colours = "#111;background:#fff" if scheme == "light" else "#ddd;background:#111"
-    whole = f"<style>{css()}{compact(SAVED.read_text())}</style>" + re.sub(
+    others = "".join((STATIC / f"{name}.css").read_text() for name in ("outputs", "saved"))
+    whole = f"<style>{css()}{compact(others)}</style>" + re.sub(
         r"<style>.*?</style>", "", outputs()
     )
     pictures = []

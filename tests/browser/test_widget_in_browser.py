@@ -269,7 +269,7 @@ def test_the_reader_decides_where_to_look(lab: Lab) -> None:
 
 
 def test_an_edit_never_takes_what_came_meanwhile(lab: Lab) -> None:
-    notebook = lab.open([CHAT, "w.ask('second') and None"])
+    notebook = lab.open([CHAT, "w.ask('second') and None", "w.clear()"])
     notebook.run(0)
     chat = chat_in(notebook)
     ask(chat, "first")
@@ -277,11 +277,16 @@ def test_an_edit_never_takes_what_came_meanwhile(lab: Lab) -> None:
     chat.get_by_role("button", name="Edit").last.click()
     chat.get_by_label("Question").fill("edited")
     notebook.run(1)
-    expect(chat.locator(".runagent-note")).to_contain_text("The conversation went on")
+    expect(chat.locator(".runagent-edited .runagent-question")).to_have_text("first")
     chat.get_by_label("Question").press("Enter")
-    finished(chat, 6)
     questions = chat.locator(".runagent-question")
-    expect(questions).to_have_text(["first", "second", "edited"])
+    expect(questions).to_have_text(["edited"])
+    finished(chat)
+    chat.get_by_role("button", name="Previous branch").click()
+    expect(questions).to_have_text(["first", "second"])
+    chat.get_by_role("button", name="Edit").last.click()
+    notebook.run(2)
+    expect(chat.locator(".runagent-note")).to_contain_text("The conversation went on")
 
 
 def test_beside_another_and_with_other_words(lab: Lab) -> None:
@@ -375,7 +380,7 @@ def test_a_revoked_key_and_a_dead_server_and_how_to_go_on(lab: Lab) -> None:
     expect(failure).to_contain_text("w.client = ")
     notebook.screenshot("widget-error")
     notebook.run(3)
-    chat.get_by_role("button", name="Retry").click()
+    chat.get_by_role("button", name="Retry").last.click()
     expect(answer(chat)).to_contain_text("You said two")
     notebook.run(4)
     ask(chat, "three")

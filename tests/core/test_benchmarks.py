@@ -67,7 +67,7 @@ def test_markdown_is_measured_beside_its_peer(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(markdown, "PATHOLOGICAL", ("a\n\n",))
     monkeypatch.setattr(markdown, "NESTED", ())
     tables = list(markdown.tables(rounds=1))
-    assert [len(table.samples) for table in tables] == [2, 2, 1]
+    assert [len(table.samples) for table in tables] == [2, 2, 2]
     assert all(table.verdicts() for table in tables)
     assert all(len(values) == 1 and values[0] > 0 for t in tables for values in t.samples.values())
 

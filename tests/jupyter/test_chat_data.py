@@ -74,7 +74,7 @@ def test_an_answer_in_a_chat_is_shown_as_in_a_cell(kernel: Kernel, agent: str) -
         in_cell = shapes("".join(cell.data("text/html")))
         assert sum(in_cell.values()) > 0, kind
         # The question is the one preformatted text that a cell has not.
-        in_chat = shapes(kernel.value("w._conversation._views[id(w.turns[1])].html()"))
+        in_chat = shapes(kernel.value("w._conversation.exchange_of(w.turns[1]).view.html()"))
         assert in_chat == in_cell, kind
 
 
@@ -95,6 +95,7 @@ frame = w.to_frame()
     assert kernel.value("list(frame.columns)") == [
         *("role", "text", "status", "input_tokens", "output_tokens", "total_tokens", "cost"),
         *("elapsed", "execution_time", "request_id", "feedback", "error"),
+        *("agent", "attachments"),
     ]
     assert kernel.value("frame.role.tolist()") == ["user", "agent", "user", "agent"]
     assert kernel.value("frame.status.tolist()") == ["done", "done", "done", "error"]
@@ -138,12 +139,12 @@ w.ask("x") and w.ask("y") and None
     ).ok()
     page = ChatPage(kernel)
     ends = sum("ending" in message for message in page.messages())
-    for count, (turn, value) in enumerate([(1, "up"), (3, "down"), (1, "")], 1):
-        page.send(type="feedback", turn=turn, value=value)
+    for count, (at, value) in enumerate([(0, "up"), (1, "down"), (0, "")], 1):
+        page.send(type="feedback", at=at, value=value)
         page.wait_for_end(ends + count)
         assert page.messages()[-1]["ending"]["feedback"] == value
-    for place, odd in ((0, "up"), (7, "up"), (-1, "up"), ("x", "up"), (3, "sideways"), (3, None)):
-        page.send(type="feedback", turn=place, value=odd)
+    for place, odd in ((2, "up"), (-1, "up"), ("x", "up"), (1, "sideways"), (1, None)):
+        page.send(type="feedback", at=place, value=odd)
     assert kernel.value("[t.feedback for t in w.turns]") == [None, None, None, "down"]
     assert kernel.value("[value for _, value in told]") == ["up", "down", None]
     assert [turn.feedback for turn in read(path).turns] == [None, None, None, "down"]

@@ -182,7 +182,7 @@ w.save({str(path)!r})
     content = json.loads(text)
     assert (content["format"], content["version"], content["agent_id"]) == (
         "runagent chat",
-        1,
+        2,
         "all",
     )
     shown = known(kernel)
@@ -219,9 +219,13 @@ WHOLE = """{"format": "runagent chat", "version": 1, "agent_id": "a", "title": "
         ("[1, 2]", "CHAT_DAMAGED"),
         ('{"cells": []}', "CHAT_DAMAGED"),
         ('{"format": "runagent chat"}', "CHAT_DAMAGED"),
-        (WHOLE.replace('"version": 1', '"version": 2') % "[]", "CHAT_VERSION"),
+        (WHOLE.replace('"version": 1', '"version": 3') % "[]", "CHAT_VERSION"),
         (WHOLE % "3", "CHAT_DAMAGED"),
         (WHOLE % '[{"role": "system"}]', "CHAT_DAMAGED"),
+        (WHOLE % '[{"role": "agent", "status": "done"}]', "CHAT_DAMAGED"),
+        (WHOLE % '[{"role": "user", "after": 0}]', "CHAT_DAMAGED"),
+        (WHOLE % '[{"role": "user", "after": "x"}]', "CHAT_DAMAGED"),
+        (WHOLE % '[{"role": "user"}], "shown": 1', "CHAT_DAMAGED"),
         (WHOLE % '[{"role": "agent", "text": 1}]', "CHAT_DAMAGED"),
         (WHOLE % '[{"role": "agent", "status": "odd"}]', "CHAT_DAMAGED"),
         (WHOLE % '[{"role": "agent", "status": "done", "events": [3]}]', "CHAT_DAMAGED"),

@@ -406,6 +406,13 @@ def test_any_formula_is_harmless_as_mathml(words: list[str]) -> None:
 def test_the_style_sheet_stays_below_its_root() -> None:
     rules = css().replace("\n", " ")
     rules = re.sub(r"@keyframes runagent-[a-z-]+\s*\{(?:[^{}]+\{[^{}]*\})+\s*\}", "", rules)
+    nested = r"(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})"
+    below = re.findall(rf"\.runagent-markdown\{{((?:&{nested}*|@media{nested}*)+)\}}", rules)
+    assert sum(map(len, below)) > len(rules) / 2
+    for rule in re.findall(r"([^{}]*)\{", "".join(below)):
+        assert rule.startswith(("&", "@media"))
+    for content in below:
+        rules = rules.replace(content, "")
     for part in rules.split("}"):
         selector = part.rpartition("{")[0].rpartition("{")[2].strip()
         if selector and not selector.startswith("@"):

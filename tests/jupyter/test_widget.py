@@ -173,7 +173,13 @@ def test_a_page_asks_and_learns_what_it_did_not_know(page: ChatPage) -> None:
     page.send(type="ask", text="hello", request="r-1")
     page.wait_for_end()
     turns, *deltas = page.messages()
-    assert turns["turns"][0] == {"role": "user", "text": "hello", "request": "r-1"}
+    assert turns["turns"][0] == {
+        "role": "user",
+        "text": "hello",
+        "request": "r-1",
+        "id": 0,
+        "branches": [0],
+    }
     assert [message["seq"] for message in (turns, *deltas)] == list(range(1, 2 + len(deltas)))
     text = ""
     for message in deltas:
@@ -201,7 +207,7 @@ def test_refused_questions_change_nothing(page: ChatPage) -> None:
     page.send(type="ask", text="hello")
     page.wait_for_end()
     page.send(type="ask", text="x", at=1, request="r-1")
-    assert "went on" in page.wait_for("refused")["text"]
+    assert "cleared meanwhile" in page.wait_for("refused")["text"]
     page.kernel.execute("w.context['x'] = object()").ok()
     page.send(type="ask", text="again", at=0, request="r-2")
     refused = page.wait_for("refused", count=2)
@@ -216,7 +222,7 @@ def test_refused_questions_change_nothing(page: ChatPage) -> None:
 
 
 def test_a_question_may_take_the_place_of_the_last(page: ChatPage) -> None:
-    for ended, (at, text) in enumerate(((None, "one"), (None, "two"), (2, "three")), 1):
+    for ended, (at, text) in enumerate(((None, "one"), (None, "two"), (1, "three")), 1):
         page.send(type="ask", text=text, at=at)
         page.wait_for_end(ended)
     questions = page.kernel.value("[t.text for t in w.turns if t.role == 'user']")

@@ -52,9 +52,14 @@ CALLED: Final = [
 @cache
 def conversation() -> Conversation:
     """A chat with an answer of all kinds of text, and one that failed."""
+    return new_conversation()
+
+
+def new_conversation() -> Conversation:
+    """Return a chat as `conversation`, to be changed."""
     made = Conversation()
     for error in (None, RunAgentError("The model is overloaded.", code="OVERLOADED")):
-        view = made.add("How many?\nAnd why?", "")
+        view = made.add("How many?\nAnd why?", "")[0].view
         for event in (*CALLED, StreamEvent("chunk", ANSWER, ANSWER)):
             view.take(event)
         view.turn.end(elapsed=1.5, error=error, stopped=False)

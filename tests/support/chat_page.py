@@ -17,9 +17,9 @@ class ChatPage:
         self.kernel = kernel
         self.comm = str(kernel.value(f"{name}.model_id"))
 
-    def send(self, **content: Any) -> None:
+    def send(self, *buffers: bytes, **content: Any) -> None:
         data = {"method": "custom", "content": content}
-        self.kernel.send_comm("comm_msg", {"comm_id": self.comm, "data": data})
+        self.kernel.send_comm("comm_msg", {"comm_id": self.comm, "data": data}, buffers=buffers)
 
     def messages(self) -> list[dict[str, Any]]:
         found = []

@@ -41,7 +41,7 @@ _MEASURE = """
   };
   const all = (root) => [...root.querySelectorAll("*")]
     .flatMap((node) => [node, ...(node.shadowRoot ? all(node.shadowRoot) : [])]);
-  const isShown = (node) => node.checkVisibility() && !node.matches(":disabled, style, script");
+  const isShown = (node) => node.checkVisibility({ checkOpacity: true }) && !node.matches(":disabled, style, script");
   const found = [];
   for (const node of all(document.body).filter(isShown)) {
     const words = [...node.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim());

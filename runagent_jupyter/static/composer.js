@@ -1,0 +1,317 @@
+// The input area of a chat: the question that is being written, sent or edited, and what goes along.
+import { PATIENCE } from "./connection.js";
+import { button, chips, make } from "./dom.js";
+import { itemsOf } from "./question_view.js";
+
+const STOPPING = "The kernel is busy: the answer stops as soon as the kernel is free.";
+const PIECE = 4_000_000; // bytes of a message; servers close the connection of a page for 10 MB
+
+/**
+ * What goes along: a file, or something that went along with an earlier question, which `kept`
+ * names by the id of that question and by its position there.
+ * @typedef {{label: string, name?: string, size?: number, data?: ArrayBuffer,
+ *   kept?: [number, number]}} Item
+ */
+
+/**
+ * A question that the kernel has not taken yet.
+ * @typedef {{text: string, request: string, timer: number, isLate: boolean, items: Item[]}} Pending
+ */
+
+/** The part of a view that holds the input area. The view has a `follower` too. */
+export class Composer {
+  /** @type {number | null} the id of the question that is being edited */
+  edited = null;
+  draft = ["", []]; // the text of the input and the items before the editing
+  /** @type {Pending | undefined} */
+  pending;
+  /** @type {Pending | undefined} a question that was cancelled, which the kernel may still take */
+  left;
+  /** @type {Item[]} */
+  items = [];
+  /** @type {[string, string][]} the variables that the text names, and their labels */
+  known = [];
+  first = ""; // the variable that Enter takes
+  asked = 0; // the name of the last request for variables
+  note = make("div", "note");
+  along = chips();
+  options = chips();
+  input = make("textarea", "input");
+  picker = make("select", "button");
+  chooser = make("input");
+  send = button("Send", () => this.submit(), "button primary");
+  stop = button("Stop", () => this.halt());
+  cancel = button("Cancel", () => this.leave());
+
+  /**
+   * @param {any} model
+   * @param {import("./connection.js").Connection} connection
+   */
+  constructor(model, connection) {
+    const { chooser, input, picker } = this;
+    this.model = model;
+    this.connection = connection;
+    this.transcript = connection.transcript;
+    const attach = button("Attach", () => chooser.click());
+    const buttons = [picker, attach, this.cancel, this.send, this.stop];
+    this.form = make("div", "form", this.along, this.options, input, chooser, ...buttons);
+    this.note.role = this.options.role = "status";
+    Object.assign(input, { rows: 1, dir: "auto", ariaLabel: "Question" });
+    Object.assign(chooser, { type: "file", multiple: true, hidden: true });
+    picker.ariaLabel = "Send to";
+    input.oninput = () => this.onInput();
+    input.onpaste = (event) => {
+      const data = event.clipboardData;
+      this.add(data.files);
+      if (data.files.length && !data.getData("text")) event.preventDefault();
+    };
+    picker.onchange = () => this.post({ type: "choose", agent: picker.value });
+    chooser.onchange = () => {
+      this.add(chooser.files);
+      chooser.value = "";
+    };
+  }
+
+  /** Whether a question can be asked. */
+  get isFree() {
+    return !this.pending && !this.transcript.busy && this.connection.isLive;
+  }
+
+  /**
+   * @param {{type: string}} message
+   * @param {ArrayBuffer[]} [buffers]
+   */
+  post(message, buffers) {
+    this.connection.post(message, buffers);
+  }
+
+  /** @param {string} text */
+  say(text) {
+    this.note.textContent = text;
+  }
+
+  // --- What goes along ---
+
+  /** @param {Iterable<File>} files */
+  async add(files) {
+    const [most, largest, together, bounds] = this.model.get("_bounds");
+    const refused = [];
+    for (const file of [...files]) {
+      const { name, size } = file;
+      const label = `${name.replace(/\p{C}/gu, "")} · ${Math.ceil(size / 1e3)} kB`;
+      const data = size <= largest && await file.arrayBuffer().catch(() => null); // none of a folder
+      const { items } = this;
+      const sum = items.reduce((all, item) => all + (item.size ?? 0), size);
+      const isTaken = data && sum <= together && items.length < most;
+      (isTaken ? items : refused).push({ label, name, size, data });
+    }
+    this.drawChips();
+    if (refused.length) this.say(`${refused.length} not attached (${refused[0].label}). ${bounds}`);
+  }
+
+  /**
+   * Take files that are dragged into the chat.
+   * @param {DragEvent} event
+   */
+  onDrag(event) {
+    const { types, files } = event.dataTransfer;
+    if (!types.includes("Files")) return;
+    event.preventDefault();
+    if (event.type === "drop") this.add(files);
+  }
+
+  onInput() {
+    const { value, selectionStart } = this.input;
+    this.fitInput();
+    this.first = "";
+    this.asked = Math.random();
+    if (value.includes("@") && value.length < 1e5) {
+      const before = value.slice(0, selectionStart);
+      this.post({ type: "names", text: value, before, request: this.asked });
+    } else {
+      this.known = [];
+      this.options.replaceChildren();
+    }
+    this.drawChips();
+  }
+
+  drawChips() {
+    const draw = (label, remove) => {
+      const cross = button("×", () => {
+        remove();
+        this.onInput();
+      });
+      cross.ariaLabel = `Remove ${label}`;
+      return [label, cross];
+    };
+    const items = this.items.map(({ label }, i) => draw(label, () => this.items.splice(i, 1)));
+    const variables = this.known.map(([name, label]) => draw(label, () => {
+      this.input.value = this.input.value.replace(new RegExp(`@(?=${name}(?!\\w))`, "g"), "");
+    }));
+    this.along.replaceChildren(...chips(...items, ...variables).childNodes);
+  }
+
+  /**
+   * Show the variables that the text names, and those that may be meant by the name at its end.
+   * @param {{request: number, first?: string, offered: [string, string][], known: [string, string][]}} found
+   */
+  receiveNames({ request, first, offered, known }) {
+    if (request !== this.asked) return;
+    this.first = first;
+    this.known = known;
+    const offer = ([name, label]) => button(label, () => this.complete(name));
+    this.options.replaceChildren(...offered.map(offer));
+    this.drawChips();
+  }
+
+  /** @param {string} name */
+  complete(name) {
+    const { input } = this;
+    const { selectionStart: end, value } = input;
+    input.setRangeText(`${name} `, value.lastIndexOf("@", end - 1) + 1, end, "end");
+    input.focus();
+    this.onInput();
+  }
+
+  // --- Asking ---
+
+  /**
+   * Send a question.
+   * @param {string} text
+   * @param {number} [at] The id of the question beside which it begins a branch.
+   * @param {Item[]} items
+   */
+  ask(text, at, items = []) {
+    if (!this.isFree) return;
+    const request = `${Math.random()}`;
+    const timer = setTimeout(() => {
+      this.pending.isLate = true;
+      this.say("The kernel is busy: it takes the question as soon as it is free.");
+      this.refresh();
+    }, PATIENCE);
+    this.pending = { text, request, timer, isLate: false, items: [...items] };
+    this.say("");
+    const files = items.filter(({ data }) => data).map(({ name, size, data }, file) => {
+      for (let at = 0; at < size; at += PIECE) {
+        this.post({ type: "piece", file, request }, [data.slice(at, at + PIECE)]);
+      }
+      return { name, size };
+    });
+    const kept = items.flatMap((item) => item.kept ? [item.kept] : []);
+    this.post({ type: "ask", text, at, request, files, kept });
+    this.refresh();
+  }
+
+  submit() {
+    const { value } = this.input;
+    if (value.trim()) this.ask(value, this.edited, this.items);
+  }
+
+  /**
+   * End the wait for the kernel to take the question.
+   * @param {boolean} isTaken
+   * @param {string} text Why it was not taken.
+   */
+  settle(isTaken, text = "") {
+    const sent = this.pending;
+    clearTimeout(sent.timer);
+    this.pending = undefined;
+    this.say(text);
+    if (!isTaken) return;
+    this.items = this.items.filter((item) => !sent.items.includes(item));
+    if (this.input.value === sent.text) {
+      if (this.edited === null) this.input.value = "";
+      else {
+        this.draft[1].push(...this.items);
+        this.leaveEdit();
+      }
+    }
+    this.onInput();
+    this.follower.toEnd();
+  }
+
+  halt() {
+    this.post({ type: "stop" });
+    setTimeout(() => {
+      if (this.transcript.busy && this.connection.isLive) this.say(STOPPING);
+    }, PATIENCE);
+  }
+
+  /**
+   * Put a question into the input, to send another one beside it.
+   * @param {import("./transcript.js").Question | undefined} question
+   */
+  edit(question) {
+    if (!question || !this.isFree) return;
+    if (this.edited === null) this.draft = [this.input.value, this.items];
+    this.edited = question.id;
+    this.items = itemsOf(question);
+    this.input.value = question.text;
+    this.onInput();
+    this.say("Sending begins a new branch here. The old one stays.");
+    this.refresh();
+    this.input.focus();
+  }
+
+  /** Cancel the question that the kernel has not taken yet, or the editing. The input keeps its text. */
+  leave() {
+    this.left = this.pending;
+    if (this.pending) this.settle(false, "The kernel may still take the question when it is free.");
+    else this.leaveEdit();
+    this.refresh();
+  }
+
+  leaveEdit() {
+    if (this.edited === null || this.pending) return;
+    this.edited = null;
+    [this.input.value, this.items] = this.draft;
+    this.onInput();
+    this.say("");
+    this.refresh();
+  }
+
+  /** Learn whether the kernel has taken the question: it is among the turns then. */
+  checkTaken() {
+    const { turns } = this.transcript;
+    const isTaken = (sent) => sent && turns.some((turn) => turn.request === sent.request);
+    if (isTaken(this.left)) this.pending ??= this.left;
+    if (isTaken(this.pending)) this.settle(true);
+  }
+
+  /** The answer has ended. */
+  onEnding() {
+    if (this.note.textContent === STOPPING) this.say("");
+  }
+
+  /** Show the actions that are possible now, and the agents. */
+  refresh() {
+    const { isLive } = this.connection;
+    const isBusy = isLive && !this.isFree;
+    this.input.readOnly = !!this.pending;
+    this.cancel.hidden = !this.pending?.isLate && (this.edited === null || isBusy);
+    this.send.hidden = isBusy;
+    this.send.disabled = !isLive;
+    this.stop.hidden = !this.transcript.busy;
+    this.fitInput();
+  }
+
+  fitInput() {
+    const { input } = this;
+    input.style.height = "auto";
+    if (input.scrollHeight) input.style.height = `${input.scrollHeight + 2}px`;
+  }
+
+  /**
+   * Take a key in the input.
+   * @param {KeyboardEvent} event
+   */
+  onInputKey(event) {
+    const { key, shiftKey } = event;
+    if (this.first && ["Enter", "Tab"].includes(key)) this.complete(this.first);
+    else if (key === "Escape") this.options.replaceChildren();
+    else if (key === "ArrowUp" && !this.input.value) this.edit(this.transcript.turns.at(-2));
+    else if (key === "Enter" && !shiftKey) this.submit();
+    else return;
+    event.preventDefault();
+  }
+}
