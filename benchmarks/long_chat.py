@@ -68,11 +68,12 @@ def _conversation(count: int) -> list[dict[str, Any]]:
 
     from runagent_jupyter.chats.conversation import Conversation
     from runagent_jupyter.chats.turn import Turn
+    from runagent_jupyter.event_log import EventLog
 
     turns = []
     for number in range(count // 2):
         text = ANSWER.replace("Text", f"Text {number}")
-        answer = Turn("agent", text, events=[StreamEvent("chunk", text, text)])
+        answer = Turn("agent", text, events=EventLog([StreamEvent("chunk", text, text)]))
         turns += [Turn("user", f"Question {number}"), answer]
     made = Conversation()
     made.restore(turns, {})

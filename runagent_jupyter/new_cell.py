@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from IPython.core.getipython import get_ipython
 
 from runagent_jupyter import html
 
 
+class _WithText(Protocol):
+    @property
+    def text(self) -> str:
+        """The answer as text."""
+
+
 class WithCode:
     """An answer whose text may have blocks of code."""
 
     @property
-    def text(self) -> str:
-        """The answer as text."""
-        raise NotImplementedError
-
-    @property
-    def code(self) -> list[str]:
+    def code(self: _WithText) -> list[str]:
         """The blocks of code in the text, in order."""
         return html.code_blocks(self.text)
 
-    def to_cell(self, number: int = -1) -> None:
+    def to_cell(self: _WithText, number: int = -1) -> None:
         """Put a block of code into a new cell below the running one, without running it.
 
         In a terminal, it becomes the next input.
@@ -34,7 +35,7 @@ class WithCode:
             IndexError: There is no such block.
             RuntimeError: There is no IPython, as in marimo.
         """
-        blocks = self.code
+        blocks = html.code_blocks(self.text)
         if not -len(blocks) <= number < len(blocks):
             found = f"{len(blocks)} block{'' if len(blocks) == 1 else 's'} of code"
             raise IndexError(f"The answer has {found}, and none at position {number}.")

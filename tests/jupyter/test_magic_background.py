@@ -37,10 +37,23 @@ def kernel(shared_kernel: Kernel) -> Kernel:
 
 
 def test_it_streams_into_its_own_cell_while_others_run(kernel: Kernel) -> None:
-    cell = kernel.execute("%%runagent slow --bg --proc job --out reply\n20").ok()
+    kernel.execute(
+        """
+import threading
+
+go_on = threading.Event()
+
+@agent("patient")
+def patient(query: str):
+    yield "# Begun\\n\\n"
+    go_on.wait()
+    yield from (f"part {i}\\n" for i in range(20))
+"""
+    ).ok()
+    cell = kernel.execute("%%runagent patient --bg --proc job --out reply\nplease").ok()
     assert kernel.value("job.done") is False
     other = kernel.execute("print('meanwhile')").ok()
-    waiting = kernel.execute("job.wait().text[-7:]").ok()
+    waiting = kernel.execute("go_on.set()\njob.wait().text[-8:]").ok()
     assert "part 19" in waiting.outputs[0]["data"]["text/plain"]
     (output,) = cell.outputs
     assert "part 19" in output["data"]["text/html"]
@@ -49,7 +62,7 @@ def test_it_streams_into_its_own_cell_while_others_run(kernel: Kernel) -> None:
     assert kernel.value("[job.done, reply is job.reply, repr(job)]") == [
         True,
         True,
-        "<Job 'slow': done>",
+        "<Job 'patient': done>",
     ]
 
 

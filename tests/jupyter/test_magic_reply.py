@@ -92,11 +92,9 @@ def test_calls_from_code_leave_the_rest_of_the_cell_alone(kernel: Kernel) -> Non
         "for i in range(3):\n    print('i', i)\n    run('runagent', 'echo', f'q{i}')"
     )
     assert cell.ok().stdout == "i 0\ni 1\ni 2\n"
-    assert [output["data"]["text/plain"] for output in cell.outputs if "data" in output] == [
-        "q0",
-        "q1",
-        "q2",
-    ]
+    shown = [output["data"]["text/plain"] for output in cell.outputs if "data" in output]
+    # An answer that took a while had a line about that, which is empty in the end.
+    assert list(filter(None, shown)) == ["q0", "q1", "q2"]
 
 
 def test_one_slow_painting_does_not_hold_up_the_rest(kernel: Kernel) -> None:
