@@ -30,13 +30,14 @@ def wrap(content: str, *, styled: bool = True) -> str:
     return f'{style}<div class="runagent-markdown">{content}</div>\n'
 
 
+@functools.cache
 def style_element() -> str:
-    """Put the style sheet into an element, for the outputs of a cell that share it.
+    """Put the style sheets into an element, for the outputs of a cell that share it.
 
     Returns:
         The ``<style>`` element.
     """
-    return f"<style>{css()}</style>"
+    return f"<style>{shortened(_rules())}</style>"
 
 
 def saved_chat(title: str, turns: str, *names: str) -> str:

@@ -109,12 +109,11 @@ export class AnswerView {
   showEnding() {
     const { status, error, facts, feedback } = this.answer;
     for (const thumb of this.thumbs) thumb.ariaPressed = thumb.value === feedback;
-    this.node.ariaBusy = status === "streaming";
+    this.actions.hidden = this.node.ariaBusy = status === "streaming";
     this.failure.textContent = error;
     this.failure.hidden = !error;
     this.state.textContent = facts;
     this.state.className = `runagent-state runagent-is-${status}`;
-    this.actions.hidden = status === "streaming";
     this.tick();
   }
 

@@ -7,7 +7,7 @@ import { isShortcut } from "./keys.js";
 import { itemsOf, questionNode } from "./question_view.js";
 import { Speaker } from "./speaker.js";
 
-const TRAITS = "change:title change:placeholder change:height change:suggestions change:_sum change:agent";
+const TRAITS = "title placeholder height suggestions _sum agent".replace(/\w+/g, "change:$&");
 const HELP = "Ask a question. Enter sends it, Shift+Enter begins a new line.";
 const GONE = "The kernel behind this chat is gone. Run its cell again to begin a new one.";
 const NOT_COPIED = "The browser did not allow copying.";

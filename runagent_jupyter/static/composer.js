@@ -222,7 +222,7 @@ export class Composer {
     if (this.input.value === sent.text) {
       if (this.edited === null) this.input.value = "";
       else {
-        this.draft[1].push(...this.items);
+        this.draft[1].push(...this.items.filter(({ data }) => data)); // added meanwhile
         this.leaveEdit();
       }
     }

@@ -26,7 +26,10 @@ FRONT = {
     "dark": "JupyterLab dark",
     "high contrast": "nothing but a page",
 }
-STATES = ("empty", "waits", "running", "ended", "stopped", "branch", "menu", "editing", "gone")
+STATES = (
+    *("empty", "waits", "running", "ended", "stopped"),
+    *("branch", "menu", "editing", "along", "gone"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +73,14 @@ def branched() -> Turns:
     return turns
 
 
+def attached() -> Turns:
+    """A question with files of short names, beside each other, and an answer of one of two agents."""
+    turns = branched()
+    turns[0] |= {"attached": [*(f"{n} · 1 kB" for n in "abc"), "@df · int"], "files": 3}
+    turns[1]["agent"] = "Plan"
+    return turns
+
+
 def nothing() -> Turns:
     return []
 
@@ -79,21 +90,30 @@ TURNS: dict[str, Callable[[], Turns]] = {
     "waits": waiting,
     "running": running,
     "branch": branched,
+    "along": attached,
 }
 
 
 def stage(page: Page, state: str) -> None:
     """Show a chat in a state."""
     show_chat(
-        page, TURNS.get(state, answered)(), suggestions=["What can you do?"], _copy="no-copy-of-it"
+        page,
+        TURNS.get(state, answered)(),
+        suggestions=["What can you do?"],
+        _copy="no-copy-of-it",
+        _labels=["Plan", "Judge"] if state == "along" else ["Chat"],
+        agent="Judge" if state == "along" else "Chat",
     )
     chat = page.locator(".runagent-chat")
     if state == "menu":
         chat.get_by_text("Export").click()
         expect(chat.get_by_role("button", name="Save as Markdown")).to_be_visible()
-    if state == "editing":
+    if state in ("editing", "along"):
         chat.get_by_role("button", name="Edit").first.click()
         expect(chat.locator(".runagent-edited")).to_have_count(1)
+    if state == "along":
+        expect(chat.get_by_role("button", name="Remove c")).to_be_visible()
+        expect(chat.get_by_label("Send to")).to_be_visible()
     if state == "gone":
         lose_kernel(page)
         expect(chat.get_by_text("The kernel behind this chat is gone")).to_be_visible()

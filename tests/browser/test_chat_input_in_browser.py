@@ -172,10 +172,13 @@ def go_on_in_branches(notebook: LabNotebook, chat: Locator) -> None:
     finished(chat)
     expect(asked).to_have_count(3)
     expect(question).to_have_value("a draft")
-    chat.get_by_role("button", name="Retry").click()
+    chat.get_by_role("button", name="Edit").click()
+    expect(chips).to_have_count(3)
+    chat.get_by_role("button", name="Retry").click()  # the same question is asked: no edit any more
     expect(chat.get_by_role("group", name="Branch 4 of 4")).to_be_visible()
     finished(chat)
     expect(asked).to_have_count(3)
+    expect(question).to_have_value("a draft")
     expect(chips).to_have_text(["draft.txt · 1 kB×"])
 
 
