@@ -164,7 +164,7 @@ class _Finder:
         if self.file.get(key) is not None:
             return check(self.file[key], f'{config_path()}: "{key}": '), str(config_path())
         # The check also makes a plain value of one that is marked as a default.
-        return None if default is None else check(default, f"{name}="), "the default"
+        return None if default is None else check(default, f"{name}="), DEFAULT
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,9 @@ class _Server:
     key: str | None = field(repr=False)
     key_source: str
 
+
+DEFAULT = "the default"
+"""The source of a setting that was set nowhere."""
 
 EMBEDDED = "the agents served by this process"
 """The source of a base URL whose port is another one in each process."""
@@ -208,6 +211,7 @@ def _check_remote(server: _Server, *, authorised: bool, allow_http: bool) -> Non
             hint=(
                 'Pass api_key=, set RUNAGENT_API_KEY, or put "api_key" into '
                 f'{config_path()}. If the server asks for no key, pass api_key="". '
+                "If the agent is served on this machine, pass its server's base_url=. "
                 'To try without a key, call the built-in agent "demo".'
             ),
         )

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import httpx2
 
-from runagent import encodings, errors
+from runagent import config, encodings, errors
 from runagent.config import Settings
 from runagent.redaction import Redactor
 from runagent.wire import Outgoing, Wire
@@ -197,7 +197,7 @@ def _timed_out(
         return errors.TimeoutError(
             f"Could not connect to {settings.base_url} in time.",
             code="TIMEOUT",
-            hint=f"The base URL comes from {settings.base_url_source}.",
+            hint=_source_of_url(settings),
         )
     if late:
         missing = "Nothing came" if streams else "No complete answer came"
@@ -218,13 +218,20 @@ def _not_connected(exception: Exception, settings: Settings) -> errors.RunAgentE
             hint=_PROXY_HINT,
         )
     if isinstance(exception, httpx2.ConnectError):
-        source = f"The base URL comes from {settings.base_url_source}."
         return errors.NetworkError(
             f"Could not connect to {settings.base_url}{reason}.",
             code="CONNECTION_FAILED",
-            hint=_UNTRUSTED_HINT if _UNTRUSTED in reason else f"Is the server running? {source}",
+            hint=_UNTRUSTED_HINT
+            if _UNTRUSTED in reason
+            else f"Is the server running? {_source_of_url(settings)}",
         )
     return None
+
+
+def _source_of_url(settings: Settings) -> str:
+    if settings.base_url_source == config.DEFAULT:
+        return "This is the default base URL; base_url= or RUNAGENT_API_URL names another server."
+    return f"The base URL comes from {settings.base_url_source}."
 
 
 def _lost(exception: Exception, settings: Settings, *, began: bool) -> errors.RunAgentError:

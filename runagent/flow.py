@@ -245,8 +245,8 @@ class Flow:
         try:
             return (yield from steps)
         except RunAgentError as exc:
-            cause = raised.take(call.idempotency_key)
-            if cause is None:
+            if (cause := raised.take(call.idempotency_key)) is None:
+                raised.point_to_the_log(exc)
                 raise
             raise raised.explain(exc, cause) from cause
         finally:

@@ -71,6 +71,16 @@ def explain(error: RunAgentError, raised: BaseException) -> RunAgentError:
     return error.with_traceback(following)
 
 
+def point_to_the_log(error: RunAgentError) -> None:
+    """Say in the hint of an error where the traceback is, if an agent of another process failed.
+
+    Args:
+        error: The error that a call ends with.
+    """
+    if error.code == "AGENT_ERROR" and error.hint is None:
+        error.hint = "The agent's own code failed; the log of its server has the traceback."
+
+
 def _entries(entry: TracebackType | None) -> Iterator[TracebackType]:
     while entry is not None:
         yield entry

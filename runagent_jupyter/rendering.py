@@ -202,9 +202,13 @@ def _is_empty(answer: FinishedAnswer) -> bool:
     return not (text.strip() or cut or steps.steps_of(answer.events))
 
 
-def has_text(answer: FinishedAnswer) -> bool:
-    """Whether anything has come of the answer itself."""
-    return as_markdown(answer.value) != ""
+def has_more_than_error(answer: FinishedAnswer) -> bool:
+    """Whether there is anything to show besides the error that a failing cell shows itself."""
+    return (
+        answer.error is None
+        or as_markdown(answer.value) != ""
+        or bool(steps.steps_of(answer.events))
+    )
 
 
 def notes(answer: FinishedAnswer) -> str:

@@ -392,6 +392,7 @@ def name_options(error: RunAgentError, base_url: str | None) -> None:
     for argument, option in {
         "the api_key argument": "%runagent_config --key; enter it again there",
         "the base_url argument": "--base-url" if base_url else "%runagent_config",
+        "base_url= or RUNAGENT_API_URL": "--base-url or %runagent_config",
         "timeout= ": "--timeout ",
         "timeout='": "--timeout '",
         "max_concurrency=": "--max-concurrency ",

@@ -13,7 +13,7 @@ from runagent import StreamEvent
 from runagent_jupyter import html
 from runagent_jupyter.outputs.notebook_output import FIRST_INTERVAL, NotebookDisplay
 from runagent_jupyter.outputs.terminal import TerminalDisplay
-from runagent_jupyter.rendering import bundle, cut_note, has_text
+from runagent_jupyter.rendering import bundle, cut_note, has_more_than_error
 from runagent_jupyter.reply import Reply
 from runagent_jupyter.shell import request_id
 
@@ -44,11 +44,13 @@ class OutputWidgetDisplay:
 
     Args:
         rendered: Whether the text is Markdown; plain text is displayed at the end.
+        background: Whether the answer comes after its cell has ended, which shows no error then.
         line_breaks: Whether the end of a line in Markdown is kept.
     """
 
-    def __init__(self, *, rendered: bool, line_breaks: bool = True) -> None:
+    def __init__(self, *, rendered: bool, background: bool, line_breaks: bool = True) -> None:
         self._rendered = rendered
+        self._background = background
         self._stream = html.LimitedStream(line_breaks=line_breaks)
         self._finished: list[str] = []
         self._is_begun = False
@@ -79,7 +81,7 @@ class OutputWidgetDisplay:
         if self._is_begun:
             rest = "".join([*self._finished, *self._stream.finish()])
             rest += cut_note(reply.events.characters, self._stream.taken)
-        if self._is_begun or reply.error is None or has_text(reply) or reply.events:
+        if self._is_begun or self._background or has_more_than_error(reply):
             display(bundle(reply, rest), raw=True)
 
 
@@ -108,14 +110,16 @@ class CapturedDisplay(NoDisplay):
 
     Args:
         publisher: Collects the outputs.
+        background: Whether the answer comes after its cell has ended, which shows no error then.
     """
 
-    def __init__(self, publisher: CapturingDisplayPublisher) -> None:
+    def __init__(self, publisher: CapturingDisplayPublisher, *, background: bool) -> None:
         self._publisher = publisher
+        self._background = background
 
     def end(self, reply: Reply) -> None:
         """Display the whole answer."""
-        if reply.error is None or has_text(reply) or reply.events:
+        if self._background or has_more_than_error(reply):
             self._publisher.publish(bundle(reply), {})
 
 
@@ -151,9 +155,11 @@ def display_for(
         # In the background of a terminal, it would write into the line that is being typed.
         return NoDisplay() if background else TerminalDisplay(rendered=rendered)
     if isinstance(shell.display_pub, CapturingDisplayPublisher):
-        return CapturedDisplay(shell.display_pub)
+        return CapturedDisplay(shell.display_pub, background=background)
     if is_in_output_widget(shell):
-        return OutputWidgetDisplay(rendered=rendered, line_breaks=line_breaks)
+        return OutputWidgetDisplay(
+            rendered=rendered, background=background, line_breaks=line_breaks
+        )
     return NotebookDisplay(
         shell,
         agent_id,

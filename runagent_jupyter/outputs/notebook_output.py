@@ -11,7 +11,7 @@ from runagent_jupyter import html, steps
 from runagent_jupyter.control_characters import TextStream
 from runagent_jupyter.outputs.cell_outputs import is_alone
 from runagent_jupyter.pacing import rest_after
-from runagent_jupyter.rendering import bundle, cut_note, has_text
+from runagent_jupyter.rendering import bundle, cut_note, has_more_than_error
 from runagent_jupyter.reply import Reply
 
 LATE = 0.3
@@ -187,8 +187,8 @@ class NotebookDisplay:
             self._publish(_EMPTY, name, update=True)
 
     def _bundle(self, reply: Reply) -> dict[str, str]:
-        if reply.error is not None and not (has_text(reply) or self._steps):
-            return _EMPTY  # the error is shown behind it
+        if not (self._background or has_more_than_error(reply)):
+            return _EMPTY  # the cell fails, and shows the error itself
         text = reply.value if self._rendered and self._characters else None
         if not isinstance(text, str) or len(text) != reply.events.characters:
             return bundle(reply)

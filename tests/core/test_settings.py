@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import socket
 import subprocess
 import sys
 import warnings
@@ -16,6 +17,7 @@ import pytest
 from runagent import (
     AsyncRunAgentClient,
     AuthenticationError,
+    NetworkError,
     RunAgentClient,
     ValidationError,
     config_file,
@@ -237,11 +239,27 @@ def test_agent_ids(agent_id: str) -> None:
     assert not set(client._settings.quoted_agent_id) & set("/?# ")
 
 
+def test_a_default_base_url_that_is_not_reached_is_named_as_such(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def find_nothing(*_: Any, **__: Any) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", find_nothing)
+    with (
+        RunAgentClient("a", "k", max_retries=0) as client,
+        pytest.raises(NetworkError, match="This is the default base URL") as caught,
+    ):
+        client.run_generic({})
+    assert "base_url= or RUNAGENT_API_URL names another server" in str(caught.value.hint)
+
+
 def test_there_must_be_a_key_for_another_machine() -> None:
     with pytest.raises(AuthenticationError, match="RUNAGENT_API_KEY") as caught:
         RunAgentClient("a")
     assert caught.value.code == "MISSING_API_KEY"
     assert 'call the built-in agent "demo"' in str(caught.value.hint)
+    assert "served on this machine, pass its server's base_url=" in str(caught.value.hint)
     settings: list[Any] = [
         {"api_key": ""},
         {"base_url": LOCAL},

@@ -27,6 +27,10 @@ async def slow(query: str):
 def breaks(query: str):
     yield "half"
     raise RuntimeError("it broke")
+
+@agent("fails")
+def fails(query: str):
+    raise RuntimeError("it broke")
 """
 
 
@@ -95,6 +99,27 @@ def test_a_failure_is_shown_and_raised_by_wait(kernel: Kernel) -> None:
     assert "it broke" in (waiting.error or {})["evalue"]
     assert "broken off" in cell.outputs[0]["data"]["text/html"]
     assert "it broke" in cell.outputs[0]["data"]["text/html"]
+
+
+@pytest.mark.parametrize("option", ["", " --no-stream"])
+def test_a_failure_before_any_text_is_shown_too(kernel: Kernel, option: str) -> None:
+    cell = kernel.execute(f"%%runagent fails --bg --proc job{option}\nx").ok()
+    assert (kernel.execute("job.wait()").error or {})["ename"] in {"StreamError", "RunAgentError"}
+    assert "it broke" in cell.outputs[0]["data"]["text/html"]
+    assert "it broke" in cell.outputs[0]["data"]["text/plain"]
+
+
+@pytest.mark.parametrize(
+    "collector", ["ipywidgets.Output()", "IPython.utils.capture.capture_output()"]
+)
+def test_a_failure_is_shown_where_outputs_are_collected(kernel: Kernel, collector: str) -> None:
+    kernel.execute("import contextlib, IPython.utils.capture, ipywidgets").ok()
+    cell = kernel.execute(
+        f"with {collector} as seen:\n    %runagent fails --bg --proc job x\n"
+        "    with contextlib.suppress(Exception): job.wait()\n"
+        "seen and [output.data for output in seen.outputs]"
+    ).ok()
+    assert "it broke" in str([output.get("data") for output in cell.outputs])
 
 
 def test_waiting_has_a_limit(kernel: Kernel) -> None:

@@ -16,6 +16,8 @@ import httpx2
 import pytest
 from support.clock import PATIENCE
 
+from runagent import RunAgentClient, RunAgentError, StreamError
+
 AGENTS = """
     from runagent.local import agent
 
@@ -239,6 +241,19 @@ def test_what_an_agent_raised_is_shown_with_the_users_frames(write: Write, comma
     assert 'bad.py", line 2, in bad' in err
     assert err.rstrip().endswith("ValueError: boom")
     assert "execution.py" not in err
+
+
+def test_who_asks_an_agent_that_fails_elsewhere_learns_where_its_traceback_is(
+    write: Write, command: Start
+) -> None:
+    write("bad.py", "def bad():\n    raise ValueError('boom')\n")
+    url = url_in(command("bad.py", "--port", "0").announced())
+    with RunAgentClient("bad", base_url=url, max_retries=0) as client:
+        with pytest.raises(RunAgentError, match="ValueError: boom") as failed:
+            client.run_generic({})
+        assert "log of its server has the traceback" in str(failed.value.hint)
+        with pytest.raises(StreamError, match="log of its server has the traceback"):
+            list(client.run_generic_stream({}))
 
 
 def test_listening_to_the_network_without_a_key_is_said(write: Write, command: Start) -> None:
