@@ -13,7 +13,7 @@ _BLANKS = re.compile(r"^\s+", re.MULTILINE)  # no string of the scripts depends 
 _TEXT = re.compile(r'("(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`)')
 # The blank in `a + +b` stays, and so does that in `a - -b`.
 _BESIDE_A_SIGN = re.compile(r" *(?<![+-] )([=+\-*/<>!?:;,{}()&|\[\]])(?! [+-]) *")
-_BEHIND_A_SIGN = re.compile(r"(?<=[;{},(])\n")
+_BEHIND_A_SIGN = re.compile(r"(?<=[;{},(])\n")  # each statement ends with a semicolon or a brace
 _DIGITS = re.compile(r"(?<=\d)_(?=\d)")
 _ONE_PARAMETER = re.compile(r"(?<![\w)\]])\((\w+)\)(?==>)")
 
@@ -46,7 +46,10 @@ def bundled(script: str) -> str:
 
 
 def _compact(script: str) -> str:
-    """Remove comments and white space. Strings, and regular expressions without blanks, stay."""
+    """Remove comments, white space, and parentheses around a single parameter.
+
+    Strings in double quotes stay, and so do templates and regular expressions without blanks.
+    """
     script = _BLANKS.sub("", _REMARK.sub("", _COMMENT.sub("", script)))
     parts = _TEXT.split(script)
     for index in range(0, len(parts), 2):
