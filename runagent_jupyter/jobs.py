@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable
 
+from runagent.waitable_thread import WaitableThread
 from runagent_jupyter.cell import CellRequest
 from runagent_jupyter.failure import shortly
 from runagent_jupyter.reply import Reply
@@ -33,18 +33,16 @@ class Job:
         self.reply = reply
         self._request = request
         run = request.run if request else lambda _: None
-        self._thread = threading.Thread(
-            target=in_running_cell,
-            args=(functools.partial(run, at_end),),
-            name=f"runagent-{reply.agent_id}",
-            daemon=True,
+        self._thread = WaitableThread(
+            functools.partial(in_running_cell, functools.partial(run, at_end)),
+            f"runagent-{reply.agent_id}",
         )
         self._thread.start()
 
     @property
     def done(self) -> bool:
         """Whether the answer has ended: it is complete, failed or was stopped."""
-        return not self._thread.is_alive()
+        return self._thread.has_ended
 
     def wait(self, timeout: float | None = None) -> Reply:
         """Wait for the end of the answer.
@@ -59,8 +57,7 @@ class Job:
             TimeoutError: The answer has not ended by then; it goes on.
             RunAgentError: The answer failed; `reply` has the part that came.
         """
-        self._thread.join(timeout)
-        if not self.done:
+        if not self._thread.wait(timeout):
             raise TimeoutError(f"{self.reply.agent_id} has not answered within {timeout} s.")
         if self.reply.error is not None:
             raise shortly(self.reply.error)
@@ -74,7 +71,7 @@ class Job:
         """
         if self._request is not None:
             self._request.stop()
-        self._thread.join()
+        self._thread.wait()
         return self.reply
 
     def __repr__(self) -> str:

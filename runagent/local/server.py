@@ -17,6 +17,7 @@ from runagent.local.address import Address, bind
 from runagent.local.agents import Agent, default_id
 from runagent.local.app import App
 from runagent.local.limits import Limits
+from runagent.waitable_thread import WaitableThread
 
 
 def serve(
@@ -94,9 +95,7 @@ class Server:
         app = App(agents, api_key=address.api_key, loopback=self.is_loopback, limits=limits)
         address.listen()
         self._http = http_server.HTTPServer(app, limits.request_timeout)
-        # Until Python 3.13, a thread counts as ended once Ctrl-C has interrupted a `join` of it.
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="runagent-local", daemon=True)
+        self._thread = WaitableThread(self._serve, "runagent-local")
         self._thread.start()
         self._http.ready.wait()
         _open.add(self)
@@ -123,17 +122,16 @@ class Server:
 
     def wait(self) -> None:
         """Return when another thread has closed the server; Ctrl-C interrupts the wait."""
-        while not self._ended.wait(1.0):  # without a limit, Windows would not notice Ctrl-C
-            pass
+        self._thread.wait()
 
     def close(self) -> None:
         """Stop listening and end the calls in flight with an error; do nothing if closed."""
         _open.discard(self)
-        if self._ended.is_set():
+        if self._thread.has_ended:
             return
         self._http.stop()
         is_other = threading.current_thread() is not self._thread
-        if is_other and self._ended.wait(2 * http_server.GRACE):
+        if is_other and self._thread.wait(2 * http_server.GRACE):
             self._thread.join()
 
     def __enter__(self) -> Server:
@@ -148,14 +146,8 @@ class Server:
         self.close()
 
     def __repr__(self) -> str:
-        state = " (closed)" if self._ended.is_set() else ""
+        state = " (closed)" if self._thread.has_ended else ""
         return f"<Server {self.url}{state} agents={self.agents}>"
-
-    def _run(self) -> None:
-        try:
-            self._serve()
-        finally:
-            self._ended.set()
 
     def _serve(self) -> None:
         loop = self._http.loop
@@ -175,8 +167,6 @@ class Server:
 
     def _let_go(self) -> None:
         self._socket.close()
-        self._ended = threading.Event()  # a thread that is not here may hold the old one's lock
-        self._ended.set()
 
 
 _open: set[Server] = set()

@@ -13,6 +13,7 @@ from typing import Any
 
 from runagent.errors import RunAgentError
 from runagent.many.journal import Then
+from runagent.waitable_thread import WaitableThread
 
 LINGER = 0.02
 """Seconds in which changes are gathered before they are written, unless somebody waits for one."""
@@ -76,7 +77,7 @@ class JournalWriter:
         self._given = self._finished = 0
         self._hurried = self._ended = False
         self._failure: RunAgentError | None = None
-        self._thread = threading.Thread(target=self._work, name="runagent-journal", daemon=True)
+        self._thread = WaitableThread(self._work, "runagent-journal")
         self._thread.start()
 
     def write(self, change: Change) -> None:
@@ -99,7 +100,7 @@ class JournalWriter:
         self.hurry()
         with self._written:
             given = self._given  # more may be given all the time
-            while self._finished < given and self._thread.is_alive():
+            while self._finished < given and not self._thread.has_ended:
                 self._written.wait(0.1)
 
     def close(self) -> None:
@@ -107,7 +108,7 @@ class JournalWriter:
         with self._news:
             self._ended = True
             self._news.notify()
-        self._thread.join()
+        self._thread.wait()
 
     def _work(self) -> None:
         db = sqlite3.connect(self._path, isolation_level=None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from runagent import RunAgentClient, ValidationError
 from runagent.many import Batch, Frame
 from runagent.progress import Progress, ProgressDisplay
 from runagent.terminal_progress import terminal_display
+from runagent.waitable_thread import WaitableThread
 from runagent_jupyter import usage
 from runagent_jupyter.each.batch_output import BatchOutput
 from runagent_jupyter.each.first_rows import FirstRows
@@ -255,18 +255,16 @@ class EachJob:
 
     def __init__(self, run: EachRun, at_end: Callable[[EachRun], None]) -> None:
         self._run = run
-        self._thread = threading.Thread(
-            target=in_running_cell,
-            args=(functools.partial(run.run, at_end),),
-            name=f"runagent-{run.agent_id}",
-            daemon=True,
+        self._thread = WaitableThread(
+            functools.partial(in_running_cell, functools.partial(run.run, at_end)),
+            f"runagent-{run.agent_id}",
         )
         self._thread.start()
 
     @property
     def done(self) -> bool:
         """Whether the batch has ended: it is complete, ended early or was stopped."""
-        return not self._thread.is_alive()
+        return self._thread.has_ended
 
     @property
     def progress(self) -> Progress:
@@ -291,8 +289,7 @@ class EachJob:
             TimeoutError: The batch has not ended by then; it goes on.
             RunAgentError: The batch ended early; `answers` has the answers so far.
         """
-        self._thread.join(timeout)
-        if not self.done:
+        if not self._thread.wait(timeout):
             raise TimeoutError(f"{self._run.agent_id} has not ended within {timeout} s.")
         if self._run.error is not None:
             raise shortly(self._run.error)
@@ -305,7 +302,7 @@ class EachJob:
             The table with the answers so far.
         """
         self._run.stop()
-        self._thread.join()
+        self._thread.wait()
         return self.answers
 
     def __repr__(self) -> str:

@@ -40,9 +40,7 @@ def kernel(shared_kernel: Kernel) -> Kernel:
     return shared_kernel
 
 
-def test_it_streams_into_its_own_cell_while_others_run(kernel: Kernel) -> None:
-    kernel.execute(
-        """
+PATIENT = """
 import threading
 
 go_on = threading.Event()
@@ -53,7 +51,10 @@ def patient(query: str):
     go_on.wait()
     yield from (f"part {i}\\n" for i in range(20))
 """
-    ).ok()
+
+
+def test_it_streams_into_its_own_cell_while_others_run(kernel: Kernel) -> None:
+    kernel.execute(PATIENT).ok()
     cell = kernel.execute("%%runagent patient --bg --proc job --out reply\nplease").ok()
     assert kernel.value("job.done") is False
     other = kernel.execute("print('meanwhile')").ok()
@@ -84,12 +85,19 @@ def test_the_handle_stops_it(kernel: Kernel) -> None:
 
 
 def test_an_interrupt_ends_the_wait_alone(kernel: Kernel) -> None:
-    kernel.execute("%%runagent slow --bg --proc job\n40").ok()
+    kernel.execute(PATIENT).ok()
+    kernel.execute("%%runagent patient --bg --proc job\nplease").ok()
     waiting = kernel.submit("print('waiting', flush=True); job.wait()")
     waiting.wait_for_output("waiting")
     kernel.interrupt()
     assert waiting.wait().status == "error"
-    assert kernel.execute("job.wait().stopped").ok().outputs[0]["data"]["text/plain"] == "False"
+    assert kernel.value(
+        "[job.done, [t.is_alive() for t in __import__('threading').enumerate() if 'patient' in t.name]]"
+    ) == [False, [True]]
+    assert (
+        kernel.execute("go_on.set()\njob.wait().stopped").ok().outputs[0]["data"]["text/plain"]
+        == "False"
+    )
 
 
 def test_a_failure_is_shown_and_raised_by_wait(kernel: Kernel) -> None:
