@@ -180,6 +180,9 @@ class _Server:
 DEFAULT = "the default"
 """The source of a setting that was set nowhere."""
 
+_MOST_IDS = 10
+"""The number of the user's agents that a message names."""
+
 EMBEDDED = "the agents served by this process"
 """The source of a base URL whose port is another one in each process."""
 
@@ -209,8 +212,9 @@ def _check_remote(server: _Server, *, authorised: bool, allow_http: bool) -> Non
             f"There is no API key for {server.url}.",
             code="MISSING_API_KEY",
             hint=(
-                'Pass api_key=, set RUNAGENT_API_KEY, or put "api_key" into '
-                f'{config_path()}. If the server asks for no key, pass api_key="". '
+                f"{_say_what_is_served(server)}Pass api_key=, set RUNAGENT_API_KEY, "
+                f'or put "api_key" into {config_path()}. '
+                'If the server asks for no key, pass api_key="". '
                 "If the agent is served on this machine, pass its server's base_url=. "
                 'To try without a key, call the built-in agent "demo".'
             ),
@@ -221,3 +225,12 @@ def _check_remote(server: _Server, *, authorised: bool, allow_http: bool) -> Non
             code="INSECURE_URL",
             hint="Use https://, or pass allow_http=True if the network between is trusted.",
         )
+
+
+def _say_what_is_served(server: _Server) -> str:
+    """Return a sentence about the user's own agents in this process: the id may have a typo."""
+    own = [name for name in registry.agent_ids() if name != registry.DEMO_AGENT_ID]
+    if not own or server.url_source != DEFAULT:
+        return ""
+    shown = [*own[:_MOST_IDS], "..."] if len(own) > _MOST_IDS else own
+    return f"Check the agent's id: this process serves {', '.join(shown)}. "

@@ -119,8 +119,12 @@ def test_a_decorated_function_is_reached_by_its_id_alone() -> None:
         with runagent.RunAgentClient("embedded-agent") as client:
             assert client.run_generic({"query": "hi"}) == {"result": "HI"}
             assert list(client.run_generic_stream({"query": "hi"})) == ["HI"]
-        with pytest.raises(runagent.AuthenticationError):
-            runagent.RunAgentClient("another-agent")
+        with pytest.raises(runagent.AuthenticationError, match="this process serves") as missing:
+            runagent.RunAgentClient("embeded-agent")
+        assert "embedded-agent" in str(missing.value)
+        with pytest.raises(runagent.AuthenticationError) as elsewhere:
+            runagent.RunAgentClient("embeded-agent", base_url="https://agents.example.org")
+        assert "this process serves" not in str(elsewhere.value)
     finally:
         registry.unregister("embedded-agent")
 
