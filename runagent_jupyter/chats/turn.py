@@ -39,7 +39,7 @@ class Turn(WithCode, Answer):
     stopped: bool = field(default=False, repr=False, kw_only=True)  # `status` says it
     status: str = field(default="done", kw_only=True)
     feedback: str | None = field(default=None, repr=False, kw_only=True)
-    agent: str | None = field(default=None, kw_only=True)
+    agent: str | None = field(default=None, repr=False, kw_only=True)
     attachments: list[Attached] = field(default_factory=list, repr=False, kw_only=True)
 
     def take(self, event: StreamEvent) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from support.chat_page import ChatPage
 from support.clock import PATIENCE
@@ -105,22 +102,24 @@ def test_a_page_edits_any_question_and_goes_from_branch_to_branch(kernel: Kernel
     branched(kernel)
     page = ChatPage(kernel)
     assert numbers(kernel) == [[0, [0]], [3, [1, 3]]]
+    before = len(turns_messages(page))
     page.send(type="branch", at=1)
-    shown = page.wait_for("turns", len(turns_messages(page)) + 1)
+    shown = page.wait_for("turns", before + 1)
     assert (shown["first"], [turn.get("text") for turn in shown["turns"][::2]]) == (2, ["b", "c"])
-    count = len(page.messages())
+    count, ended = len(page.messages()), ends(page)
     numbers_of_none: list[Any] = [99, None, "x", []]
     for number in (1, *numbers_of_none):  # the first is shown already
         page.send(type="branch", at=number)
     page.send(type="ask", text="new", at=0)
-    page.wait_for_end(ends(page) + 1)
+    page.wait_for_end(ended + 1)
     begun = page.messages()[count]
     assert (begun["type"], begun["first"]) == ("turns", 0)
     assert kernel.value(TEXTS) == ["new", "= new"]
     assert numbers(kernel) == [[4, [0, 4]]]
     # A question in place of one that is not shown: pages get all that is another turn now.
+    before = len(turns_messages(page))
     kernel.execute("w.ask('c2', instead_of=w.branches[0][4]) and None").ok()
-    shown = page.wait_for("turns", len(turns_messages(page)))
+    shown = page.wait_for("turns", before + 1)
     assert (shown["first"], len(shown["turns"])) == (0, 6)
     assert kernel.value(TEXTS) == ["a", "= a", "b", "= b", "c2", "= c2"]
     kernel.execute("w.show_branch(w.branches[-1][0])").ok()
@@ -180,8 +179,7 @@ def test_branches_outlive_a_kill_in_the_middle_of_one(start_kernel: Start, tmp_p
     ).ok()
     others = kernel.value(OTHERS)
     assert len(others) == 2
-    os.kill(kernel.pid, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(kernel.pid)], PATIENCE)
+    kernel.kill()
 
     kernel = start_kernel()
     kernel.execute(f"{AGENTS}\nw = AgentWidget('echo', history=True{store})").ok()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import stat
 import subprocess
 import sys
@@ -12,9 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-from support.clock import PATIENCE
 from support.disks import fill, small_disk
 from support.kernel import Kernel
 
@@ -99,8 +95,7 @@ def test_a_chat_goes_on_in_the_next_kernel_even_if_this_one_is_killed(
         "asking = asyncio.ensure_future(w.ask_async('waits'))\n"
         "while not w.turns[-1].text: await asyncio.sleep(0.01)"
     ).ok()
-    os.kill(kernel.pid, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(kernel.pid)], PATIENCE)
+    kernel.kill()
 
     kernel = start_kernel()
     kernel.execute(cell).ok()

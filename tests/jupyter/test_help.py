@@ -92,7 +92,7 @@ def test_help_asks_nothing(kernel: Kernel) -> None:
         ("client.run_generic_stream(", ["Stream the agent's answer.", "input_data:"]),
         ("client.map(", ["Run the agent on many inputs", "inputs:", "journal:"]),
         ("client.map_frame(", ["Run the agent on the rows", "frame:", "output:"]),
-        ("AgentWidget(", ["A chat with one agent.", ">>> chat = AgentWidget("]),
+        ("AgentWidget(", ["A chat with an agent.", ">>> chat = AgentWidget("]),
         ("serve(", ["Serve Python functions as agents", ">>> with serve("]),
         ("agent(", ["Make a function reachable", '>>> @agent("agent-123")']),
         ("RunAgentError(", ["Base class of every error", ">>> try:", "message:"]),

@@ -247,6 +247,11 @@ class Kernel:
         """Interrupt the kernel as Kernel -> Interrupt does: SIGINT to its process group."""
         os.killpg(self.pid, signal.SIGINT)
 
+    def kill(self) -> None:
+        """End the kernel at once, and wait until it has ended."""
+        self._process.kill()
+        self._process.wait(PATIENCE)
+
     def shutdown(self, timeout: float = PATIENCE) -> None:
         """Ask the kernel to shut down, as Kernel -> Shut Down does, and wait until it has.
 
