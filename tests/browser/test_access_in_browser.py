@@ -57,6 +57,7 @@ def running() -> Turns:
     view = made.add("Why?", "")[0].view
     view.take(StreamEvent("chunk", {"type": "tool_call", "name": "search"}))
     view.take(StreamEvent("chunk", "One.\n\nTwo", "One.\n\nTwo"))
+    view.feed()
     view.delta()
     return made.known(0)
 
