@@ -18,6 +18,7 @@ import httpcore2
 
 from runagent.interrupt import current_io
 from runagent.lasting import Lasting
+from runagent.loop_sockets import DirectStream, direct
 from runagent.sockets import (
     FRESH,
     PIECE,
@@ -35,7 +36,10 @@ class Read:
     """A read of a network stream, which goes on if the task that waits for it is cancelled."""
 
     def __init__(
-        self, stream: httpcore2.AsyncNetworkStream, max_bytes: int, timeout: float | None
+        self,
+        stream: DirectStream | httpcore2.AsyncNetworkStream,
+        max_bytes: int,
+        timeout: float | None,
     ) -> None:
         self._stream = stream
         self._max_bytes = max_bytes
@@ -91,6 +95,7 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self.yields_reads = False
         self._stream = stream
+        self._bytes = direct(stream)
         self._pid = os.getpid()
         self._used = -math.inf
         self._early: list[bytes] = []
@@ -102,11 +107,11 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
         if self._early:
             return self._early.pop(0)
         if self.yields_reads:
-            return await _by_caller(Read(self._stream, max_bytes, timeout))
+            return await _by_caller(Read(self._bytes, max_bytes, timeout))
         if self._head:
             await self.write(b"", timeout)
         self._exchange()
-        data = await self._stream.read(max_bytes, timeout)
+        data = await self._bytes.read(max_bytes, timeout)
         self._used = time.monotonic()
         return data
 
@@ -119,9 +124,9 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
             return
         head, self._head = self._head, b""
         if len(buffer) <= PIECE:
-            await self._stream.write(head + buffer, timeout)
+            await self._bytes.write(head + buffer, timeout)
         else:
-            await self._stream.write(head, timeout)
+            await self._bytes.write(head, timeout)
             await self._write_and_listen(buffer, timeout)
 
     async def _write_and_listen(self, buffer: bytes, timeout: float | None) -> None:
@@ -149,12 +154,12 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
 
             async def listen() -> None:
                 with suppress(httpcore2.NetworkError):
-                    self._early.append(await self._stream.read(PIECE))
+                    self._early.append(await self._bytes.read(PIECE))
                     group.cancel_scope.cancel()
 
             group.start_soon(listen)
             try:
-                await self._stream.write(buffer, timeout)
+                await self._bytes.write(buffer, timeout)
             except (httpcore2.NetworkError, httpcore2.TimeoutException) as exc:
                 error = exc  # raised outside of the group, which would wrap it
             group.cancel_scope.cancel()

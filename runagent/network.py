@@ -22,7 +22,6 @@ import httpx2
 
 from runagent.async_network import AsyncBackend
 from runagent.interrupt import BlockingIO, current_io
-from runagent.loop_sockets import LoopBackend
 from runagent.sockets import (
     FRESH,
     PIECE,
@@ -45,15 +44,9 @@ def use_own_backends(client: httpx2.Client | httpx2.AsyncClient) -> None:
         if isinstance(transport, (httpx2.HTTPTransport, httpx2.AsyncHTTPTransport)):
             pool: Any = transport._pool  # noqa: SLF001
             _pools.add(pool)
-            found = pool._network_backend  # noqa: SLF001
-            if isinstance(found, (_BlockingBackend, AsyncBackend)):
-                continue
-            if isinstance(client, httpx2.AsyncClient):
-                is_default = type(found).__module__.startswith("httpcore2.")
-                own: Any = AsyncBackend(LoopBackend() if is_default else found)
-            else:
-                own = _BlockingBackend(found)
-            pool._network_backend = own  # noqa: SLF001
+            own = _BlockingBackend if isinstance(client, httpx2.Client) else AsyncBackend
+            if not isinstance(pool._network_backend, own):  # noqa: SLF001
+                pool._network_backend = own(pool._network_backend)  # noqa: SLF001
 
 
 # What `send` of httpx2 does besides is for hooks, authentication, redirects and cookies, which only
