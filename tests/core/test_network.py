@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpcore2
 import httpx2
 import pytest
 from support.calls import MODES, call
@@ -26,6 +27,7 @@ from runagent import (
     network,
     sockets,
 )
+from runagent.loop_sockets import DirectStream, direct
 
 CERTS = Path(__file__).parent / "certs"
 
@@ -248,3 +250,18 @@ def test_a_client_of_httpx2_that_is_closed_sends_nothing(serve: Callable[..., Fa
 
     asyncio.run(main())
     assert not server.connections
+
+
+def test_the_bytes_of_an_event_loops_socket_are_read_directly(
+    serve: Callable[..., FaultServer],
+) -> None:
+    port = serve(answer()).port
+
+    async def main() -> object:
+        stream = await httpcore2.AnyIOBackend().connect_tcp("127.0.0.1", port)
+        try:
+            return direct(stream)
+        finally:
+            await stream.aclose()
+
+    assert isinstance(asyncio.run(main()), DirectStream)
