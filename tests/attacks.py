@@ -43,9 +43,7 @@ def _category(category: str, **templates: str) -> list[Attack]:
     return [Attack(category, name, template) for name, template in templates.items()]
 
 
-_LONG = 3_000
-
-ATTACKS: tuple[Attack, ...] = (
+_SHORT: tuple[Attack, ...] = (
     *_category(
         "script",
         plain="<script>@RUN@</script>",
@@ -441,27 +439,36 @@ ATTACKS: tuple[Attack, ...] = (
         ),
     ),
     *(a for category, templates in CONSTRUCTS.items() for a in _category(category, **templates)),
-    *_category(
-        "size",
-        quotes=">" * _LONG + " x <script>@RUN@</script>",
-        lists="- " * _LONG + "x <script>@RUN@</script>",
-        brackets="[" * _LONG + "x" + "](javascript:window.__pwned=1)" * 50,
-        emphasis="*a " * _LONG + "<script>@RUN@</script>",
-        strong="**" * _LONG + "<script>@RUN@</script>",
-        ticks="`a``" * _LONG + "<script>@RUN@</script>",
-        dollars="$" * _LONG + "\\href{javascript:window.__pwned=1}{x}$",
-        braces="$" + "{" * _LONG + "\\href{javascript:window.__pwned=1}{x}$",
-        tags="<b>" * _LONG + "<script>@RUN@</script>",
-        entities="&lt;" * _LONG + "script>@RUN@</script>",
-        table="|" * _LONG + "\n" + "|-" * _LONG + "\n" + "|\n" * _LONG,
-        fences="```\n" * 1_001 + "<script>@RUN@</script>",
-        references="[a]: https://example.com/" + "x" * 2_000 + "\n\n" + "[a]" * _LONG,
-        one_line="x" * 9_000 + "<script>@RUN@</script>" + "[x](javascript:window.__pwned=1)",
-        long_fence="```html\n" + "<b onclick=window.__pwned=1>x</b>\n" * 700,
-        open_tags="<sub><sup>" * _LONG + "<script>@RUN@</script>",
-        open_folds="<details>\n" * _LONG + "<script>@RUN@</script>",
-        long_thought="<think>\n" + "<b onclick=window.__pwned=1>x</b>\n\n" * 900,
-        long_list="- [x](javascript:window.__pwned=1)\n" * 400,
-    ),
 )
+
+
+def _sizes(times: int) -> list[Attack]:
+    return _category(
+        "size",
+        quotes=">" * times + " x <script>@RUN@</script>",
+        lists="- " * times + "x <script>@RUN@</script>",
+        brackets="[" * times + "x" + "](javascript:window.__pwned=1)" * (times // 60),
+        emphasis="*a " * times + "<script>@RUN@</script>",
+        strong="**" * times + "<script>@RUN@</script>",
+        ticks="`a``" * times + "<script>@RUN@</script>",
+        dollars="$" * times + "\\href{javascript:window.__pwned=1}{x}$",
+        braces="$" + "{" * times + "\\href{javascript:window.__pwned=1}{x}$",
+        tags="<b>" * times + "<script>@RUN@</script>",
+        entities="&lt;" * times + "script>@RUN@</script>",
+        table="|" * times + "\n" + "|-" * times + "\n" + "|\n" * times,
+        fences="```\n" * (times // 3 + 1) + "<script>@RUN@</script>",
+        references="[a]: https://example.com/" + "x" * times + "\n\n" + "[a]" * times,
+        one_line="x" * 3 * times + "<script>@RUN@</script>" + "[x](javascript:window.__pwned=1)",
+        long_fence="```html\n" + "<b onclick=window.__pwned=1>x</b>\n" * (times // 4),
+        open_tags="<sub><sup>" * times + "<script>@RUN@</script>",
+        open_folds="<details>\n" * times + "<script>@RUN@</script>",
+        long_thought="<think>\n" + "<b onclick=window.__pwned=1>x</b>\n\n" * (times // 3),
+        long_list="- [x](javascript:window.__pwned=1)\n" * (times // 7),
+    )
+
+
+ATTACKS = (*_SHORT, *_sizes(3_000))
 """All attacks, each once."""
+
+IN_PAGES = (*_SHORT, *_sizes(600))
+"""The same attacks for real pages, as long as they need be: chromium nests at most 512 elements."""

@@ -7,7 +7,7 @@ import json
 import math
 from pathlib import Path
 
-from attacks import ATTACKS
+from attacks import IN_PAGES
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from picture_files import PNG
@@ -118,7 +118,7 @@ SVG = base64.b64encode(
 
 def sources(url: str) -> list[str]:
     """Return cells; JupyterLab shows up to 50 outputs of each."""
-    texts = json.dumps(json.dumps([attack.text(url) for attack in ATTACKS]))
+    texts = json.dumps(json.dumps([attack.text(url) for attack in IN_PAGES]))
     return [
         AGENTS.replace("TEXTS", texts)
         .replace("STEP", str(STEP))
@@ -127,9 +127,9 @@ def sources(url: str) -> list[str]:
         "%%runagent writes\nx",
         "%%runagent --no-stream answers\nx",
         *(f"%%runagent writes --format {kind}\nx" for kind in ("text", "json", "code")),
-        *(STATUS_LINES.format(first) for first in range(0, len(ATTACKS), 200)),
+        *(STATUS_LINES.format(first) for first in range(0, len(IN_PAGES), 200)),
         *(NAMES.format(first) for first in range(0, 160, 20)),
-        *(f"%runagent fails --set first={first}" for first in range(0, len(ATTACKS), STEP)),
+        *(f"%runagent fails --set first={first}" for first in range(0, len(IN_PAGES), STEP)),
         "%%runagent --no-stream tabulates\nx",
         "%%runagent pictures\nx",
     ]
@@ -144,14 +144,14 @@ def test_no_door_lets_an_attack_in(
         notebook.run(index, timeout=PATIENCE)
     kinds = [{output["output_type"] for output in notebook.outputs(i)} for i in range(len(cells))]
     assert kinds[1:6] == [{"display_data"}] * 5
-    lines, failures = (len(range(0, len(ATTACKS), step)) for step in (200, STEP))
+    lines, failures = (len(range(0, len(IN_PAGES), step)) for step in (200, STEP))
     assert kinds[6 : 6 + lines] == [{"display_data", "stream"}] * lines
     assert kinds[6 + lines : 14 + lines] == [{"display_data", "error"}] * 8
     # A failure that comes at once is an error alone; before a later one, there was a status line.
     assert [kind - {"display_data"} for kind in kinds[14 + lines : -2]] == [{"error"}] * failures
     assert kinds[-2:] == [{"display_data"}] * 2
     pictures = notebook.page.locator("img.runagent-picture")
-    expect(pictures.nth(len(ATTACKS))).to_be_attached(timeout=milliseconds(PATIENCE))
+    expect(pictures.nth(len(IN_PAGES))).to_be_attached(timeout=milliseconds(PATIENCE))
     saved = notebook.save()
     count = sum(map(markdown_count, saved.cells))
     assert count > 150
@@ -178,7 +178,7 @@ def test_no_door_of_the_chat_lets_an_attack_in(
     chats = page.locator(".runagent-chat")
     expect(chats).to_have_count(len(ALL_CHATS))
     # Of `writes`, `works`, `tabulates`, `pictures` and each question of `echoes` and `errs`, one.
-    texts = [attack.text(beacon.url) for attack in ATTACKS]
+    texts = [attack.text(beacon.url) for attack in IN_PAGES]
     answers = 4 + sum(bool(text.strip()) for text in texts) + math.ceil(len(texts) / 60)
     expect(page.locator(".runagent-agent")).to_have_count(answers, timeout=milliseconds(PATIENCE))
     assert page.locator(".runagent-step").count() > 300

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from attacks import ATTACKS
+from attacks import IN_PAGES
 from picture_files import PNG
 from playwright.sync_api import Browser, Page, expect
 from support.answers import outputs
@@ -81,8 +81,8 @@ def test_this_page_would_show_an_attack_that_works(page: Page, beacon: Beacon) -
 
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_runs_and_nothing_is_requested(page: Page, beacon: Beacon, way: str) -> None:
-    for start in range(0, len(ATTACKS), 60):
-        texts = [attack.text(beacon.url) for attack in ATTACKS[start : start + 60]]
+    for start in range(0, len(IN_PAGES), 60):
+        texts = [attack.text(beacon.url) for attack in IN_PAGES[start : start + 60]]
         page.goto("about:blank")
         requests = open_page(page, "".join(wrap(WAYS[way](text)) for text in texts))
         provoke(page)
@@ -99,7 +99,7 @@ def test_nothing_runs_and_nothing_is_requested(page: Page, beacon: Beacon, way: 
 
 def test_the_page_sees_the_html_that_was_made(page: Page) -> None:
     """A browser parses the HTML and writes it again unchanged: no mutation is left to make."""
-    for attack in ATTACKS:
+    for attack in IN_PAGES:
         if attack.category == "size":
             continue
         made = render(attack.text())
@@ -129,7 +129,7 @@ def test_formulas_are_shown_once_in_jupyterlab(lab: Lab) -> None:
     ]
     others += [
         text
-        for attack in ATTACKS
+        for attack in IN_PAGES
         if attack.category == "tex" and "runagent-math" not in render(text := attack.text())
     ]
     assert len(others) > 40
