@@ -10,7 +10,6 @@ TOOLS := $(CACHE)/tools
 WITH_PIP_SETTINGS := $(PYTHON) .ci/with_pip_settings.py
 UV := $(WITH_PIP_SETTINGS) $(TOOLS)/bin/uv
 NOX := $(WITH_PIP_SETTINGS) $(TOOLS)/bin/nox
-INSTALL_CHROMIUM := .ci/install-chromium $(TOOLS)/bin/python
 
 # Everything that is downloaded or written stays in the checkout.
 export PIP_CACHE_DIR ?= $(CACHE)/pip
@@ -49,17 +48,13 @@ notebooks: .venv/installed
 docs: $(TOOLS)/bin/nox
 	$(NOX) -s docs
 
-# With ARGS, a browser is installed only if they name it.
 test: $(TOOLS)/bin/nox
-	@$(if $(ARGS),$(if $(findstring browser,$(ARGS)),$(INSTALL_CHROMIUM)),$(INSTALL_CHROMIUM))
 	$(NOX) $(ARGS)
 
 check: $(TOOLS)/bin/nox
-	@$(if $(filter page,$(KIND)),$(INSTALL_CHROMIUM))
 	@$(NOX) -s check -- $(KIND)
 
 screenshots: $(TOOLS)/bin/nox
-	@$(INSTALL_CHROMIUM)
 	$(NOX) -s screenshots
 
 clean:

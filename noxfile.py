@@ -130,6 +130,10 @@ def install(session: nox.Session) -> None:
     session.install("--editable", ".[jupyter,local,test]", *versions)
 
 
+def install_chromium(session: nox.Session) -> None:
+    session.run(".ci/install-chromium", sys.executable, external=True)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, formatting, and which module may import which."""
@@ -204,6 +208,8 @@ def check(session: nox.Session) -> None:
     kind = " ".join(session.posargs)
     if kind not in KINDS:
         session.error(f"KIND={kind} is not known; choose one of {', '.join(KINDS)}")
+    if kind == "page":
+        install_chromium(session)
     install(session)
     session.install("ruff>=0.14")
     session.run("ruff", "check")
@@ -214,6 +220,7 @@ def check(session: nox.Session) -> None:
 @nox.session
 def browser(session: nox.Session) -> None:
     """Test in a real JupyterLab in chromium."""
+    install_chromium(session)
     install(session)
     run_pytest(session, CORES, "tests/browser")
 
@@ -229,6 +236,7 @@ def engines(session: nox.Session) -> None:
 @nox.session(python=CI_PYTHONS[-1])
 def apps(session: nox.Session) -> None:
     """Test the examples in the real app frameworks, some in chromium; CI does not run it."""
+    install_chromium(session)
     session.install("--editable", ".[apps]")
     run_pytest(session, CORES, "tests/apps")
 
@@ -245,6 +253,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def screenshots(session: nox.Session) -> None:
     """Take a picture of each state of the magic and the chat, and the README's pictures."""
+    install_chromium(session)
     install(session)
     session.run(
         "pytest",
