@@ -107,6 +107,11 @@ class ConnectionOptions:
                 ) from None
         if isinstance(verify, (bool, ssl.SSLContext)):
             return verify
+        if not isinstance(verify, (str, os.PathLike)):
+            raise _unusable(
+                f"verify_ssl={verify!r} is not True, False, "
+                "the path to a CA bundle or an SSLContext"
+            )
         try:
             if Path(verify).is_dir():
                 return ssl.create_default_context(capath=verify)

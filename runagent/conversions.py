@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -21,13 +22,14 @@ from runagent.tables import (
     pandas_values,
     polars_records,
     polars_values,
+    pyarrow_value,
     series_values,
     xarray_records,
 )
 
 
 def _dataclass_fields(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def _attrs_fields(value: Any) -> dict[str, Any]:
@@ -75,7 +77,7 @@ _BY_NAME: tuple[tuple[str, frozenset[str], Callable[[Any], Any]], ...] = (
     ("PIL", frozenset({"Image"}), image_attachment),
     ("IPython", frozenset({"Image"}), display_attachment),
     ("_io", frozenset({"_IOBase"}), _refuse("pass runagent.attachment(path), or its read()")),
-    ("pyarrow", frozenset({"Scalar"}), lambda value: value.as_py()),
+    ("pyarrow", frozenset({"Scalar"}), pyarrow_value),
     ("numpy", frozenset({"ndarray", "datetime64", "timedelta64", "void"}), numpy_values),
     # `item()` does not convert a number with more precision than Python's own.
     ("numpy", frozenset({"floating"}), float),
@@ -118,5 +120,5 @@ def conversion(kind: Any) -> Callable[[Any], Any] | None:
         if hasattr(kind, attribute):
             return convert
     if issubclass(kind, (bytes, bytearray, memoryview)):
-        return lambda value: base64.b64encode(value).decode()
+        return lambda value: base64.b64encode(bytes(value)).decode()
     return None

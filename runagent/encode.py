@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import cache
@@ -52,7 +52,7 @@ def to_json(value: object, name: str = "input_data") -> bytes:
     | any other table with `__arrow_c_stream__` or `__dataframe__` | array of one object per row |
     | anything else with `to_pandas` or `__array__` | as of pandas or numpy |
     | pandas `Series` | array; object, if labelled with unique strings; else as a frame |
-    | missing value of pandas (`NaN`, `NaT`, `NA`) | null |
+    | missing value of pandas (`NaN`, `NaT`, `NA`), numpy `NaT` | null |
     | NaN elsewhere | null, with a `UserWarning` |
 
     The index of a pandas frame or series is sent too if it has a name, several levels, or labels
@@ -176,7 +176,10 @@ class _Converter:
                 try:
                     simpler = simplify(value)
                 except Exception as exc:
-                    raise _cannot(path, f"{kind.__name__} cannot be sent as JSON: {exc}") from exc
+                    reason = str(exc).removesuffix(".")
+                    raise _cannot(
+                        path, f"{kind.__name__} cannot be sent as JSON: {reason}"
+                    ) from exc
                 return self.convert(simpler, path)
         if isinstance(value, str):
             return str.__str__(value)  # as json does, whatever a subclass makes of `str`
@@ -241,6 +244,8 @@ def _hint_for(value: object) -> str:
         return "It is a module; the figure that pyplot draws in is plt.gcf()."
     if callable(value):
         return "Call it, and send its result."
+    if isinstance(value, (Iterator, ValuesView)):
+        return "Pass list() of it."
     return (
         "Send its data as a table, a dictionary or a list; a picture as a matplotlib figure or a "
         "PIL image; a file as runagent.attachment(path)."

@@ -81,7 +81,7 @@ class Answer:
             has been read to its end, and a deadline ends each read of it.
     """
 
-    response: httpx2.Response
+    response: httpx2.Response = field(repr=False)  # its own shows words of the server
     body: bytes = field(repr=False)
     reusable: bool = False
 
@@ -254,18 +254,15 @@ class Flow:
 
     def _stream(self, call: Call, select: Select[Any], state: StreamState) -> Steps[None]:
         answer = yield from self._until_answered(call, lambda _, answer: answer)
-        state.request_id = call.received.get("x-request-id")
+        state.begin(call.received.get("x-request-id"), call.redact)
         reader = call.wire.reader(call.data, self._max_size)
         receive = Receive(answer.response, reader, call.silence, call.deadline)
         pairs, most = PairJoiner(), 2 * self._max_size + SPARE_EFFORT
         error: RunAgentError
         while True:
             events = yield receive
-            if events is None:
-                error = failures.stream_cut_off()
-                break
-            if isinstance(events, Failure):
-                error = self._from_failure(call, events)
+            if events is None or isinstance(events, Failure):
+                error = self._from_failure(call, events) if events else failures.stream_cut_off()
                 break
             yield Deliver(items_of(events, select, state, reader, pairs))
             if state.done:
@@ -279,11 +276,11 @@ class Flow:
             if reader.effort > most:
                 error = failures.nothing_but_noise(most)
                 break
+        del events  # a traceback that shows variables would show what a server echoed
         if self.closed:
             error = failures.client_closed(self._settings.agent_id, streaming=True)
         error = yield from self._explained(call, error)
-        if error.request_id is None:
-            error.request_id = state.request_id
+        error.request_id = error.request_id or state.request_id
         error = self._presentable(call, error)
         if isinstance(error, StreamError):
             error.text = state.text  # as it came: it is a part of the answer
@@ -387,6 +384,7 @@ class Flow:
             answer.response.status_code, call.received, answer.body, self._max_size
         )
         # Nobody else has it yet, and a copy of it would cost more than reading it.
+        object.__setattr__(result, "request_id", call.redact(result.request_id))
         object.__setattr__(result, "attempts", call.attempts)
         object.__setattr__(result, "elapsed", call.elapsed)
         return result

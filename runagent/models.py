@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 from collections import deque
@@ -150,7 +151,7 @@ def _restore_dataclass(part: Any, value: Any) -> Any:
     if not isinstance(part, dict):
         return part
     names, *bases = (
-        list(base.__dataclass_fields__)
+        [field.name for field in dataclasses.fields(base)]
         for base in type(value).__mro__
         if hasattr(base, "__dataclass_fields__")
     )

@@ -59,7 +59,9 @@ def explain(error: RunAgentError, raised: BaseException) -> RunAgentError:
         end with them, so that a debugger begins there.
     """
     error.__cause__ = raised
-    own = [entry for entry in _entries(raised.__traceback__) if _is_own(entry.tb_frame)]
+    # Of a group, such as that of a `TaskGroup`, the first exception that was raised in it.
+    traceback = next(leaves(raised)).__traceback__
+    own = [entry for entry in _entries(traceback) if _is_own(entry.tb_frame)]
     shown = own[-_MOST_FRAMES:]
     if shown:
         # `add_note` is there from Python 3.11 on.
@@ -79,6 +81,22 @@ def point_to_the_log(error: RunAgentError) -> None:
     """
     if error.code == "AGENT_ERROR" and error.hint is None:
         error.hint = "The agent's own code failed; the log of its server has the traceback."
+
+
+def leaves(exception: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions in an exception group, at any depth; another exception is the only one.
+
+    Args:
+        exception: The exception or group.
+    """
+    todo = [exception]
+    while todo:
+        found = todo.pop()
+        inner = getattr(found, "exceptions", None)
+        if hasattr(found, "subgroup") and isinstance(inner, tuple) and inner:
+            todo += reversed(inner)
+        else:
+            yield found
 
 
 def _entries(entry: TracebackType | None) -> Iterator[TracebackType]:

@@ -146,11 +146,17 @@ class OpenStream:
 
     def _messages(self, silence: float | None) -> Iterator[list[Event]]:
         reader = self._reader
+        unsent: Exception | None = None
         with _as_http_errors():
-            self._socket.write(reader.outgoing(), silence)
+            try:
+                self._socket.write(reader.outgoing(), silence)
+            except httpcore2.WriteError as exc:  # a server that refuses an input says why
+                unsent = exc
         while True:
             with _as_http_errors():
                 data = self._socket.read(READ_SIZE, silence)
+                if not data and unsent is not None:
+                    raise unsent
                 if not data:
                     return
                 events = reader.feed(data)
@@ -195,6 +201,7 @@ class AsyncOpenStream:
         self._step: Any = None  # the step of `_bytes` under way, and what it waits for:
         self._wanted: Any = None
         self._operation: Lasting[Any] | None = None  # an operation under way that is no read
+        self._unsent: Exception | None = None
         self._events: list[Event] = []
         self._is_stepped = self._socket is None and isinstance(self._network, AsyncStream)
         if self._is_stepped:
@@ -258,6 +265,8 @@ class AsyncOpenStream:
                 self._wanted = Read(self._socket, READ_SIZE, self._silence)
             with _as_http_errors():
                 data = await self._wanted.wait()
+                if not data and self._unsent is not None:
+                    raise self._unsent
             self._wanted = None
             if not data:
                 return None
@@ -272,7 +281,10 @@ class AsyncOpenStream:
             self._operation = Lasting(self._socket.write(outgoing, self._silence))
         if self._operation is not None:
             with _as_http_errors():
-                await self._operation.wait()
+                try:
+                    await self._operation.wait()
+                except httpcore2.WriteError as exc:  # a server that refuses an input says why
+                    self._unsent = exc
             self._operation = None
 
     async def _other(self) -> Received:

@@ -12,10 +12,11 @@ import sys
 import types
 import typing
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, cast, get_args, get_origin
 
 from runagent.errors import ValidationError
 from runagent.json_blocks import json_in, obvious_text
@@ -42,7 +43,8 @@ def check_model(model: Any) -> None:
     """Check that answers can be read into a class or a type.
 
     Raises:
-        ValidationError: It is no type, such as an instance or a name.
+        ValidationError: It is not a type, such as an instance or a name, or no answer can be read
+            into it or into a part of it.
     """
     is_type = isinstance(model, (type, types.UnionType)) or model is Any
     if not (is_type or get_origin(model) is not None or _alias(model) is not None):
@@ -51,6 +53,51 @@ def check_model(model: Any) -> None:
             code="INVALID_INPUT",
             hint="Pass a pydantic model, a dataclass, or a list of them: list[Model].",
         )
+    for part in _unreadable(model, set()):
+        where = "is" if part is model else f"{_name(model)} has a part of type"
+        raise ValidationError(
+            f"response_model {where} {_name(part)}, which no answer can be read into.",
+            code="INVALID_INPUT",
+            hint="Use pydantic models, dataclasses, TypedDicts, lists and dictionaries of them, "
+            "and the types that JSON has.",
+        )
+
+
+def _unreadable(kind: Any, seen: set[Any]) -> Iterator[Any]:
+    """Yield the parts of a type that no answer can be read into, of classes their required fields.
+
+    Raises:
+        ValidationError: The annotations of a class cannot be read.
+    """
+    if get_origin(kind) is None:  # a class or a name for a type, which may contain itself
+        if kind in seen:
+            return
+        seen.add(kind)
+    kind = _plain(kind)
+    origin, arguments = get_origin(kind), get_args(kind)
+    container = origin or kind
+    if _is_pydantics(kind) or _is_scalar(kind) or container is Literal:
+        return
+    if _is_container(container) or container in (Union, types.UnionType):
+        for argument in arguments:
+            if argument is not ...:
+                yield from _unreadable(argument, seen)
+    elif isinstance(kind, type) and (dataclasses.is_dataclass(kind) or _is_typed_dict(kind)):
+        hints = _hints(kind)
+        for name in _required_names(kind):
+            yield from _unreadable(_required(hints[name]), seen)
+    else:
+        yield kind
+
+
+def _required_names(kind: Any) -> Iterable[str]:
+    if _is_typed_dict(kind):
+        return sorted(kind.__required_keys__)
+    return [field.name for field in dataclasses.fields(kind) if _is_required(field)]
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.init and field.default is field.default_factory is dataclasses.MISSING
 
 
 def as_model(answer: Any, model: Any) -> Any:
@@ -79,7 +126,7 @@ def as_model(answer: Any, model: Any) -> Any:
         text = json.dumps(answer, ensure_ascii=False, default=repr)
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     raise ValidationError(
-        f"The answer is no {_name(model)}: {mismatch.path}: {mismatch.problem}. "
+        f"The answer does not fit {_name(model)}: {mismatch.path}: {mismatch.problem}. "
         f"The answer: {shown}",
         code="UNEXPECTED_ANSWER",
         details={"path": mismatch.path, "answer": text},
@@ -114,13 +161,18 @@ def _from_text(text: str, model: Any) -> Any:
         return text
     try:
         value = json_in(text)
+        return _convert(value, model, "answer") if isinstance(value, str) else _fitted(value, model)
+    except _MismatchError as exc:
+        mismatch = exc
     except ValueError as exc:
-        with contextlib.suppress(_MismatchError):
-            return _convert(text, model, "answer")  # a type that text fits, such as a date
-        raise _MismatchError("answer", str(exc)) from None
-    if isinstance(value, str):
-        return _convert(value, model, "answer")
-    return _fitted(value, model)
+        mismatch = _MismatchError("answer", str(exc))
+    # A type that text fits, such as a date or a label, also one that looks like a number.
+    with contextlib.suppress(_MismatchError):
+        return _convert(text, model, "answer")
+    try:
+        return _convert(text.strip(), model, "answer")
+    except _MismatchError as exc:
+        raise exc if _is_scalar(_plain(model)) else mismatch  # noqa: B904 - one takes the other's place
 
 
 def _convert(value: Any, kind: Any, path: str) -> Any:
@@ -132,10 +184,11 @@ def _convert(value: Any, kind: Any, path: str) -> Any:
 
 
 def _converted(value: Any, kind: Any, path: str) -> Any:
-    while (alias := _alias(kind)) is not None:
-        kind = alias
+    kind = _plain(kind)
     if kind is Any or kind is object:
         return value
+    if _is_pydantics(kind):
+        return _pydantic(value, kind, path)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         if not any(value == choice and type(value) is type(choice) for choice in arguments):
@@ -143,8 +196,6 @@ def _converted(value: Any, kind: Any, path: str) -> Any:
         return value
     if origin in (Union, types.UnionType):
         return _one_of(value, arguments, path)
-    if hasattr(kind, "model_validate"):
-        return _pydantic(value, kind, path)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _dataclass(value, kind, path)
     container = origin or kind
@@ -160,15 +211,47 @@ def _converted(value: Any, kind: Any, path: str) -> Any:
         return _made(_LISTS.get(container, list), found, path)
     if container is dict or name in _ABSTRACT_DICTS:
         if not isinstance(value, dict):
-            raise _MismatchError(path, f"{_brief(value)} is no object")
+            raise _MismatchError(path, f"{_brief(value)} is not an object")
         keys, values = arguments or (Any, Any)
         return {
-            _converted(key, keys, f"{path}'s key {json.dumps(key)}"): _converted(
-                part, values, f"{path}[{json.dumps(key)}]"
-            )
+            _key(key, keys, path): _converted(part, values, f"{path}[{json.dumps(key)}]")
             for key, part in value.items()
         }
     return _scalar(value, kind, path)
+
+
+def _key(key: str, kind: Any, path: str) -> Any:
+    """Return the name of a field as a key of a dictionary; JSON writes numbers as text there."""
+    path = f"{path}'s key {json.dumps(key)}"
+    try:
+        return _converted(key, kind, path)
+    except _MismatchError:
+        with contextlib.suppress(_MismatchError, ValueError, RecursionError):
+            return _converted(json.loads(key), kind, path)
+        raise
+
+
+def _is_container(kind: Any) -> bool:
+    name = getattr(kind, "__name__", "")
+    return kind in (tuple, dict, *_LISTS) or name in _ABSTRACT_LISTS or name in _ABSTRACT_DICTS
+
+
+def _plain(kind: Any) -> Any:
+    """Return the type behind aliases; one with constraints of pydantic keeps them."""
+    while not _is_pydantics(kind) and (alias := _alias(kind)) is not None:
+        kind = alias
+    return kind
+
+
+def _is_pydantics(kind: Any) -> bool:
+    """Whether pydantic knows how to read a type, better than this module does."""
+    if get_origin(kind) is typing.Annotated:
+        modules = {type(note).__module__.partition(".")[0] for note in get_args(kind)[1:]}
+        return not modules.isdisjoint({"pydantic", "annotated_types"}) or _is_pydantics(
+            get_args(kind)[0]
+        )
+    names = ("model_validate", "__is_pydantic_dataclass__", "__get_pydantic_core_schema__")
+    return any(hasattr(kind, name) for name in names)
 
 
 def _alias(kind: Any) -> Any:
@@ -182,8 +265,9 @@ def _alias(kind: Any) -> Any:
 
 def _one_of(value: Any, kinds: tuple[Any, ...], path: str) -> Any:
     problems = []
-    # A type that the value has already comes before one that it can be turned into.
-    for kind in sorted(kinds, key=lambda kind: type(value) is not kind):
+    # A type that the value has already comes before one that it can be turned into, and a class
+    # that has more of its fields before one that would drop them.
+    for kind in sorted(kinds, key=lambda kind: (type(value) is not kind, -_common(value, kind))):
         if kind is type(None):
             if value is None:
                 return None
@@ -199,10 +283,21 @@ def _one_of(value: Any, kinds: tuple[Any, ...], path: str) -> Any:
     )
 
 
+def _common(value: Any, kind: Any) -> int:
+    """Return how many names of an object's fields are names of fields of a class."""
+    if not isinstance(value, dict):
+        return 0
+    for attribute in ("model_fields", "__dataclass_fields__", "__annotations__"):
+        if isinstance(found := getattr(kind, attribute, None), dict):
+            aliases = {getattr(info, "alias", None) for info in found.values()}
+            return len(value.keys() & (found.keys() | aliases))
+    return 0
+
+
 def _pydantic(value: Any, kind: Any, path: str) -> Any:
     try:
         # As JSON, because then a date may be text also in a strict model.
-        return kind.model_validate_json(json.dumps(value))
+        return _validator(kind)(json.dumps(value))
     except Exception as exc:  # noqa: BLE001 - pydantic is not imported, and validators raise anything
         errors = getattr(exc, "errors", None)
         if not callable(errors):
@@ -215,9 +310,25 @@ def _pydantic(value: Any, kind: Any, path: str) -> Any:
         raise _MismatchError(path + "".join(steps), problem, exc) from None
 
 
+def _validator(kind: Any) -> Callable[[str], Any]:
+    """Return the function that reads a type of pydantic from JSON."""
+    if hasattr(kind, "model_validate_json"):
+        return cast("Callable[[str], Any]", kind.model_validate_json)
+    try:
+        return _adapted(kind)
+    except TypeError:  # it has a part that cannot be hashed
+        return _adapted.__wrapped__(kind)
+
+
+@lru_cache(maxsize=256)
+def _adapted(kind: Any) -> Callable[[str], Any]:
+    adapter = import_module("pydantic").TypeAdapter(kind)
+    return cast("Callable[[str], Any]", adapter.validate_json)
+
+
 def _dataclass(value: Any, kind: Any, path: str) -> Any:
     if not isinstance(value, dict):
-        raise _MismatchError(path, f"{_brief(value)} is no object")
+        raise _MismatchError(path, f"{_brief(value)} is not an object")
     hints = _hints(kind)
     given = {}
     for field in dataclasses.fields(kind):
@@ -226,14 +337,14 @@ def _dataclass(value: Any, kind: Any, path: str) -> Any:
         if field.name in value:
             place = f"{path}[{json.dumps(field.name)}]"
             given[field.name] = _converted(value[field.name], hints[field.name], place)
-        elif field.default is field.default_factory is dataclasses.MISSING:
+        elif _is_required(field):
             raise _MismatchError(f"{path}[{json.dumps(field.name)}]", "the field is missing")
     return _made(lambda fields: kind(**fields), given, path)
 
 
 def _typed_dict(value: Any, kind: Any, path: str) -> Any:
     if not isinstance(value, dict):
-        raise _MismatchError(path, f"{_brief(value)} is no object")
+        raise _MismatchError(path, f"{_brief(value)} is not an object")
     for name in sorted(kind.__required_keys__ - value.keys()):
         raise _MismatchError(f"{path}[{json.dumps(name)}]", "the field is missing")
     return {
@@ -276,7 +387,7 @@ def _tuple(value: Any, kinds: tuple[Any, ...], path: str) -> Any:
 
 def _items(value: Any, path: str) -> list[Any]:
     if not isinstance(value, list):
-        raise _MismatchError(path, f"{_brief(value)} is no list")
+        raise _MismatchError(path, f"{_brief(value)} is not a list")
     return value
 
 
@@ -326,12 +437,39 @@ def _scalar(value: Any, kind: Any, path: str) -> Any:
         return _made(_TEXTUAL[kind], value, path)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return _made(kind, value, path)
-    raise _MismatchError(path, f"{_brief(value)} is no {_name(kind)}")
+    raise _MismatchError(path, f"{_brief(value)} is not of type {_name(kind)}")
+
+
+def _is_scalar(kind: Any) -> bool:
+    """Whether a type is made of one value without parts, or of any value."""
+    if get_origin(kind) is typing.Annotated:
+        return _is_scalar(get_args(kind)[0])
+    if get_origin(kind) in (Union, types.UnionType):
+        return all(_is_scalar(_plain(part)) for part in get_args(kind))
+    is_enum = isinstance(kind, type) and issubclass(kind, enum.Enum)
+    return is_enum or get_origin(kind) is Literal or kind in _SCALARS or kind in _TEXTUAL
+
+
+_SCALARS = (
+    *(None, type(None), Any, object, str, int, float, bool),
+    *(decimal.Decimal, dt.timedelta),
+)
 
 
 def _name(kind: Any) -> str:
+    if get_origin(kind) is typing.Annotated:
+        return _name(get_args(kind)[0])
+    if get_origin(kind) in (Union, types.UnionType):
+        return " | ".join(map(_name, get_args(kind)))
+    if kind is type(None):
+        return "None"
+    if isinstance(kind, str):  # a name in quotes, which nothing has looked up
+        return repr(kind)
     if isinstance(kind, type) and get_origin(kind) is None:
         return kind.__name__
+    if isinstance(get_origin(kind), type) and get_args(kind):
+        parts = ["..." if part is ... else _name(part) for part in get_args(kind)]
+        return f"{get_origin(kind).__name__}[{', '.join(parts)}]"
     return str(kind).replace("typing.", "").replace("__main__.", "")
 
 

@@ -42,6 +42,17 @@ class StreamState:
         self.request_id: str | None = None
         self.done = False
         self.failed: Event | None = None
+        self._redact: Callable[[Any], Any] = lambda value: value
+
+    def begin(self, request_id: str | None, redact: Callable[[Any], Any]) -> None:
+        """Take note of what came before the events.
+
+        Args:
+            request_id: The server's id of the request, `None` if its headers have none.
+            redact: Takes secrets out of an id, in which a server may echo one.
+        """
+        self.request_id = redact(request_id)
+        self._redact = redact
 
     @property
     def text(self) -> str:
@@ -62,7 +73,7 @@ class StreamState:
             facts = value if isinstance(value, dict) else {}
             if self.request_id is None:
                 found = facts.get("request_id", facts.get("invocation_id"))
-                self.request_id = as_text(found)
+                self.request_id = self._redact(as_text(found))
             if kind == "start":
                 return
             self.done = True

@@ -41,7 +41,12 @@ def pandas_values(values: Any) -> list[Any]:
     """Return the values of a pandas series, index or array as a list.
 
     NaN becomes `None`, because to pandas it is a missing value.
+
+    Raises:
+        ValueError: It holds nanoseconds that Python's times would lose.
     """
+    if hasattr(values.dtype, "pyarrow_dtype"):
+        _check_times(getattr(values, "array", values).__arrow_array__())
     return [
         None if isinstance(value, float) and math.isnan(value) else value
         for value in values.tolist()
@@ -101,8 +106,16 @@ def numpy_values(array: Any) -> Any:
     if array.dtype.kind == "M":  # as text: `tolist()` gives integers where datetime is too coarse
         return _without_nat(array.astype(str).tolist())
     if array.dtype.kind == "m":
-        return (array / array.dtype.type(1, "s")).tolist()
+        return _seconds(array)
     return array.tolist()
+
+
+def _seconds(array: Any) -> Any:
+    numpy = import_module("numpy")
+    if numpy.datetime_data(array.dtype)[0] in ("Y", "M"):
+        raise ValueError("months and years have no fixed length; convert them to days or to text")
+    missing = numpy.isnat(array)
+    return numpy.where(missing, None, array / numpy.timedelta64(1, "s")).tolist()
 
 
 def _structured_values(array: Any) -> Any:
@@ -148,6 +161,8 @@ def _check_nanoseconds(series: Any) -> None:
     if hasattr(kind, "fields"):
         for part in series.struct.unnest().iter_columns():
             _check_nanoseconds(part)
+    if hasattr(kind, "inner"):  # of a list or an array
+        _check_nanoseconds(series.explode())
     unit = "ns" if str(kind) == "Time" else getattr(kind, "time_unit", None)
     if unit == "ns" and (series.to_physical() % _NANOSECONDS != 0).any():
         raise ValueError(
@@ -195,13 +210,45 @@ def _pyarrow_list(array: Any) -> list[Any]:
     types = import_module("pyarrow").types
     fields = list(array.type) if types.is_struct(array.type) else []
     _check_names([field.name for field in fields])
-    for field in fields:
-        if types.is_time64(field.type) and field.type.unit == "ns":
-            for chunk in getattr(array, "chunks", [array]):
-                # Raises if it would lose anything, which `to_pylist` does silently.
-                chunk.field(field.name).cast("time64[us]")
+    _check_times(array)
     values: list[Any] = array.to_pylist()
     return values
+
+
+def pyarrow_value(scalar: Any) -> Any:
+    """Return the value of a pyarrow scalar.
+
+    Raises:
+        ValueError: It holds nanoseconds that Python's times would lose.
+    """
+    return _pyarrow_list(import_module("pyarrow").array([scalar], scalar.type))[0]
+
+
+def _check_times(array: Any) -> None:
+    """Check that no time of a pyarrow array, at any depth, loses nanoseconds.
+
+    Raises:
+        ValueError: One does; `to_pylist` would drop them without a word.
+    """
+    kind = array.type
+    if "time64[ns]" not in str(kind):
+        return
+    types = import_module("pyarrow").types
+    if hasattr(array, "chunks"):
+        parts = array.chunks
+    elif types.is_time64(kind):
+        parts = []
+        array.cast("time64[us]")
+    elif types.is_dictionary(kind):
+        parts = [array.dictionary]
+    elif types.is_map(kind):
+        parts = [array.keys, array.items]
+    elif types.is_struct(kind):
+        parts = array.flatten()
+    else:  # a list of some kind
+        parts = [array.flatten()]
+    for part in parts:
+        _check_times(part)
 
 
 def interchange_records(table: Any) -> Records:

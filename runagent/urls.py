@@ -24,24 +24,26 @@ def check_base_url(url: str, source: str) -> str:
     Raises:
         ValidationError: The URL cannot be used; the message says why and where it came from.
     """
-    where = f"The base URL from {source}, "
+    where = f"from {source}"
     try:
         parts = urlsplit(url.strip())
         host, _ = parts.hostname, parts.port
     except ValueError as exc:
-        refuse(where, url, f"is not a URL: {exc}")
+        refuse("The base URL ", url, f"{where} is not a URL: {exc}")
     if "@" in parts.netloc:
         raise ValidationError(
-            f"The base URL from {source} has a user name or password in it.",
+            f"The base URL {where} has a user name or password in it.",
             code="INVALID_SETTING",
             hint="Pass credentials as api_key= or headers=.",
         )
     if parts.scheme not in ("http", "https") or not host:
-        refuse(where, url, "is not a URL that begins with https:// or http://")
+        refuse("The base URL ", url, f"{where} is not one that begins with https:// or http://")
     if not all(0 < len(label) <= _MAX_LABEL for label in host.removesuffix(".").split(".")):
-        refuse(where, url, f"has an invalid host name: {host!r}")
-    if parts.query or parts.fragment or not url.isprintable() or " " in url.strip():
-        refuse(where, url, "has more than a scheme, a host and a path")
+        refuse("The base URL ", url, f"{where} has an invalid host name: {host!r}")
+    if not url.isprintable() or " " in url.strip():
+        refuse("The base URL ", url, f"{where} has a space or an invisible character in it")
+    if parts.query or parts.fragment:
+        refuse("The base URL ", url, f"{where} has more than a scheme, a host and a path")
     path = parts.path.rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path.removesuffix('/v1').rstrip('/')}"
 

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -17,9 +18,13 @@ from runagent.encode import encode, to_json
 from runagent.errors import AuthenticationError, RateLimitError, RunAgentError, ValidationError
 from runagent.local.agents import Agent
 from runagent.local.execution import AgentError
+from runagent.raised import leaves
 from runagent.results import number
 
 _REQUEST_TIMEOUT = 408
+
+_MOST_LEAVES = 5
+"""Exceptions of an exception group that a message names."""
 
 _log = logging.getLogger("runagent.local")
 
@@ -81,7 +86,9 @@ def _sendable(value: Any) -> Any:
 
 def _describe(exc: BaseException) -> str:
     text = _text_of(exc)
-    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+    described = f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+    inner = (leaf for leaf in leaves(exc) if leaf is not exc)
+    return "; ".join([described, *map(_describe, islice(inner, _MOST_LEAVES))])
 
 
 def _text_of(value: object) -> str:

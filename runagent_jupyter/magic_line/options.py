@@ -263,6 +263,8 @@ class AskOptions(_Options):
                 raise ValidationError(
                     f"{option} {name!r} is not the name of a variable.", code="USAGE"
                 )
+        if not self.field.strip():
+            raise ValidationError("--field needs the name of a field.", code="USAGE")
         if self.proc and not self.bg:
             raise ValidationError("--proc is only for --bg.", code="USAGE")
 
@@ -373,7 +375,7 @@ class ConfigOptions(_Options):
             near = f"--{rest.split()[0]}"
             raise misused(
                 "runagent_config",
-                f"{rest!r} is no option",
+                f"{rest!r} is not an option",
                 f"Did you mean {near}?"
                 if near in parser_of("runagent_config").format_help()
                 else "",
@@ -399,6 +401,8 @@ def name_options(error: RunAgentError, base_url: str | None) -> None:
         "rate='": "--rate '",
         "response_model=": "--as ",
         "pass allow_http=True": "set RUNAGENT_ALLOW_HTTP=1",
+        "pass verify_ssl= the path of": "set SSL_CERT_FILE to the path of",
+        "Use run_generic or run_generic_stream": "Leave --entrypoint out",
     }.items():
         error.hint = error.hint and error.hint.replace(argument, option)
         if error.code == "INVALID_SETTING":

@@ -172,5 +172,5 @@ def test_the_variable_of_the_older_client_counts_after_ours(
     assert RunAgentClient("a", "k").base_url == "https://ours.example"
     monkeypatch.delenv("RUNAGENT_API_URL")
     monkeypatch.setenv("RUNAGENT_BASE_URL", "nonsense")
-    with pytest.raises(ValidationError, match="The base URL from RUNAGENT_BASE_URL, 'nonsense'"):
+    with pytest.raises(ValidationError, match="The base URL 'nonsense' from RUNAGENT_BASE_URL"):
         RunAgentClient("a", "k")

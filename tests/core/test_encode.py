@@ -16,7 +16,7 @@ import types
 import uuid
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -56,6 +56,13 @@ class Point:
 class Slotted:
     __slots__ = ("y",)
     y: Any
+
+
+@dataclasses.dataclass
+class Derived:
+    x: int
+    seed: dataclasses.InitVar[int]
+    count: ClassVar[int] = 3
 
 
 class Model(pydantic.BaseModel):
@@ -153,6 +160,10 @@ VALUES: list[Any] = [
     (np.array(["a", "b"]), ["a", "b"]),
     (np.array([UUID, None], dtype=object), [str(UUID), None]),
     (np.array(["2026-01-01", "NaT"], dtype="datetime64[D]"), ["2026-01-01", None]),
+    (np.array([90, "NaT"], dtype="timedelta64[s]"), [90.0, None]),
+    (np.timedelta64("NaT", "s"), None),
+    (memoryview(b"a.b.")[::2], "YWI="),
+    (Derived(1, 2), {"x": 1}),
     # pandas
     (pd.Timestamp("2026-11-23 12:00", tz="UTC"), "2026-11-23T12:00:00+00:00"),
     (pd.Timedelta(seconds=90), 90.0),

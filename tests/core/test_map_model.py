@@ -50,7 +50,7 @@ def test_answers_become_instances_and_others_fail(mode: str, serve: Serve) -> No
     error = rows[1].error
     assert isinstance(error, ValidationError)
     assert error.code == "UNEXPECTED_ANSWER"
-    assert "The answer is no Mood: answer: " in error.message
+    assert "The answer does not fit Mood: answer: " in error.message
     assert "I think it is good." in error.message
     assert rows[1].output == "I think it is good."
     assert rows[2].error is not None
@@ -143,7 +143,7 @@ def test_frames_have_fields_of_instances(mode: str, make: Callable[..., Any], se
     )
     assert next(iter(found["label"])) in ("good", pa.scalar("good"))
     assert [str(status) for status in found["status"]] == ["ok", "failed"]
-    assert "The answer is no Mood" in str(found["error"][1])
+    assert "The answer does not fit Mood" in str(found["error"][1])
 
 
 def test_something_that_is_no_type_is_refused_at_once(serve: Serve) -> None:
@@ -162,4 +162,4 @@ def test_answers_with_the_same_fault_are_counted_together(serve: Serve) -> None:
         return batch._summary()
 
     summary = with_client(server.url, "sync", use)
-    assert "2 x UNEXPECTED_ANSWER: The answer is no Mood: answer: " in summary
+    assert "2 x UNEXPECTED_ANSWER: The answer does not fit Mood: answer: " in summary

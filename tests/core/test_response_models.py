@@ -11,14 +11,14 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal, NewType, Optional, TypedDict
+from typing import Annotated, Any, Literal, NewType, Optional, TypedDict
 
 import pydantic
 import pytest
 
 from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError, ValidationError
 from runagent.local import serve
-from runagent.response_models import as_model
+from runagent.response_models import as_model, check_model
 
 
 class City(pydantic.BaseModel):
@@ -75,6 +75,53 @@ class Street:
     def __post_init__(self) -> None:
         if self.name == "Nowhere":
             raise ValueError("a street is somewhere")
+
+
+@dataclass
+class Named:
+    name: str
+
+
+@dataclass
+class Region:
+    name: str
+    area: int
+
+
+@pydantic.dataclasses.dataclass
+class Counted:
+    count: pydantic.PositiveInt
+
+
+class TaggedA(pydantic.BaseModel):
+    kind: Literal["a"]
+
+
+class TaggedB(pydantic.BaseModel):
+    kind: Literal["b"]
+    n: int
+
+
+Positive = Annotated[int, pydantic.Field(gt=0)]
+Tagged = Annotated[TaggedA | TaggedB, pydantic.Field(discriminator="kind")]
+
+
+@dataclass
+class Rated:
+    stars: Positive
+
+
+class Plain:
+    pass
+
+
+@dataclass
+class Holding:
+    plain: Plain
+
+
+class Linked(TypedDict):
+    following: list[Linked]
 
 
 ROME: dict[str, Any] = {"name": "Rome", "population": 2_800_000}
@@ -172,6 +219,22 @@ def test_a_dataclass_and_all_that_it_may_hold() -> None:
         ({"day": "2026-01-02"}, Strict, Strict(day=dt.date(2026, 1, 2))),
         ([1, 2], tuple[int, ...], (1, 2)),
         ({"x": 1}, Any, {"x": 1}),
+        # a text that looks like a number, and labels with space around them
+        ("42", str | None, "42"),
+        ("1", Literal["1", "2"], "1"),
+        (" small\n", Size, Size.SMALL),
+        ("lane\n", Literal["road", "lane"], "lane"),
+        # names of fields are text in JSON, also of numbers
+        ({"2026": 1.5}, dict[int, float], {2026: 1.5}),
+        ({"small": 1}, dict[Size, int], {Size.SMALL: 1}),
+        # of several classes that fit, the one that takes more of the fields
+        ({"name": "Rome", "population": 3}, Named | City, City(name="Rome", population=3)),
+        ({"name": "Rome", "area": 3}, Named | Region, Region("Rome", 3)),
+        # what pydantic alone understands
+        ({"count": "3"}, Counted, Counted(3)),
+        (["3", 4], list[Positive], [3, 4]),
+        ({"kind": "b", "n": 1}, Tagged, TaggedB(kind="b", n=1)),
+        ("https://a.example/", pydantic.HttpUrl, pydantic.HttpUrl("https://a.example/")),
     ],
 )
 def test_other_types(answer: Any, model: Any, value: Any) -> None:
@@ -184,18 +247,23 @@ def test_other_types(answer: Any, model: Any, value: Any) -> None:
         ({"name": "Rome"}, City, 'answer["population"]', "Field required"),
         ({"name": "Rome", "population": "many"}, City, 'answer["population"]', 'not "many"'),
         ([ROME, {"name": 1}], list[City], 'answer[1]["name"]', "not 1"),
-        ({"cities": [ROME, 3]}, list[City], "answer", "is no list"),
+        ({"cities": [ROME, 3]}, list[City], "answer", "is not a list"),
         ({"name": "Atlantis"}, Picky, 'answer["name"]', "there is no such city"),
         ({"name": "Broken"}, Picky, "answer", "KeyError"),
         ({}, Street, 'answer["name"]', "the field is missing"),
-        ({"name": 3}, Street, 'answer["name"]', "3 is no str"),
+        ({"name": 3}, Street, 'answer["name"]', "3 is not of type str"),
         ({"name": "Nowhere"}, Street, "answer", "a street is somewhere"),
-        ({"name": "x", "length": True}, Street, 'answer["length"]', "true is no float"),
+        ({"name": "x", "length": True}, Street, 'answer["length"]', "true is not of type float"),
         ({"name": "x", "sizes": ["huge"]}, Street, 'answer["sizes"][0]', "'huge' is not a valid"),
         ({"name": "x", "kind": "alley"}, Street, 'answer["kind"]', '"road", "lane"'),
         ({"name": "x", "pairs": [[1]]}, Street, 'answer["pairs"][0]', "1 items, and 2"),
         ({"name": "x", "city": {}}, Street, 'answer["city"]["name"]', "Field required"),
-        ({"name": "x", "place": {"lat": "?"}}, Street, 'answer["place"]["lat"]', "no float"),
+        (
+            {"name": "x", "place": {"lat": "?"}},
+            Street,
+            'answer["place"]["lat"]',
+            "not of type float",
+        ),
         ({"name": "x", "built": "soon"}, Street, 'answer["built"]', "isoformat"),
         ([ROME], City, "answer", "Input should be an object"),
         ("I do not know.", City, "answer", "its text has no JSON"),
@@ -205,6 +273,11 @@ def test_other_types(answer: Any, model: Any, value: Any) -> None:
         ("[" * 100_000, City, "answer", "no JSON"),
         ('```json\n{"name": 1}\n```', City, 'answer["name"]', "valid string"),
         (None, City, "answer", "Input should be an object"),
+        ([1, -1], list[Positive], "answer[1]", "greater than 0"),
+        ({"stars": 0}, Rated, 'answer["stars"]', "greater than 0"),
+        ({"kind": "b"}, Tagged, 'answer["b"]["n"]', "Field required"),
+        ("blue", Size, "answer", "'blue' is not a valid Size"),
+        ("It is 42.", int, "answer", '"It is 42." is not of type int'),
     ],
 )
 def test_an_answer_that_does_not_fit(answer: Any, model: Any, path: str, words: str) -> None:
@@ -226,6 +299,31 @@ def test_an_answer_that_does_not_fit(answer: Any, model: Any, path: str, words: 
 def test_an_instance_is_no_model(model: Any) -> None:
     with pytest.raises(ValidationError, match="has to be a type itself"):
         as_model(ROME, model)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (Plain, "Plain"),
+        (list[Plain], "Plain"),
+        (dict[str, Plain | None], "Plain"),
+        (Holding, "Plain"),
+        (bytes, "bytes"),
+        (list["City"], "'City'"),
+        (Sequence[range], "range"),
+    ],
+)
+def test_a_type_that_no_answer_fits_is_refused_before_anything_is_sent(
+    model: Any, name: str
+) -> None:
+    with pytest.raises(ValidationError, match="no answer can be read into") as caught:
+        check_model(model)
+    assert f" {name}, which" in caught.value.message
+
+
+def test_a_type_that_contains_itself_is_none_of_them() -> None:
+    check_model(Linked)
+    assert as_model({"following": [{"following": []}]}, Linked)["following"]
 
 
 # Through the clients
@@ -267,7 +365,7 @@ def test_both_clients_have_it(url: str, call: Any, method: str) -> None:
     assert call(url, method, "object", City) == rome
     assert call(url, method, "text", City) == rome
     assert call(url, method, "list", list[City]) == [rome]
-    with pytest.raises(ValidationError, match="The answer is no City") as caught:
+    with pytest.raises(ValidationError, match="The answer does not fit City") as caught:
         call(url, method, "other", City)
     assert caught.value.request_id
     with pytest.raises(ValidationError, match="has to be a type itself"):

@@ -83,6 +83,20 @@ def shown_with_locals(make: Callable[[], Any]) -> tuple[BaseException, str]:
     raise AssertionError("nothing was raised")
 
 
+def call_anew(url: str, kind: str, mode: str) -> None:
+    """Raise what a call of a new client with the key raises."""
+
+    async def main() -> None:
+        async with AsyncRunAgentClient("a", KEY, base_url=url, max_retries=0) as client:
+            await arun(client, kind, {})
+
+    if mode == "async":
+        asyncio.run(main())
+        return
+    with RunAgentClient("a", KEY, base_url=url, max_retries=0) as client:
+        run(client, kind, {})
+
+
 def assert_clean(exc: BaseException, *more: str, frames: bool = True) -> None:
     for text in (*everything(exc, frames=frames), *(more if frames else ())):
         assert KEY not in text, text
@@ -144,6 +158,48 @@ def test_no_failure_shows_the_key(name: str, kind: str, mode: str, serve: Serve)
     assert isinstance(exc, RunAgentError)
     assert_clean(exc, text, frames="echo" not in name)
     assert KEY in server.last.headers["authorization"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("kind", "sent"),
+    [
+        ("invoke", [f"HTTP/1.1 500 {KEY}\r\nContent-Length: 0\r\n\r\n".encode()]),
+        ("stream", FAILING["echo in an error event"]),
+    ],
+    ids=["reason phrase", "error event"],
+)
+def test_an_echo_is_not_in_the_variables_of_a_traceback(
+    kind: str, sent: Any, mode: str, serve: Serve
+) -> None:
+    url = serve(sent).url
+    exc, text = shown_with_locals(lambda: call_anew(url, kind, mode))
+    assert isinstance(exc, RunAgentError)
+    assert_clean(exc, text)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_echo_is_not_in_the_id_of_a_request(mode: str, serve: Serve) -> None:
+    echo = f"X-Request-ID: {KEY}"
+    started = f'event: start\ndata: {{"request_id": "{KEY}"}}\n\nevent: done\ndata: {{}}\n\n'
+    server = serve(answer(b'{"result": 1}', 200, echo), stream(end=started.encode()))
+
+    async def main() -> list[str | None]:
+        async with AsyncRunAgentClient("a", KEY, base_url=server.url) as client:
+            result = await client.run_generic_with_metadata({})
+            stream = client.stream_events({})
+            [event async for event in stream]
+            return [result.request_id, stream.request_id]
+
+    if mode == "async":
+        ids = asyncio.run(main())
+    else:
+        with RunAgentClient("a", KEY, base_url=server.url) as client:
+            result = client.run_generic_with_metadata({})
+            events = client.stream_events({})
+            list(events)
+            ids = [result.request_id, events.request_id]
+    assert ids == ["[api key]", "[api key]"]
 
 
 @pytest.mark.parametrize(

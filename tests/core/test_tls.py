@@ -122,6 +122,11 @@ def test_verify_ssl_must_be_usable(verify: Any) -> None:
         RunAgentClient("a", base_url="http://localhost:1", verify_ssl=verify)
 
 
+def test_a_value_that_is_no_path_is_refused_in_plain_words() -> None:
+    with pytest.raises(ValidationError, match="is not True, False, the path to a CA bundle or an"):
+        RunAgentClient("a", base_url="http://localhost:1", verify_ssl=None)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_the_environment_may_name_what_is_trusted(
     mode: str, serve: Serve, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch

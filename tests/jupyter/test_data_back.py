@@ -308,7 +308,7 @@ def test_an_answer_that_does_not_fit_fails_the_cell(kernel: Kernel) -> None:
     assert cell.error is not None
     said = "".join(cell.error["traceback"])
     for words in (
-        "The answer is no City",
+        "The answer does not fit City",
         "answer: its text has no JSON",
         "Rome has `many` people",
     ):

@@ -226,3 +226,27 @@ def echo(input_data: dict):
         "n": 2,
         "query": "Which?",
     }
+
+
+def test_each_cell_that_sends_a_nan_says_so_in_a_line_of_its_own(shared_kernel: Kernel) -> None:
+    shared_kernel.execute(
+        """%reload_ext runagent_jupyter
+import asyncio
+from runagent import AsyncRunAgentClient
+from runagent.local import agent
+@agent("heard")
+def heard(**fields):
+    return "yes"
+nan, client = float("nan"), AsyncRunAgentClient("heard")
+"""
+    ).ok()
+    cells = {
+        "%runagent heard hi --input nan": "runagent:1: UserWarning",
+        '%%runagent heard\n{"a": {{nan}}}': ".py:1: UserWarning",
+        "await asyncio.gather(*[client.run({'a': nan}) for _ in range(3)])": "runagent:1: User",
+    }
+    for cell, place in [*cells.items()] * 2:
+        said = shared_kernel.execute(cell).ok().stderr
+        assert said.count("JSON has no NaN") == 1
+        assert place in said
+        assert "runagent_jupyter" not in said

@@ -56,7 +56,7 @@ def test_settings_are_traits(kernel: Kernel) -> None:
     ("line", "words"),
     [
         ("--timeout soon", ["--timeout 'soon'", "number of seconds"]),
-        ("--base-url nowhere", ["from --base-url, 'nowhere'", "https://"]),
+        ("--base-url nowhere", ["'nowhere' from --base-url", "https://"]),
         ("--format pdf", ["pdf", "%runagent_config?"]),
         ("--reset --timeout soon", ["'soon'"]),
         ("--nope", ["--nope"]),

@@ -199,6 +199,12 @@ def test_a_duration_may_have_a_unit(duration: str, seconds: str) -> None:
     assert seconds_of(duration) == seconds
 
 
+def test_a_question_has_a_field() -> None:
+    options, question = read('echo --field "" hi')
+    with pytest.raises(ValidationError, match="--field needs the name of a field"):
+        options.check(question, is_cell=False)
+
+
 def test_without_templates_braces_are_text() -> None:
     options, question = read("echo --no-template --set n={{ n }} {{ x }}")
     assert options.fields() == {"n": "{{ n }}"}

@@ -86,6 +86,24 @@ def test_so_does_a_stream_and_a_job(kernel: Kernel) -> None:
         assert 'in streams\n    raise ValueError("broken")\n' in shown
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no exception groups")
+def test_so_do_the_exceptions_of_a_task_group(kernel: Kernel) -> None:
+    kernel.execute(
+        """import asyncio
+@agent("grouped")
+async def grouped(query: str):
+    async def fail(number):
+        raise ValueError(f"broken {number}")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fail(1))
+        group.create_task(fail(2))
+"""
+    ).ok()
+    shown = traceback(kernel, "%%runagent grouped\nx")
+    assert "(2 sub-exceptions); ValueError: broken 1; ValueError: broken 2\n" in shown
+    assert 'in fail\n    raise ValueError(f"broken {number}")\n' in shown
+
+
 def test_tb_and_debug_go_to_the_user_s_function(kernel: Kernel) -> None:
     kernel.execute("%%runagent returns\nx")
     cell = kernel.execute("%debug", stdin=["p rows + 1", "up", "p query", "q"]).ok()

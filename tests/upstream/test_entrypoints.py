@@ -139,6 +139,23 @@ def test_many_and_large_messages(client: RunAgentClient) -> None:
         list(small.run_stream({"size": 2000}, entrypoint="large_stream"))
 
 
+def test_a_server_that_refuses_a_large_input_is_heard(server: UpstreamServer) -> None:
+    """It closes a WebSocket that sends more than 16 MiB while the rest is still being sent."""
+    large = {"query": "x" * 17_000_000}
+
+    async def ask() -> None:
+        async with AsyncRunAgentClient(AGENT_ID, base_url=server.url) as client:
+            [chunk async for chunk in client.run_generic_stream(large)]
+
+    with pytest.raises(StreamError, match="The input is larger than the server takes"):
+        asyncio.run(ask())
+    with (
+        RunAgentClient(AGENT_ID, base_url=server.url) as client,
+        pytest.raises(StreamError, match="The input is larger than the server takes"),
+    ):
+        list(client.run_generic_stream(large))
+
+
 def test_silence_is_bounded(client: RunAgentClient) -> None:
     with pytest.raises(TimeoutError):
         client.run({"seconds": PATIENCE}, entrypoint="sleep", timeout=TIMEOUT)
