@@ -13,7 +13,9 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
-from runagent import AsyncRunAgentClient, RunAgentClient
+from runagent import AsyncRunAgentClient, RunAgentClient, request
+
+request.CONNECT_TIMEOUT = 600.0  # under valgrind, 300 connections take longer than usual
 
 INPUT = {"query": "What is the weather in Berlin?", "session_id": "s-1"}
 AT_ONCE = 300
