@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -46,12 +47,12 @@ def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
         "sequential": partial(calls.sequential, rounds=many, calls=100 if quick else 300),
         "chunks": partial(streams.chunks, rounds=few if quick else 7, count=count),
         "websocket": partial(_websocket, rounds=few, count=count),
-        "memory": partial(streams.memory, rounds=few, counts=(count, 10 * count)),
+        "memory": partial(streams.memory, rounds=1 if quick else 3, counts=(count, 10 * count)),
         "concurrent": partial(
             calls.concurrent,
-            rounds={100: 3, 1_000: 2, 5_000: 1} if quick else {100: 15, 1_000: 5, 5_000: 3},
+            rounds={100: 3, 1_000: 1, 5_000: 1} if quick else {100: 15, 1_000: 5, 5_000: 3},
         ),
-        "threads": partial(calls.threads, rounds=few, workers=32, calls=20 if quick else 100),
+        "threads": partial(calls.threads, rounds=few, workers=32, calls=20 if quick else 50),
         "first": partial(streams.first, rounds=5 if quick else 50),
         "large": partial(large.answer, rounds=few, megabytes=20 if quick else 100),
         "input": partial(large.nested_input, rounds=some, levels=4),
@@ -100,10 +101,13 @@ def main() -> int:
     is_met = True
     for name in wanted:
         circumstances = report.header(quick=options.quick)
+        began = time.monotonic()
         tables: list[Table | Sheet] = []
         for table in known[name]():
             tables.append(table)
             print(report.markdown(table), flush=True)
+        circumstances["seconds"] = round(time.monotonic() - began)
+        print(f"`{name}` took {circumstances['seconds']:,} s.\n", flush=True)
         report.write(name, tables, circumstances, path)
         is_met = is_met and report.all_met(tables)
     if options.publish:

@@ -12,8 +12,11 @@ from benchmarks import peers
 from benchmarks.measure import AsyncRun, Cost, Limit, Run, Table, interleave, interleave_async
 from benchmarks.server import running
 
-TOO_SLOW = 10_000
-"""µs per call, from which on a candidate is not asked for more of them at once."""
+LONGEST = 30.0
+"""Seconds of CPU: a round of more calls at once is not begun if it may take longer."""
+
+ENOUGH = 20.0
+"""Seconds after which a candidate has no further rounds."""
 
 
 def sequential(*, rounds: int, calls: int) -> Iterator[Table]:
@@ -66,8 +69,8 @@ def concurrent(*, rounds: Mapping[int, int]) -> Iterator[Table]:
     """
     ours: list[float] = []
     candidates = dict(peers.ASYNC)
-    first, *_, last = rounds
-    for size, count in rounds.items():
+    first, *more = rounds
+    for (size, count), following in zip(rounds.items(), [*more, 0], strict=True):
         with running() as url:
             samples = interleave(
                 {
@@ -76,26 +79,38 @@ def concurrent(*, rounds: Mapping[int, int]) -> Iterator[Table]:
                 },
                 count,
                 warm_up=int(size < 1000),
+                most=ENOUGH,
             )
         passed, cpu = _tables(f"{size:,} calls at once", samples)
         ours.append(cpu.median("runagent"))
-        others = candidates.keys() - {"runagent", "httpx2"}
-        for name in [name for name in others if passed.median(name) > TOO_SLOW]:
-            del candidates[name]  # its pool looks at all that wait, for each of them
+        for name in _too_slow(cpu, size, following):
+            del candidates[name]
             passed.notes.append(f"{name} is left out of larger numbers: they would take minutes.")
         cpu.limits.append(Limit("runagent", 0.8, "httpx2"))
-        if size == last:
+        if size == 1_000:
             cpu.limits.append(Limit("runagent", 0.25, "openai"))
         yield passed
         yield cpu
     before = f"one among {first:,}"
     yield Table(
-        f"one of {last:,} calls at once, beside one of {first:,}: CPU time",
+        f"one of {more[-1]:,} calls at once, beside one of {first:,}: CPU time",
         "µs",
         {"runagent": ours[-1:], before: ours[:1]},
         before,
         [Limit("runagent", 1.5, before)],
     )
+
+
+def _too_slow(cpu: Table, size: int, following: int) -> list[str]:
+    """Return the peers for which a round of the number that comes next may take too long.
+
+    Some pools look at all calls that wait, for each of them: their time grows by the square.
+    """
+    return [
+        name
+        for name in cpu.samples.keys() - {"runagent", "httpx2"}
+        if cpu.median(name) / 1e6 * following**2 / size > LONGEST
+    ]
 
 
 async def _gather(peer: object, url: str, size: int) -> Cost:

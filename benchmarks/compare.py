@@ -35,6 +35,7 @@ TIMES = {
     "streams of 3 chunks, async": 300,
     "streams of 20,000 chunks, sync": 3,
     "streams of 20,000 chunks, async": 3,
+    workloads.WEBSOCKET: 2,
 }
 """How often each work is done in one round: for some tenths of a second."""
 

@@ -31,7 +31,7 @@ def tables(*, quick: bool) -> Iterator[Table]:
         _prepare(url)
         yield from _chunks(url, rounds)
         yield _stop(url, rounds)
-        yield _cells(url, rounds, 300 if quick else 2_000)
+        yield _cells(url, 300 if quick else 2_000)
     with served() as url:
         yield from _large(url, rounds)
 
@@ -128,8 +128,11 @@ def _stop(url: str, rounds: int) -> Table:
     return Table(name, "s", samples, OURS, [Limit(OURS, _INTERRUPT), Limit(WORKED, _INTERRUPT)])
 
 
-def _cells(url: str, rounds: int, count: int) -> Table:
-    """Return what the kernel keeps of each cell, as IPython keeps the value of each in `Out`."""
+def _cells(url: str, count: int) -> Table:
+    """Return what the kernel keeps of each cell, as IPython keeps the value of each in `Out`.
+
+    One round is enough: its many cells give the same number each time.
+    """
     agent = f"chunks-{_CELLS_CHUNKS}"
     read = (
         f"from runagent import RunAgentClient\nclient = RunAgentClient({agent!r}, base_url={url!r})"
@@ -147,7 +150,7 @@ def _cells(url: str, rounds: int, count: int) -> Table:
 
     ours = f"%%runagent {agent} --base-url {url}\nWhat is a token?"
     plain = "''.join(client.run_generic_stream({'query': 'What is a token?'}))"
-    samples = interleave({OURS: lambda: kept(ours), PLAIN: lambda: kept(plain)}, rounds, warm_up=0)
+    samples = interleave({OURS: lambda: kept(ours), PLAIN: lambda: kept(plain)}, 1, warm_up=0)
     name = f"{count:,} cells of {_CELLS_CHUNKS} chunks: memory that the kernel keeps of each"
     return Table(name, "KB", samples, PLAIN, [Limit(OURS, 3)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import sys
 import time
@@ -165,12 +166,27 @@ class Cost(NamedTuple):
 
 
 def interleave(
-    candidates: Mapping[str, Callable[[], T]], rounds: int, warm_up: int = 1
+    candidates: Mapping[str, Callable[[], T]],
+    rounds: int,
+    warm_up: int = 1,
+    most: float = math.inf,
 ) -> dict[str, list[T]]:
-    """Run all candidates in turn, `rounds` times; the order turns by one each round."""
+    """Run all candidates in turn, `rounds` times; the order turns by one each round.
+
+    Args:
+        candidates: The work, by the names of those who do it.
+        rounds: How often each does it.
+        warm_up: How often each does it before, without being measured.
+        most: Seconds; who has taken longer in all, and was measured once, has no more rounds.
+    """
     samples: dict[str, list[T]] = {name: [] for name in candidates}
+    took = dict.fromkeys(candidates, 0.0)
     for name, counts in _turns(list(candidates), rounds, warm_up):
+        if samples[name] and took[name] > most:
+            continue
+        began = time.perf_counter()
         cost = candidates[name]()
+        took[name] += time.perf_counter() - began
         if counts:
             samples[name].append(cost)
     return samples

@@ -65,6 +65,7 @@ def markdown_header(found: dict[str, Any]) -> str:
     """Return the circumstances of a run in a sentence or two."""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     rounds = "few rounds (`--quick`)" if found["quick"] else "all rounds"
+    rounds += f", {found['seconds']:,} s" if "seconds" in found else ""
     return (
         f"{found['date']}, {rounds}; {found['machine']}; load {found['load']} at the beginning; "
         f"Python {found['python']}; {versions}.\n"

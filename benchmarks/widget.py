@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
-from benchmarks.magic import Measured, in_kernel, page, run_all
+from benchmarks.magic import AT_ONCE, PACED, Measured, in_kernel, in_page_for, page, run_all
 from benchmarks.measure import Limit, Table
 from benchmarks.prose import KINDS, Prose, served
 
 OURS = "AgentWidget"
-LONG = f"{OURS} after 500 turns"
 DELTAS = "anywidget, a delta per chunk"
 SYNCED = "anywidget, all text per chunk"
-PACED = Prose()
-IN_PAGE = replace(PACED, thinking=1)
 
 _PAGE_SIDE = """
 _esm = '''export default { render({ model, el }) {
@@ -55,25 +52,28 @@ w"""
 
 def tables(*, quick: bool) -> Iterator[Table]:
     rounds = 1 if quick else 3
+    in_page = in_page_for(quick=quick)
     with served() as url:
-        paced = run_all({OURS: cells(url, PACED), **others(url, PACED)}, in_kernel, rounds)
+        kinds = {str(prose): cells(url, prose) for prose in map(Prose, KINDS)}
+        runs = run_all({**kinds, **others(url, PACED)}, in_kernel, rounds, AT_ONCE)
+        ours = {name: runs.pop(name) for name in kinds}
+        paced = {OURS: ours[str(PACED)], **runs}
         for what, unit, most in (("bytes on iopub", "MB", 0.6), ("CPU of the kernel", "s", 1.0)):
             samples = _of(paced, what)
             yield Table(f"{PACED}: {what}", unit, samples, OURS, [Limit(OURS, most)])
-        ours = {str(prose): cells(url, prose) for prose in map(Prose, KINDS)}
-        kinds = run_all(ours, in_kernel, rounds)
-        for what, unit, most in (("bytes on iopub", "MB", 0.6), ("CPU of the kernel", "s", 1.0)):
             limits = [Limit(name, most) for name in ours]
             name = f"{OURS}, by kind of text: {what}"
-            yield Table(name, unit, _of(kinds, what), str(PACED), limits)
+            yield Table(name, unit, _of(ours, what), str(PACED), limits)
+        turns = 100 if quick else 500
+        late = f"{OURS} after {turns} turns"
         with page() as measure:
-            named = {OURS: cells(url, IN_PAGE), LONG: cells(url, IN_PAGE, turns=500)}
-            seen = run_all({**named, **others(url, IN_PAGE)}, measure, rounds)
+            named = {OURS: cells(url, in_page), late: cells(url, in_page, turns=turns)}
+            seen = run_all({**named, **others(url, in_page)}, measure, rounds)
         for what, most in (("first chunk", 150), ("last chunk", 200), ("longest gap", 150)):
             limits = [Limit(OURS, most)]
             if what == "longest gap":  # a long conversation stays fluid
-                limits.append(Limit(LONG, most))
-            yield Table(f"{IN_PAGE}: {what} in the page", "ms", _of(seen, what), OURS, limits)
+                limits.append(Limit(late, most))
+            yield Table(f"{in_page}: {what} in the page", "ms", _of(seen, what), OURS, limits)
 
 
 def _of(runs: Mapping[str, list[Measured]], what: str) -> dict[str, list[float]]:

@@ -22,7 +22,7 @@ def items_of(
 ) -> Iterator[T]:
     """Yield the items of a stream's next events, up to its end."""
     idle = True
-    texts = state.recent_texts()
+    texts = state.texts.recent()
     for event in events:
         kind, value, text = event
         if kind == "error":

@@ -11,6 +11,7 @@ import httpcore2
 from anyio.abc import ByteStream
 
 _LOST = (anyio.BrokenResourceError, anyio.ClosedResourceError)
+_LOST_IN_WRITING = (*_LOST, anyio.EndOfStream)  # as TLS may have to read for it
 
 
 class DirectStream:
@@ -47,7 +48,7 @@ class DirectStream:
                 await self._socket.send(buffer)
             except TimeoutError as exc:
                 raise httpcore2.WriteTimeout(exc) from exc
-            except _LOST as exc:
+            except _LOST_IN_WRITING as exc:
                 raise httpcore2.WriteError(exc) from exc
 
 

@@ -10,20 +10,19 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from runagent import views
 from runagent.errors import RunAgentError, StreamError
+from runagent.growing_text import GrowingText
 from runagent.results import Event, cost_in, number
 from runagent.slips import AsyncStreamSlips, BlockingStreamSlips
 from runagent.wire.text import as_text
 
 T = TypeVar("T")
 
-_TOGETHER = 1_000
-"""The number of chunks from which on their texts are joined into one string."""
-
 
 class StreamState:
     """The facts that a stream has told so far.
 
     Attributes:
+        texts: The texts of the chunks.
         usage: Token counts by name.
         execution_time: Seconds the agent took.
         cost: The money that the answer cost.
@@ -34,8 +33,7 @@ class StreamState:
 
     def __init__(self) -> None:
         """Start with none."""
-        # Replaced in one step, so that another thread that reads the text sees each piece once.
-        self._held: tuple[tuple[str, ...], list[str]] = ((), [])
+        self.texts = GrowingText()
         self.usage: dict[str, Any] = {}
         self.execution_time: float | None = None
         self.cost: float | None = None
@@ -57,15 +55,7 @@ class StreamState:
     @property
     def text(self) -> str:
         """The text received so far."""
-        parts, recent = self._held
-        return "".join((*parts, *recent))
-
-    def recent_texts(self) -> list[str]:
-        """Return the list that the texts of the next chunks are appended to."""
-        parts, recent = self._held
-        if len(recent) >= _TOGETHER:  # a string for each chunk would take far more memory
-            parts, recent = self._held = ((*parts, "".join(recent)), [])
-        return recent
+        return self.texts.whole()
 
     def take(self, kind: str, value: Any) -> None:
         """Take note of an event that has no text."""

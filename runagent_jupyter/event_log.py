@@ -11,11 +11,9 @@ from sys import intern
 from typing import Any, Final, NamedTuple, overload
 
 from runagent import StreamEvent
+from runagent.growing_text import GrowingText
 from runagent.wire.text import with_pairs_joined
 from runagent_jupyter.event_kinds import KIND, WORDS, is_step, text_of
-
-_TOGETHER: Final = 4_096
-"""Pieces of text that are joined into one string; each alone would take about 50 bytes more."""
 
 _PIECE: Final = 16_384
 """Characters of a piece of news, at most, so that whoever takes it can stop in between."""
@@ -33,48 +31,6 @@ _SMALL: Final = 1_000
 """Characters of a small event."""
 
 _SCALARS: Final = frozenset({str, bool, int, type(None)})
-
-
-class _Text:
-    """A text that grows. One thread adds to it, and others may read it meanwhile."""
-
-    __slots__ = ("_held",)
-
-    def __init__(self) -> None:
-        # Long strings, and the pieces since the last of them. Both are replaced in one step, so
-        # that another thread that reads the text sees each piece once. In the end, one string.
-        self._held: tuple[tuple[str, ...], list[str]] | str = ""
-
-    def add(self, piece: str) -> None:
-        if isinstance(self._held, str):
-            self._held = ((self._held,) if self._held else (), [])
-        parts, recent = self._held
-        recent.append(piece)
-        if len(recent) >= _TOGETHER:
-            self._held = ((*parts, "".join(recent)), [])
-
-    def _pieces(self) -> tuple[str, ...]:
-        held = self._held
-        return (held,) if isinstance(held, str) else (*held[0], *held[1])
-
-    def whole(self) -> str:
-        return "".join(self._pieces())
-
-    def close(self) -> None:
-        """Join all pieces, as no more come."""
-        self._held = self.whole()
-
-    def between(self, start: int, stop: int) -> str:
-        """Return the characters from `start` to `stop`."""
-        found: list[str] = []
-        for piece in self._pieces():
-            if stop <= 0:
-                break
-            if start < len(piece):
-                found.append(piece[max(start, 0) : stop])
-            start -= len(piece)
-            stop -= len(piece)
-        return "".join(found)
 
 
 class _Form(NamedTuple):
@@ -145,8 +101,8 @@ class EventLog(Sequence[StreamEvent]):
     def clear(self) -> None:
         """Forget all events."""
         self.chunks = self.answering = self.plain_steps = self.characters = 0
-        self._answer = _Text()
-        self._aside: _Text | None = None  # the text of steps
+        self._answer = GrowingText()
+        self._aside: GrowingText | None = None  # the text of steps
         self._has_other_text = False  # of the answer, in events that are kept as they are
         # Runs of events that are of one form or equal (a small one as its JSON); where each begins;
         # and the characters of each event, 0 for one that is kept as a whole.
@@ -171,7 +127,7 @@ class EventLog(Sequence[StreamEvent]):
             self._forms.append(form)
             self._starts = _with(self._starts, len(self._lengths))
         if isinstance(form, _Form):
-            self._pool(form).add(text or "")
+            self._pool(form).recent().append(text or "")
         elif adds:
             self._has_other_text = True
         self.characters += len(adds or "")
@@ -246,15 +202,15 @@ class EventLog(Sequence[StreamEvent]):
         few = ", ".join(map(repr, islice(self, _FEW)))
         return f"EventLog of {len(self):,}: {few}{', …' if len(self) > _FEW else ''}"
 
-    def _pool(self, form: _Form) -> _Text:
+    def _pool(self, form: _Form) -> GrowingText:
         if form.is_answer:
             return self._answer
         if self._aside is None:
-            self._aside = _Text()
+            self._aside = GrowingText()
         return self._aside
 
     def _text_at(self, form: _Form, offset: int, length: int) -> str:
-        return self._pool(form).between(offset, offset + length)
+        return _between(self._pool(form), offset, offset + length)
 
     def _runs(self, count: int) -> Iterator[tuple[_Kept, int, int]]:
         """Return the forms of the first events, each with its first and last event (exclusive)."""
@@ -315,6 +271,19 @@ class EventReader:
                 self._ahead += size
                 yield text if form.is_answer else form.event(text)
             self._event, self._ahead = min(stop, count), 0
+
+
+def _between(text: GrowingText, start: int, stop: int) -> str:
+    """Return the characters of a text from `start` to `stop`."""
+    found: list[str] = []
+    for piece in text.pieces():
+        if stop <= 0:
+            break
+        if start < len(piece):
+            found.append(piece[max(start, 0) : stop])
+        start -= len(piece)
+        stop -= len(piece)
+    return "".join(found)
 
 
 def _form_of(event: StreamEvent, adds: str | None) -> tuple[_Kept, str | None]:

@@ -19,7 +19,7 @@ _MANY = 12
 
 
 def shortly(error: E, text: str | None = None) -> E:
-    """Make IPython show an exception in a few lines at first, and with its traceback in `%tb`.
+    """Make IPython show an exception in a few lines, and with its traceback in a later `%tb`.
 
     It is still the same exception: the cell fails, `except` works, and its cause is kept.
 
@@ -41,13 +41,21 @@ class _ShortTraceback:
     def __init__(self, error: BaseException, lines: list[str]) -> None:
         self._error = error
         self._lines = lines
+        self._cell: int | None = None  # the number of the cell that failed
 
     def __call__(self) -> list[str]:
-        # %tb renders it again and then shows the whole traceback.
-        del self._error._render_traceback_  # type: ignore[attr-defined]
-        # IPython's own renderer notes it, for %debug.
         shell: Any = get_ipython()
         if shell is not None:
+            cell: int = shell.execution_count
+            # IPython also renders it for its history, in the same cell. The whole traceback would
+            # take a fifth of a second there, and nobody would see it.
+            if self._cell not in (None, cell):
+                whole: list[str] = shell.InteractiveTB.structured_traceback(
+                    type(self._error), self._error, self._error.__traceback__
+                )
+                return whole
+            self._cell = cell
+            # IPython's own renderer notes it, for %debug.
             shell.InteractiveTB.tb = self._error.__traceback__
         first, *more = self._lines
         return [f"\x1b[31m{type(self._error).__name__}\x1b[39m: {first}", *more]

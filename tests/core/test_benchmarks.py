@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,13 +19,14 @@ from benchmarks import (
     figures,
     large,
     markdown,
+    measure,
     peers,
     report,
     streams,
 )
 from benchmarks.child import ROOT
 from benchmarks.limited import counts, running
-from benchmarks.measure import Bound, Limit, Sheet, Table
+from benchmarks.measure import Bound, Limit, Sheet, Table, interleave
 from benchmarks.workloads import ASYNCHRONOUS, BLOCKING
 
 pytestmark = pytest.mark.once
@@ -85,7 +87,9 @@ def test_a_limit_that_is_not_met_is_the_exit_code(
     monkeypatch.setattr(__main__, "benchmarks", lambda quick: found(2.0))
     assert __main__.main() == 1
     assert "NOT MET" in capsys.readouterr().out
-    assert json.loads((tmp_path / "results.json").read_text())["calls"]["tables"]
+    written = json.loads((tmp_path / "results.json").read_text())["calls"]
+    assert written["tables"]
+    assert written["seconds"] == 0
 
 
 def test_a_limit_that_is_not_met_says_so() -> None:
@@ -153,3 +157,24 @@ def test_the_results_are_of_benchmarks_that_there_are() -> None:
 def test_a_run_names_the_version_of_everything() -> None:
     versions = report.header(quick=True)["versions"]
     assert {"runagent", "httpx2", "openai", "aiohttp", "websockets"} <= set(versions)
+
+
+def test_a_candidate_that_takes_long_has_few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=lambda: now))
+
+    def work(seconds: float) -> float:
+        nonlocal now
+        now += seconds
+        return seconds
+
+    candidates = {"quick": partial(work, 1.0), "slow": partial(work, 9.0)}
+    samples = interleave(candidates, 4, most=8.0)
+    assert samples == {"quick": [1.0] * 4, "slow": [9.0]}
+
+
+def test_what_would_take_minutes_is_left_out_of_larger_numbers() -> None:
+    costs = {"runagent": 9e9, "httpx2": 9e9, "fair": 1_000.0, "slow": 2_000.0}
+    table = Table("calls", "µs", {name: [cost] for name, cost in costs.items()}, "httpx2")
+    assert calls._too_slow(table, 1_000, 5_000) == ["slow"]
+    assert calls._too_slow(table, 5_000, 0) == []

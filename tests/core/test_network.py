@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpcore2
 import httpx2
 import pytest
+from anyio.abc import ByteStream
+from httpcore2._backends.anyio import AnyIOStream
 from support.calls import MODES, call
 from support.clock import PATIENCE
 from support.faults import Do, FaultServer, answer
@@ -265,3 +269,50 @@ def test_the_bytes_of_an_event_loops_socket_are_read_directly(
             await stream.aclose()
 
     assert isinstance(asyncio.run(main()), DirectStream)
+
+
+class _Lost(ByteStream):
+    """A stream on which every operation fails."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def receive(self, max_bytes: int = 1) -> bytes:
+        raise self._error
+
+    async def send(self, item: bytes) -> None:
+        raise self._error
+
+    async def send_eof(self) -> None:
+        raise self._error
+
+    async def aclose(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        anyio.BrokenResourceError(),
+        anyio.ClosedResourceError(),
+        anyio.EndOfStream(),
+        TimeoutError(errno.ETIMEDOUT, "as the system says"),
+        ssl.SSLError("of TLS"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_direct_reads_and_writes_fail_as_those_of_httpcore2(error: Exception) -> None:
+    async def outcome(step: Callable[[], Awaitable[bytes | None]]) -> object:
+        try:
+            return await step()
+        except Exception as exc:
+            return type(exc)
+
+    async def main() -> None:
+        theirs = AnyIOStream(_Lost(error))
+        ours = direct(theirs)
+        assert isinstance(ours, DirectStream)
+        assert await outcome(lambda: ours.read(1)) == await outcome(lambda: theirs.read(1))
+        assert await outcome(lambda: ours.write(b"x")) == await outcome(lambda: theirs.write(b"x"))
+
+    asyncio.run(main())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +34,8 @@ from runagent import (
 )
 
 Serve = Callable[..., WebSocketServer]
+
+CERTS = Path(__file__).parent / "certs"
 
 
 @pytest.fixture
@@ -64,6 +69,24 @@ def test_what_comes_with_the_head_is_not_lost(serve: Serve, mode: str) -> None:
 def test_a_byte_at_a_time(serve: Serve, mode: str) -> None:
     server = serve([UPGRADE, Drip(ws.stream("o", "k"), TICK / 10), STALL])
     assert stream(server, mode).value == "ok"
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "TLS"])
+def test_a_character_in_two_fragments_with_a_ping_between_them(
+    serve: Serve, encrypted: bool, mode: str
+) -> None:
+    payload = json.dumps("a 🎉 b", ensure_ascii=False)
+    content = json.dumps({"type": "string", "payload": payload}, ensure_ascii=False)
+    text = json.dumps({"type": "data", "content": content}, ensure_ascii=False).encode()
+    cut = text.index("🎉".encode()) + 2
+    parts = [ws.frame(Opcode.TEXT, text[:cut], first=0), ws.frame(Opcode.CONTINUATION, text[cut:])]
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(CERTS / "server.pem")
+    script = [UPGRADE, ws.STARTED, ws.ping(b"p").join(parts), ws.COMPLETED, STALL]
+    server = serve(script, tls=tls if encrypted else None)
+    outcome = stream(server, mode, verify_ssl=str(CERTS / "ca.pem") if encrypted else True)
+    assert outcome.value == "a 🎉 b"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -121,6 +144,11 @@ CUT_OFF = [
     ("not JSON", [UPGRADE, ws.STARTED, ws.chunk("part"), ws.message("what"), STALL]),
     ("a masked frame", [UPGRADE, ws.STARTED, ws.chunk("part"), ws.frame(Opcode.TEXT, b"abcdx", second=0x80), STALL]),
     ("compression", [UPGRADE, ws.STARTED, ws.chunk("part"), ws.frame(Opcode.TEXT, b"x", first=0xC0), STALL]),
+    ("a reserved opcode", [UPGRADE, ws.STARTED, ws.chunk("part"), b"\x83\x00", STALL]),
+    ("a length of 64 bits", [UPGRADE, ws.STARTED, ws.chunk("part"), b"\x81\x7f" + b"\xff" * 8, STALL]),
+    ("a message within a message", [UPGRADE, ws.STARTED, ws.chunk("part"), ws.frame(Opcode.TEXT, b"{", first=0) + ws.chunk("x"), STALL]),
+    ("close within a message", [UPGRADE, ws.STARTED, ws.chunk("part"), ws.frame(Opcode.TEXT, b"{", first=0) + ws.close(1000), STALL]),
+    ("no character", [UPGRADE, ws.STARTED, ws.chunk("part"), ws.frame(Opcode.TEXT, b'"\xed\xa0\x80"'), STALL]),
     ("plain text", [UPGRADE, ws.STARTED, ws.chunk("part"), b"HTTP/1.1 500 Oops\r\n\r\n", STALL]),
 ]  # fmt: skip
 

@@ -116,6 +116,20 @@ def test_tb_and_debug_go_to_the_user_s_function(kernel: Kernel) -> None:
     assert shown.count("JSONDecodeError: Expecting value") == 2  # it is the cause
 
 
+def test_a_traceback_that_nobody_sees_is_not_rendered(kernel: Kernel) -> None:
+    """IPython renders each failure for its history, which takes longer than the end of a cell."""
+    kernel.execute(
+        "renderer, rendered = get_ipython().InteractiveTB, []\n"
+        "whole = renderer.structured_traceback\n"
+        "renderer.structured_traceback = lambda *facts: rendered.append(facts) or whole(*facts)"
+    ).ok()
+    kernel.execute("%%runagent returns\nx")
+    assert kernel.value("len(rendered)") == 0
+    assert "in parsed(text)" in traceback(kernel, "%tb")
+    assert kernel.value("len(rendered)") == 1
+    kernel.execute("del renderer.structured_traceback").ok()
+
+
 def test_the_chat_shows_it_too(kernel: Kernel) -> None:
     kernel.execute("w = AgentWidget('streams')\nturn = w.ask('x')").ok()
     text = kernel.value("describe(turn.error)")
