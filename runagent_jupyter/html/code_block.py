@@ -29,7 +29,8 @@ _COPY_SCRIPT: Final = (
     "const copy=(event)=>{event.clipboardData.setData('text/plain',text);event.preventDefault();"
     "event.stopImmediatePropagation();copied=true};"
     "window.addEventListener('copy',copy,true);document.execCommand('copy');"
-    "window.removeEventListener('copy',copy,true);area.remove();this.dataset.copied=copied;this.focus()"
+    "window.removeEventListener('copy',copy,true);area.remove();"
+    "this.value=copied?'Copied':'Not allowed here';this.focus()"
 )
 _COPY_BUTTON: Final = (
     '<button type="button" class="runagent-copy" aria-label="Copy code" title="Copy code"'

@@ -84,7 +84,7 @@ def typeset(content: str) -> str:
 def _converted(match: re.Match[str]) -> str:
     mathml = to_mathml(html.unescape(match["tex"]), block=match["open"] == "[")
     if mathml is None:
-        return match[0]
+        return match[0].replace('-math"', '-math runagent-raw"', 1)
     # Not the attribute `hidden`, because marimo has a rule for it that no style sheet can undo.
     return (
         f'{match["element"]}<runagent-tex class="mathjax_ignore tex2jax_ignore" aria-hidden="true">'

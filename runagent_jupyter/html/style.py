@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Final
 
 _ROOT: Final = ".runagent-markdown"
+_CODE_BLOCK: Final = '<pre class="runagent-pre" dir="ltr"><code>'
 
 _RULE = re.compile(r"([^{}]+)\{((?:[^{}]|\{[^{}]*\})*)\}")
 _HOST: Final = ":host(marimo-anywidget)"
 _EXCEPTION = re.compile(r":not\((?:[^()]|\([^()]*\))*\)")
 _CHOICE = re.compile(r":(?:is|has)\(([^()]*)\)")
 _LIST = re.compile(r":is\(([^()]*)\)")
-_ATTRIBUTE = re.compile(r"\[(\w+)[^\]]*\]")
+_ATTRIBUTE = re.compile(r"\[(\w+)(?:\^?=([\w-]+))?\]")
+_ADJACENT = re.compile(r"(\w+) \+ \1")
+_NEXT = re.compile(r"</(ul|ol)>\s*<\1[ >]")
 _PSEUDO = re.compile(r"::?[\w-]+")
-_NAME = re.compile(r"\.((?:runagent|ra)-[\w\[\]-]+)|(?<![\w.-])([a-z][\w-]*)")
-_USED = re.compile(r"var\((--r-[\w-]+)\)")
-_DEFINED = re.compile(r"(--r-[\w-]+):[^;]*(?:;|\Z)")
+_NAME = re.compile(r"\.((?:runagent|ra)-[\w-]+)|(?<![\w.-])([a-z][\w-]*)")
+_USED = re.compile(r"var\((--r-[\w-]+)")
+_DEFINED = re.compile(r"(--r-[\w-]+):([^;{}]*)(?:;|(?=\})|\Z)")
+
+# Rules that count for some answers alone, whatever their elements: those with letters of scripts
+# that are written from right to left, and long ones, whose layout takes a page some time.
+_BIDI: Final = "unicode-bidi:plaintext"
+_RTL = re.compile(
+    "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
+)
+_UNSEEN: Final = "content-visibility"
+_LONG: Final = 20_000  # characters of HTML
 
 _CLASSES = re.compile(r'class="([^"]*)"')
 _TAGS = re.compile(r"<([a-z][\w-]*)")
-_ATTRIBUTES: Final = ("align", "columnalign", "class")  # the last one: names that begin with ra-
+_VALUES = re.compile(r' (align|columnalign)="(\w+)"')
 
 
 def style_of(sheet: str, content: str) -> str:
@@ -37,13 +49,19 @@ def style_of(sheet: str, content: str) -> str:
         A style sheet of its own, in which the root is written once.
     """
     names = {"body", "runagent-markdown", *_TAGS.findall(content)}
-    names.update(f"runagent-[{name}]" for name in _ATTRIBUTES[:2] if f" {name}=" in content)
+    names.update(f"runagent-{tag}-{tag}" for tag in _NEXT.findall(content))
+    if content.count("<code>") == content.count(_CODE_BLOCK):
+        names.discard("code")
+    names.update(f"runagent-{name}-{value}" for name, value in _VALUES.findall(content))
     names.update(name for classes in _CLASSES.findall(content) for name in classes.split())
     if any(name.startswith("ra-") for name in names):
-        names.add("runagent-[class]")
+        names.add("runagent-class-ra-")
     if "runagent-copy" in names:
         names.add("runagent-live")  # its script adds it
-    return _picked(sheet, frozenset(names))
+    unneeded = {_UNSEEN} if len(content) < _LONG else set()
+    if not _RTL.search(content):
+        unneeded.add(_BIDI)
+    return _picked(sheet, frozenset(names), frozenset(unneeded))
 
 
 def shortened(sheet: str) -> str:
@@ -59,8 +77,13 @@ def shortened(sheet: str) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _picked(sheet: str, names: AbstractSet[str]) -> str:
-    rules = list(_needed(sheet, names))
+def _picked(sheet: str, names: AbstractSet[str], unneeded: AbstractSet[str]) -> str:
+    rules = [
+        (selector, body)
+        for selector, body in _needed(sheet, names)
+        if not any(body.startswith(one) for one in unneeded)
+    ]
+    values = _DEFINED.findall(";".join(body for selector, body in rules if selector == _ROOT))
     used: set[str] = set()
     while True:
         bodies = "".join(_without_unused(body, used) for _, body in rules)
@@ -68,14 +91,27 @@ def _picked(sheet: str, names: AbstractSet[str]) -> str:
         if found <= used:
             break
         used |= found
-    return _grouped((selector, _without_unused(body, used)) for selector, body in rules)
+    written = _grouped((selector, _without_unused(body, used)) for selector, body in rules)
+    return functools.reduce(_with_value, values, written)
+
+
+def _with_value(sheet: str, variable: tuple[str, str]) -> str:
+    """Write the value of a variable in each place where it is used, if that is shorter."""
+    name, value = variable
+    definition, use = f"{name}:{value};", f"var({name})"
+    places = sheet.count(use)
+    if places * len(value) > places * len(use) + len(definition):
+        return sheet
+    return sheet.replace(definition, "").replace(use, value)
 
 
 def _grouped(rules: Iterable[tuple[str, str]]) -> str:
     """Write rules, with the root once for all that follow each other below it."""
     out = nested = ""
     for selector, body in rules:
-        if body and _below_root(selector):
+        if body and selector == _ROOT:
+            nested += f"{body};".replace(";;", ";")
+        elif body and _below_root(selector):
             nested += f"{_short(selector)}{{{_short(body)}}}"
         elif body:
             out += f"{_nest(nested)}{selector}{{{body}}}"
@@ -95,13 +131,14 @@ def _needed(sheet: str, names: AbstractSet[str]) -> Iterator[tuple[str, str]]:
         elif _applies(selector, names):
             selector = selector.replace(f":is({_ROOT},.runagent-chat)", _ROOT)  # noqa: PLW2901
             selector = selector.replace(f"{_ROOT},.runagent-chat", _ROOT)  # noqa: PLW2901
-            yield _LIST.sub(lambda found: _without_others(found, names), selector), body
+            shown = _without_others(names, is_variable=body.startswith("--"))
+            yield _LIST.sub(shown, selector), body
 
 
 def _applies(selector: str, names: AbstractSet[str]) -> bool:
     """Check whether HTML has every element that a selector names, whatever the page around it."""
     selector = _EXCEPTION.sub("", selector.replace(_HOST, ".runagent-chat"))
-    selector = _ATTRIBUTE.sub(_as_class, selector)
+    selector = _ADJACENT.sub(r".runagent-\1-\1", _ATTRIBUTE.sub(_as_class, selector))
     while choice := _CHOICE.search(selector):
         found = "" if _applies(choice[1], names) else ".runagent-absent"
         selector = selector[: choice.start()] + found + selector[choice.end() :]
@@ -111,19 +148,25 @@ def _applies(selector: str, names: AbstractSet[str]) -> bool:
     )
 
 
-def _without_others(found: re.Match[str], names: AbstractSet[str]) -> str:
+def _without_others(
+    names: AbstractSet[str], *, is_variable: bool
+) -> Callable[[re.Match[str]], str]:
     """Leave out of a list in ``:is(…)`` the elements that HTML does not have.
 
     The list counts as much as before against other rules: where the one that counted most is left
-    out, a name that nothing has is in its place.
+    out, a name that nothing has is in its place. Only rules for variables have no others.
     """
-    members = found[1].split(",")
-    used = [member for member in members if _applies(member, names)]
-    most = max(map(_weight, members))
-    if used and max(map(_weight, used)) < most:
-        used.append("i" * bool(most[1]) + ".r" * most[0])
-    shorter = used[0] if len(used) == 1 else f":is({','.join(used)})"
-    return shorter if used and len(shorter) < len(found[0]) else found[0]
+
+    def written(found: re.Match[str]) -> str:
+        members = found[1].split(",")
+        used = [member for member in members if _applies(member, names)]
+        most = max(map(_weight, members))
+        if used and max(map(_weight, used)) < most and not is_variable:
+            used.append("i" * bool(most[1]) + ".r" * most[0])
+        shorter = used[0] if len(used) == 1 else f":is({','.join(used)})"
+        return shorter if used and len(shorter) < len(found[0]) else found[0]
+
+    return written
 
 
 def _weight(selector: str) -> tuple[int, int]:
@@ -133,7 +176,8 @@ def _weight(selector: str) -> tuple[int, int]:
 
 
 def _as_class(attribute: re.Match[str]) -> str:
-    return f".runagent-[{attribute[1]}]" if attribute[1] in _ATTRIBUTES else ""
+    is_known = attribute[1] in {"align", "columnalign", "class"}
+    return f".runagent-{attribute[1]}-{attribute[2]}" if is_known else ""
 
 
 def _without_unused(body: str, used: AbstractSet[str]) -> str:

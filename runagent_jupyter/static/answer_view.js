@@ -132,7 +132,7 @@ export class AnswerView {
       if (this.tail.contains(head)) continue;
       const code = () => codeOf(this.body, head.parentElement);
       const copy = button("", () => {
-        copy.dataset.copied = copyText(head, code());
+        copy.value = copyText(head, code()) ? "Copied" : "Not allowed here";
       }, "copy");
       copy.title = copy.ariaLabel = "Copy code";
       head.append(copy);

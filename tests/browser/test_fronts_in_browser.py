@@ -54,7 +54,8 @@ STYLES = """
 () => [...document.querySelectorAll(".runagent-markdown, .runagent-markdown *")].map((node) =>
   [null, "::before"].map((part) => {
     const style = getComputedStyle(node, part);
-    const own = [...style].filter((name) => !name.startsWith("--"));
+    // Text without letters from right to left needs no rule for them.
+    const own = [...style].filter((name) => !name.startsWith("--") && name !== "unicode-bidi");
     return own.map((name) => `${node.tagName} ${name}: ${style[name]}`).join("; ");
   }))
 """

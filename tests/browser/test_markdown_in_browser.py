@@ -149,7 +149,7 @@ def test_formulas_are_shown_once_in_jupyterlab(lab: Lab) -> None:
     expect(math.filter(visible=True)).to_have_count(len(formulas))
     expect(tex).to_have_count(len(formulas))
     size = "nodes => Math.max(...nodes.map(node => node.offsetWidth * node.offsetHeight))"
-    assert tex.evaluate_all(size) == 1
+    assert tex.evaluate_all(size) <= 1
     notebook.page.wait_for_timeout(milliseconds(3 * MOMENT))
     assert notebook.output(0).locator(typeset).count() == 1
     assert notebook.output(1).locator(typeset).count() == 0
@@ -207,7 +207,7 @@ def test_a_very_long_block_of_code_is_copied_whole(page: Page, place: str) -> No
     button = page.get_by_role("button", name="Copy code").first
     page.locator(".runagent-code").first.hover()
     button.click()
-    expect(button).to_have_attribute("data-copied", "true")
+    expect(button).to_have_attribute("value", "Copied")
     page.evaluate(
         """() => addEventListener("paste", (event) => {
             window.pasted = event.clipboardData.getData("text/plain");

@@ -15,14 +15,11 @@ from safe_html import problems, text_of
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.html import (
     code,
-    css,
     escape,
     json_tree,
     plain,
-    question,
     record_table,
     render,
-    saved_chat,
     typeset,
     wrap,
 )
@@ -369,13 +366,18 @@ def test_formulas_are_mathml_for_pages_without_a_typesetter(text: str, mathml: s
 def test_formulas_that_cannot_be_mathml_stay_tex(tex: str) -> None:
     shown = render(f"${tex}$")
     assert "runagent-math" in shown
-    assert typeset(shown) == shown
+    assert typeset(shown) == as_tex(shown)
+
+
+def as_tex(shown: str) -> str:
+    """Write formulas as they are where none of them can be converted."""
+    return shown.replace('"runagent-math"', '"runagent-math runagent-raw"')
 
 
 def mathml_problems(tex: str) -> list[str]:
     shown = render(f"$${tex}$$")
     made = typeset(shown)
-    return [] if made == shown else problems(made)
+    return [] if made == as_tex(shown) else problems(made)
 
 
 def test_no_command_in_a_formula_brings_markup_along() -> None:
@@ -403,60 +405,6 @@ def test_any_formula_is_harmless_as_mathml(words: list[str]) -> None:
 # --- The root -----------------------------------------------------------------------------------
 
 
-def test_the_style_sheet_stays_below_its_root() -> None:
-    rules = css().replace("\n", " ")
-    rules = re.sub(r"@keyframes runagent-[a-z-]+\s*\{(?:[^{}]+\{[^{}]*\})+\s*\}", "", rules)
-    nested = r"(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})"
-    below = re.findall(rf"\.runagent-markdown\{{((?:&{nested}*|@media{nested}*)+)\}}", rules)
-    assert sum(map(len, below)) > len(rules) / 2
-    for rule in re.findall(r"([^{}]*)\{", "".join(below)):
-        assert re.match(r"&|@media|[.:\[]", rule)  # also these stand below the root
-    for content in below:
-        rules = rules.replace(content, "")
-    for part in rules.split("}"):
-        selector = part.rpartition("{")[0].rpartition("{")[2].strip()
-        if selector and not selector.startswith("@"):
-            assert ".runagent-markdown" in selector
-    assert "url(" not in rules
-    assert "@import" not in rules
-    assert "</" not in rules
-
-
 def test_the_root_holds_content_and_style() -> None:
     assert wrap("<p>x</p>", styled=False) == '<div class="runagent-markdown"><p>x</p></div>\n'
     assert re.match(r"<style>[^<]*</style>\n<div class=", wrap("x"))
-
-
-def rules_of(content: str) -> str:
-    """Return the style sheet that HTML carries."""
-    return wrap(content).partition("</style>")[0]
-
-
-@pytest.mark.parametrize(
-    ("markdown", "needed", "bytes_at_most"),
-    [
-        ("# A\n\n- b\n\n*c* [d](https://e.org)", "h1{", 2_000),
-        ("|a|b|\n|-|-:|\n|1|2|", "[align=", 2_000),
-        ("$x^2$", "runagent-tex{", 2_000),
-        ("```python\nreturn 1  # x\n```", ".ra-m{", 2_600),
-    ],
-)
-def test_an_answer_carries_the_rules_that_it_needs(
-    markdown: str, needed: str, bytes_at_most: int
-) -> None:
-    rules = rules_of(render(markdown))
-    assert needed in rules
-    assert needed not in rules_of("<p>x</p>")
-    assert len(rules) < bytes_at_most
-    assert ("blockquote{padding" in rules) == (">" in markdown)
-    assert set(re.findall(r"var\((--r-[\w-]+)\)", rules)) <= set(
-        re.findall(r"(--r-[\w-]+):", rules)
-    )
-
-
-def test_a_saved_chat_has_its_colours() -> None:
-    shown = saved_chat("", question("why?"), "above")
-    assert "--r-st:" in shown
-    assert "background:var(--r-st)" in shown
-    assert "jp-OutputArea-child:has(" in shown
-    assert "--runagent-" not in shown
