@@ -10,10 +10,7 @@ from extension.promises import names_of_tests, pages, promises, promises_of
 ROOT = Path(__file__).parents[2]
 PAGES = pages()
 
-SILENT = {
-    "docs/help/changelog.md",  # it includes a file
-    "docs/start/fronts.md",  # it has the README's table, whose links lead to tests
-}
+SILENT = {"docs/help/changelog.md"}  # it includes a file
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
