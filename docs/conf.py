@@ -23,6 +23,7 @@ extensions = [
 root_doc = "index"
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!runagent).*")]  # names of others have no page here
+nitpick_ignore = [("py:class", "runagent_jupyter.event_log.EventLog")]  # a sequence to be read
 exclude_patterns = [
     # Parts of generated pages.
     "reference/config-examples.md",

@@ -30,6 +30,9 @@ _UNKNOWN = "application/octet-stream"
 def attachment(value: Any, name: str | None = None) -> dict[str, str]:
     """Make an attachment of a picture or a file, to be put into an input.
 
+    >>> attachment(b"a,b", name="table.csv")
+    {'mime': 'text/csv', 'data': 'YSxi'}
+
     Args:
         value: The path to a file, bytes, a matplotlib figure or a PIL image. A string is a path,
             too. matplotlib figures and PIL images in an input become attachments by themselves.

@@ -179,6 +179,11 @@ class _BaseClient:
         It shares this client's connections where the arguments allow it, which makes it cheap.
         It is made by the constructor, as an unpickled client is, with all arguments by name: a
         subclass whose constructor takes others has to define this method and `__reduce__` as well.
+
+        Example:
+            >>> client = RunAgentClient("demo")
+            >>> client.with_options(timeout=5).timeout
+            5.0
         """
         for name in _CONFIDENTIAL & options.keys():
             options[name] = conceal(options[name])
@@ -194,6 +199,11 @@ class _BaseClient:
 
         Those taken from the environment or the configuration file are among them, and so is the
         API key. A client of the other kind takes them as well, unless there is an `http_client`.
+
+        Example:
+            >>> client = RunAgentClient("demo", timeout=5)
+            >>> AsyncRunAgentClient(**client.resolved_arguments()).timeout
+            5.0
         """
         settings = self._settings
         return {
@@ -570,6 +580,12 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         Returns:
             The answer, token usage, execution time, agent version, request id, attempts, status
             and rate limits.
+
+        Example:
+            >>> client = RunAgentClient("shout")  # an agent that answers in capitals
+            >>> result = client.run_generic_with_metadata({"query": "Hello"})
+            >>> result.value, result.attempts
+            ('HELLO', 1)
         """
         check_not_awaited(self, "run_generic_with_metadata")
         headers = conceal(headers)
@@ -638,6 +654,11 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         Returns:
             An iterator over all events of the stream, also over those of unknown kinds. It is a
             context manager too.
+
+        Example:
+            >>> client = RunAgentClient("shout")  # an agent that answers in capitals
+            >>> [event.kind for event in client.stream_events({"query": "Hello you"})]
+            ['start', 'chunk', 'chunk', 'done']
         """
         check_not_awaited(self, "stream_events")
         headers = conceal(headers)
@@ -945,6 +966,11 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         Raises:
             ValidationError: An entrypoint that the agent does not have, or that does not stream.
             RunAgentError: As for `run_generic_stream`.
+
+        Example:
+            >>> client = RunAgentClient("shout")  # an agent that answers in capitals
+            >>> [chunk for chunk in client.run_stream({"query": "Hello you"})]
+            ['HELLO ', 'YOU ']
         """
         check_not_awaited(self, "run_stream")
         headers = conceal(headers)
@@ -974,6 +1000,11 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         Raises:
             ValidationError: A server whose agents have no named entrypoints.
             RunAgentError: As for `run_generic`.
+
+        Example:
+            >>> client = RunAgentClient("agent-123", base_url=url)  # where `runagent serve` is
+            >>> [entrypoint.tag for entrypoint in client.entrypoints()]
+            ['minimal', 'minimal_stream']
         """
         check_not_awaited(self, "entrypoints")
         headers = conceal(headers)
@@ -994,6 +1025,11 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
 
         Raises:
             RunAgentError: As for `run_generic`; a server that reports nothing.
+
+        Example:
+            >>> report = RunAgentClient("demo").health()
+            >>> report.status
+            'healthy'
         """
         check_not_awaited(self, "health")
         _, seconds, checked = self._prepare({}, timeout, headers)
@@ -1003,6 +1039,12 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         """Close the connections. May be called again; the client cannot be used afterwards.
 
         Calls that wait in other threads end with a `RunAgentError` of the code `CLIENT_CLOSED`.
+
+        Example:
+            >>> client = RunAgentClient("demo")
+            >>> client.close()
+            >>> client.closed
+            True
         """
         self._pump.close()
 
@@ -1134,6 +1176,12 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         Returns:
             The answer, token usage, execution time, agent version, request id, attempts, status
             and rate limits.
+
+        Example:
+            >>> client = AsyncRunAgentClient("shout")  # an agent that answers in capitals
+            >>> result = await client.run_generic_with_metadata({"query": "Hello"})
+            >>> result.value, result.attempts
+            ('HELLO', 1)
         """
         headers = conceal(headers)
         prepared = self._prepare(input_data, timeout, headers, user=(user_id, persistent_memory))
@@ -1164,9 +1212,8 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
 
         Returns:
             An asynchronous iterator over the chunks of text, which is an asynchronous context
-            manager too. A chunk that is
-            not a string comes as the string under its `content`, `delta` or `text`, or else as
-            JSON; `stream_events` yields chunks unchanged.
+            manager too. A chunk that is not a string comes as the string under its `content`,
+            `delta` or `text`, or else as JSON; `stream_events` yields chunks unchanged.
 
         Raises:
             StreamError: While iterating: a stream that broke off, or in which the agent failed.
@@ -1201,6 +1248,11 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         Returns:
             An asynchronous iterator over all events of the stream, also over those of unknown
             kinds. It is an asynchronous context manager too.
+
+        Example:
+            >>> client = AsyncRunAgentClient("shout")  # an agent that answers in capitals
+            >>> [event.kind async for event in client.stream_events({"query": "Hello you"})]
+            ['start', 'chunk', 'chunk', 'done']
         """
         headers = conceal(headers)
         prepared = self._prepare_entrypoint(
@@ -1504,6 +1556,11 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         Raises:
             ValidationError: An entrypoint that the agent does not have, or that does not stream.
             RunAgentError: As for `run_generic_stream`.
+
+        Example:
+            >>> client = AsyncRunAgentClient("shout")  # an agent that answers in capitals
+            >>> [chunk async for chunk in client.run_stream({"query": "Hello you"})]
+            ['HELLO ', 'YOU ']
         """
         headers = conceal(headers)
         prepared = self._prepare_entrypoint(
@@ -1532,6 +1589,11 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         Raises:
             ValidationError: A server whose agents have no named entrypoints.
             RunAgentError: As for `run_generic`.
+
+        Example:
+            >>> client = AsyncRunAgentClient("agent-123", base_url=url)  # where `runagent serve` is
+            >>> [entrypoint.tag for entrypoint in await client.entrypoints()]
+            ['minimal', 'minimal_stream']
         """
         headers = conceal(headers)
         _, seconds, checked = self._prepare({}, timeout, headers)
@@ -1551,6 +1613,11 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
 
         Raises:
             RunAgentError: As for `run_generic`; a server that reports nothing.
+
+        Example:
+            >>> report = await AsyncRunAgentClient("demo").health()
+            >>> report.status
+            'healthy'
         """
         _, seconds, checked = self._prepare({}, timeout, headers)
         return await self._pump.health(seconds, checked)
@@ -1559,6 +1626,12 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         """Close the connections. May be called again; the client cannot be used afterwards.
 
         Calls that wait in other tasks end with a `RunAgentError` of the code `CLIENT_CLOSED`.
+
+        Example:
+            >>> client = AsyncRunAgentClient("demo")
+            >>> await client.aclose()
+            >>> client.closed
+            True
         """
         await self._pump.aclose()
 

@@ -106,11 +106,24 @@ def _rebuild(kind: type[RunAgentError], message: str) -> RunAgentError:
 
 
 class AuthenticationError(RunAgentError):
-    """The API key is missing, wrong, expired, or not allowed to do this."""
+    """The API key is missing, wrong, expired, or not allowed to do this.
+
+    >>> RunAgentClient("agent-123")
+    Traceback (most recent call last):
+    ...
+    runagent.errors.AuthenticationError: There is no API key for https://api.run-agent.ai. ...
+    """
 
 
 class AgentNotFoundError(RunAgentError):
-    """The server knows no agent with this id."""
+    """The server knows no agent with this id.
+
+    >>> with serve({}) as server:
+    ...     RunAgentClient("agent-123", base_url=server.url).run({"query": "Hello"})
+    Traceback (most recent call last):
+    ...
+    runagent.errors.AgentNotFoundError: There is no agent 'agent-123' here. ...
+    """
 
 
 class ValidationError(RunAgentError, ValueError):
@@ -124,13 +137,27 @@ class ValidationError(RunAgentError, ValueError):
 
 
 class RateLimitError(RunAgentError):
-    """Too many requests; `retry_after` says when the next one is welcome, if the server did."""
+    """Too many requests; `retry_after` says when the next one is welcome, if the server did.
+
+    >>> try:
+    ...     RunAgentClient("busy", max_retries=0).run({})
+    ... except RateLimitError as error:
+    ...     print("again in", error.retry_after, "s")
+    again in 30.0 s
+    """
 
 
 if sys.version_info >= (3, 11):
 
     class TimeoutError(RunAgentError, builtins.TimeoutError):  # noqa: A001
-        """There was no answer within the timeout, or the server gave up waiting."""
+        """There was no answer within the timeout, or the server gave up waiting.
+
+        >>> try:
+        ...     RunAgentClient("slow").run({}, timeout=0.1)
+        ... except TimeoutError as error:  # runagent's own, or the builtin
+        ...     print(error.code)
+        TIMEOUT
+        """
 
 else:  # there, asyncio's is not yet the builtin
     import asyncio
@@ -140,7 +167,16 @@ else:  # there, asyncio's is not yet the builtin
 
 
 class NetworkError(RunAgentError, ConnectionError):
-    """The server could not be reached, or the connection was lost."""
+    """The server could not be reached, or the connection was lost.
+
+    >>> with serve({}) as server:
+    ...     url = server.url
+    >>> try:
+    ...     RunAgentClient("agent-123", base_url=url, max_retries=0).run({})
+    ... except NetworkError as error:
+    ...     print(error.code)
+    CONNECTION_FAILED
+    """
 
 
 class StreamError(NetworkError):

@@ -15,6 +15,9 @@ _RATE_LIMIT_HEADERS = frozenset(
 class RateLimit:
     """The server's `X-RateLimit-*` headers; `None` for each that is missing.
 
+    >>> RunAgentClient("shout").run_generic_with_metadata({"query": "Hello"}).rate_limit
+    RateLimit(limit=None, remaining=None, reset=None, reset_after=None)
+
     Attributes:
         limit: Calls allowed in the current window.
         remaining: Calls left in it.
@@ -29,7 +32,12 @@ class RateLimit:
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> RateLimit:
-        """Read the headers; one that is missing or not a number becomes `None`."""
+        """Read the headers; one that is missing or not a number becomes `None`.
+
+        Example:
+            >>> RateLimit.from_headers({"x-ratelimit-limit": "60", "x-ratelimit-remaining": "7"})
+            RateLimit(limit=60, remaining=7, reset=None, reset_after=None)
+        """
         if _RATE_LIMIT_HEADERS.isdisjoint(headers):
             return cls()
         limit = number(headers.get("x-ratelimit-limit"))
@@ -45,6 +53,10 @@ class RateLimit:
 @dataclass(frozen=True)
 class RunResult:
     """An agent's answer, and everything that is known about it.
+
+    >>> result = RunAgentClient("shout").run_generic_with_metadata({"query": "Hello"})
+    >>> result.value, result.attempts, result.status_code
+    ('HELLO', 1, 200)
 
     Attributes:
         result: The agent's answer as a dictionary, as `run_generic` returns it.
@@ -83,6 +95,12 @@ class RunResult:
 class StreamEvent:
     """One event of a stream, as the agent's server sent it.
 
+    >>> for event in RunAgentClient("shout").stream_events({"query": "Hello"}):
+    ...     print(event.kind, event.text)
+    start None
+    chunk HELLO
+    done None
+
     Attributes:
         kind: `"start"`, `"chunk"`, `"done"`, or the name of an event this version does not know.
         value: The value it carries, any JSON value.
@@ -103,7 +121,10 @@ Most streams give out the text alone, and a tuple is made in a fraction of the t
 
 @dataclass(frozen=True)
 class Entrypoint:
-    """A named way into an agent that `runagent serve` serves.
+    """A named way into an agent that `runagent serve` serves; `client.entrypoints` lists them.
+
+    >>> Entrypoint("minimal_stream", file="main.py").streams
+    True
 
     Attributes:
         tag: Its name; one that ends in `_stream` streams.
@@ -124,6 +145,9 @@ class Entrypoint:
 @dataclass(frozen=True)
 class Health:
     """The health of a server, as it reports it.
+
+    >>> RunAgentClient("demo").health().status
+    'healthy'
 
     Attributes:
         status: The state in the server's word, such as `"healthy"`, `"degraded"` or `"unhealthy"`.

@@ -121,17 +121,21 @@ class _Facts:
 class Stream(_Facts, BlockingStreamSlips, Generator[T, None, None], Generic[T]):
     """An agent's answer as it comes. Iterate over it once; nothing is sent before.
 
+    >>> client = RunAgentClient("shout")  # an agent that answers in capitals
+    >>> with client.run_generic_stream({"query": "Hello you"}) as stream:
+    ...     for chunk in stream:
+    ...         print(chunk)
+    HELLO
+    YOU
+    >>> stream.text, stream.done
+    ('HELLO YOU ', True)
+
     It ends when the server announces the end, or raises. After an error or a KeyboardInterrupt,
     every further step raises too, so that half an answer is never taken for a whole one. A stream
     that you close yourself just ends.
 
     Leaving the `with` block closes the connection at once. So does leaving the loop early, by an
     exception too, if nothing else holds the stream any more.
-
-        with client.run_generic_stream({"query": "Tell a story"}) as stream:
-            for chunk in stream:
-                print(chunk, end="")
-        print(stream.usage)
     """
 
     def __init__(
@@ -182,6 +186,14 @@ class Stream(_Facts, BlockingStreamSlips, Generator[T, None, None], Generic[T]):
         """Close the connection; may be called again, and from another thread.
 
         The thread that waits for a chunk meanwhile sees the stream end.
+
+        Example:
+            >>> stream = RunAgentClient("shout").run_generic_stream({"query": "Hello you"})
+            >>> next(stream)
+            'HELLO '
+            >>> stream.close()
+            >>> [chunk for chunk in stream]
+            []
         """
         if self._error is None and not _close(self._items):
             self._interrupt()
@@ -191,6 +203,11 @@ class Stream(_Facts, BlockingStreamSlips, Generator[T, None, None], Generic[T]):
 
         Closing it closes the stream. After an exception it has ended, as Python's generators have;
         the stream itself goes on raising.
+
+        Example:
+            >>> stream = RunAgentClient("shout").run_generic_stream({"query": "Hello you"})
+            >>> [chunk for chunk in stream.chunks()]
+            ['HELLO ', 'YOU ']
         """
         with self:
             yield from self
@@ -199,6 +216,11 @@ class Stream(_Facts, BlockingStreamSlips, Generator[T, None, None], Generic[T]):
         """Return a generator over the text so far, which is yielded whenever it has grown.
 
         It ends as the generator of `chunks` does.
+
+        Example:
+            >>> stream = RunAgentClient("shout").run_generic_stream({"query": "Hello you"})
+            >>> [text for text in stream.accumulated()]
+            ['HELLO ', 'HELLO YOU ']
         """
         length = 0
         with self:
@@ -286,6 +308,15 @@ class Place:
 class AsyncStream(_Facts, AsyncStreamSlips, AsyncGenerator[T, None], Generic[T]):
     """An agent's answer as it comes, for `async for`. Nothing is sent before.
 
+    >>> client = AsyncRunAgentClient("shout")  # an agent that answers in capitals
+    >>> async with client.run_generic_stream({"query": "Hello you"}) as stream:
+    ...     async for chunk in stream:
+    ...         print(chunk)
+    HELLO
+    YOU
+    >>> stream.text, stream.done
+    ('HELLO YOU ', True)
+
     It ends when the server announces the end, or raises. After an error, every further step raises
     too, so that half an answer is never taken for a whole one. A stream that you close yourself
     just ends.
@@ -326,6 +357,14 @@ class AsyncStream(_Facts, AsyncStreamSlips, AsyncGenerator[T, None], Generic[T])
         """Close the connection; may be called again, and from another task.
 
         The task that waits for a chunk meanwhile sees the stream end.
+
+        Example:
+            >>> stream = AsyncRunAgentClient("shout").run_generic_stream({"query": "Hello you"})
+            >>> await anext(stream)
+            'HELLO '
+            >>> await stream.aclose()
+            >>> [chunk async for chunk in stream]
+            []
         """
         await self._source.aclose()
 
@@ -334,6 +373,11 @@ class AsyncStream(_Facts, AsyncStreamSlips, AsyncGenerator[T, None], Generic[T])
 
         Closing it closes the stream. After an exception it has ended, as Python's generators have;
         the stream itself goes on raising.
+
+        Example:
+            >>> stream = AsyncRunAgentClient("shout").run_generic_stream({"query": "Hello you"})
+            >>> [chunk async for chunk in stream.chunks()]
+            ['HELLO ', 'YOU ']
         """
         try:
             async for item in self:
@@ -346,6 +390,11 @@ class AsyncStream(_Facts, AsyncStreamSlips, AsyncGenerator[T, None], Generic[T])
         """Return a generator over the text so far, which is yielded whenever it has grown.
 
         It ends as the generator of `chunks` does.
+
+        Example:
+            >>> stream = AsyncRunAgentClient("shout").run_generic_stream({"query": "Hello you"})
+            >>> [text async for text in stream.accumulated()]
+            ['HELLO ', 'HELLO YOU ']
         """
         length = 0
         try:

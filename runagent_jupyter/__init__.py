@@ -49,6 +49,10 @@ offer_display(_display_of_batch)
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Add the magics to an IPython shell, and let `asyncio.run` work in its running loop.
 
+    >>> %load_ext runagent_jupyter
+    >>> reply = %runagent shout Hello
+    HELLO
+
     Settings, keys and sessions of an earlier loading are kept.
 
     Raises:
@@ -87,7 +91,11 @@ def _forget_late(shell: Any) -> None:
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Remove the magics, and give asyncio back as it was."""
+    """Remove the magics, and give asyncio back as it was.
+
+    >>> %load_ext runagent_jupyter
+    >>> %unload_ext runagent_jupyter
+    """
     from runagent_jupyter import completion, magics, question_marks, short_help  # noqa: PLC0415 - loaded with the extension
     from runagent_jupyter.event_loops import restore  # noqa: PLC0415
     from runagent_jupyter.outputs import cell_outputs  # noqa: PLC0415 - loaded with the extension

@@ -15,6 +15,10 @@ from runagent_jupyter.shell import in_running_cell
 class Job:
     """An answer that comes in the background and is shown in the cell that asked for it.
 
+    >>> job = %runagent shout --bg --quiet Hello
+    >>> job.wait().text
+    'HELLO'
+
     Args:
         reply: The answer.
         request: Fills the reply in, in a thread; `None` if the reply is complete.
@@ -56,6 +60,11 @@ class Job:
         Raises:
             TimeoutError: The answer has not ended by then; it goes on.
             RunAgentError: The answer failed; `reply` has the part that came.
+
+        Example:
+            >>> job = %runagent shout --bg --quiet Hello
+            >>> job.wait(timeout=60).text
+            'HELLO'
         """
         if not self._thread.wait(timeout):
             raise TimeoutError(f"{self.reply.agent_id} has not answered within {timeout} s.")
@@ -68,6 +77,11 @@ class Job:
 
         Returns:
             The reply, with the part that came.
+
+        Example:
+            >>> job = %runagent slow --bg --quiet Hello
+            >>> job.stop().stopped
+            True
         """
         if self._request is not None:
             self._request.stop()

@@ -47,7 +47,8 @@ def model(
 ) -> Callable[[list[Any], Any], AsyncGenerator[str, None]]:
     """Return a model for `mo.ui.chat`, which asks an agent and streams its answer.
 
-        chat = mo.ui.chat(model("agent-123"))
+    >>> import marimo as mo
+    >>> chat = mo.ui.chat(model("demo"), prompts=["What can you do?"])
 
     An answer appears block by block, as safe HTML, because marimo would make elements of the HTML
     in a text. In `chat.value`, the `content` of an answer is the text as the agent wrote it, with a

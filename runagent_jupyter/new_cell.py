@@ -34,6 +34,10 @@ class WithCode:
         Raises:
             IndexError: There is no such block.
             RuntimeError: There is no IPython, as in marimo.
+
+        Example:
+            >>> reply = %runagent demo --quiet Hello
+            >>> reply.to_cell()  # the code is in the next cell, and was not run
         """
         blocks = html.code_blocks(self.text)
         if not -len(blocks) <= number < len(blocks):

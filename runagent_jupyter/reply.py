@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 class Reply(WithCode, Answer):
     """An agent's answer in a cell, complete or as far as it has come.
 
-    The magic makes it::
-
-        reply = %runagent demo What can you do?
-        reply.text, reply.value, reply.usage, reply.to_frame()
+    >>> reply = %runagent shout Hello
+    HELLO
+    >>> reply.text, reply.error, reply.stopped
+    ('HELLO', None, False)
 
     It has the attributes of `Answer` too: the events, the facts, and how the answer ended.
 
@@ -99,7 +99,17 @@ class Reply(WithCode, Answer):
         return self.text
 
     def to_markdown(self) -> str:
-        """Write the question and the answer as Markdown."""
+        """Write the question and the answer as Markdown.
+
+        Example:
+            >>> reply = %runagent shout --quiet Hello
+            >>> print(reply.to_markdown())
+            **shout**
+            <BLANKLINE>
+            > Hello
+            <BLANKLINE>
+            HELLO
+        """
         question = self.input_data.get("query")
         if not isinstance(question, str):
             question = json.dumps(self.input_data, ensure_ascii=False, default=str)
@@ -115,6 +125,11 @@ class Reply(WithCode, Answer):
         Returns:
             The agent's id, the token counts, the server's time and its id of the request, the
             seconds that the call took, and how it ended.
+
+        Example:
+            >>> reply = %runagent shout --quiet Hello
+            >>> list(reply.facts())[:4]
+            ['agent_id', 'usage', 'execution_time', 'request_id']
         """
         return {
             "agent_id": self.agent_id,
@@ -126,7 +141,13 @@ class Reply(WithCode, Answer):
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer and the facts about it as one flat dictionary."""
+        """Return the answer and the facts about it as one flat dictionary.
+
+        Example:
+            >>> reply = %runagent cities --quiet Where is the Colosseum
+            >>> reply.to_dict()["value"]
+            {'name': 'Rome', 'country': 'Italy'}
+        """
         facts = self.facts()
         return {
             "agent_id": facts.pop("agent_id"),
@@ -137,7 +158,19 @@ class Reply(WithCode, Answer):
         }
 
     def to_json(self) -> str:
-        """Return `to_dict` as JSON."""
+        """Return `to_dict` as JSON.
+
+        Example:
+            >>> reply = %runagent shout --quiet Hello
+            >>> print(reply.to_json())
+            {
+              "agent_id": "shout",
+              "input": {
+                "query": "Hello"
+              },
+              ...
+            }
+        """
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2, default=str)
 
     def to_frame(self) -> pd.DataFrame:
@@ -150,6 +183,12 @@ class Reply(WithCode, Answer):
 
         Raises:
             ModuleNotFoundError: pandas is not installed.
+
+        Example:
+            >>> reply = %runagent cities --quiet Where is the Colosseum
+            >>> reply.to_frame()
+               name country
+            0  Rome   Italy
         """
         return frame_of(self.value, self.facts())
 

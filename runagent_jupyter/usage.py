@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 class AgentUsage:
     """The sums over the calls of one agent.
 
+    >>> reply = %runagent shout --quiet Hello
+    >>> usage = %runagent_usage
+    >>> usage.agents[0].agent, usage.agents[0].calls > 0
+    ('shout', True)
+
     Attributes:
         agent: The agent's id.
         calls: The number of calls, however they ended. Replies from the cache are none.
@@ -70,6 +75,11 @@ class AgentUsage:
 class NotebookUsage:
     """The sums over all cells and chats of a notebook, since the kernel started.
 
+    >>> reply = %runagent shout --quiet Hello
+    >>> usage = %runagent_usage
+    >>> usage.total.calls
+    1
+
     Attributes:
         agents: The sums over the calls of each agent, in the order of their first calls.
     """
@@ -92,6 +102,13 @@ class NotebookUsage:
 
         Raises:
             ModuleNotFoundError: pandas is not installed.
+
+        Example:
+            >>> reply = %runagent shout --quiet Hello
+            >>> usage = %runagent_usage
+            >>> usage.to_frame()[["agent", "calls"]]
+               agent  calls
+            0  shout      1
         """
         import pandas as pd  # noqa: PLC0415 - the user's, if they have it
 

@@ -86,9 +86,8 @@ class AgentWidget(
             and each answer when it has ended. The file is JSON, without a key, and only its owner
             can read it; one kernel at a time can use it. Default: none.
         on_feedback: Called with an answer when the reader has said that it is good or bad, or has
-            taken that back; its `feedback` is then `"up"`, `"down"` or `None`. An exception is
-            logged. Without a function too, it is kept in `turns`. Nothing is sent anywhere by
-            itself. Default: none.
+            taken that back; its `feedback`, which `turns` keep in any case, is then `"up"`,
+            `"down"` or `None`. An exception is logged. Default: none.
         **client_options: Options of the client, such as `base_url`.
 
     Attributes:
@@ -108,8 +107,7 @@ class AgentWidget(
         TypeError: An option or the format is unknown, an agent is neither an id nor a client, or
             the suggestions are not a list of strings.
         ValueError: The list of agents is empty, or has the same label twice.
-        ValidationError: Another kernel uses the file of `store`, or it is damaged, holds something
-            else, or was written by a newer version. Nothing in it is changed.
+        ValidationError: The file of `store` is in use, damaged, another's or of a newer version.
         RunAgentError: The client refuses its settings, the context cannot be sent, or there can be
             no file at the path of `store`.
     """
@@ -236,6 +234,9 @@ class AgentWidget(
 
         Interrupting the kernel stops the answer.
 
+        >>> AgentWidget("shout").ask("Hello").text
+        'HELLO'
+
         Args:
             question: The question.
             attach: What goes along with this question alone, as the field `attachments`: a list,
@@ -279,7 +280,11 @@ class AgentWidget(
         *,
         instead_of: Turn | None = None,
     ) -> Turn:
-        """Do what `ask` does, without blocking the event loop."""
+        """Do what `ask` does, without blocking the event loop.
+
+        >>> (await AgentWidget("shout").ask_async("Hello")).text
+        'HELLO'
+        """
         answer, ended = self._start(question, attached(attach), self._place(instead_of))
         waiting = asyncio.wrap_future(ended)
         try:
@@ -293,13 +298,19 @@ class AgentWidget(
         return answer
 
     def stop(self) -> None:
-        """Stop the answer that is on its way, if there is one; the text so far stays."""
+        """Stop the answer that is on its way, if there is one; the text so far stays.
+
+        >>> AgentWidget("demo").stop()  # there is none
+        """
         request = self._current
         if request is not None:
             request.stop()
 
     def clear(self) -> None:
-        """Forget the conversation and begin a new session; an answer on its way is stopped."""
+        """Forget the conversation and begin a new session; an answer on its way is stopped.
+
+        >>> AgentWidget("demo", store="talk.json").clear()  # the file is empty then, too
+        """
         with self._lock:
             self.stop()
             self._current = None
@@ -311,14 +322,21 @@ class AgentWidget(
         self._check_written()
 
     def close(self) -> None:
-        """Stop the answer that is on its way, and remove the chat from every page."""
+        """Stop the answer that is on its way, and remove the chat from every page.
+
+        >>> AgentWidget("demo", store="talk.json").close()  # another chat may have the file
+        """
         self.stop()
         if self._is_resting():
             self._let_go()
         super().close()
 
     def to_markdown(self) -> str:
-        """Return the conversation as Markdown; where it has branches, it says which one this is."""
+        """Return the conversation as Markdown; where it has branches, it says which one this is.
+
+        >>> print(AgentWidget("demo", title="A new chat").to_markdown().strip())
+        # A new chat
+        """
         with self._lock:
             turns = list(self._conversation.markdown())
         return "\n\n".join([f"# {self.title}", *turns]) + "\n"
@@ -328,6 +346,9 @@ class AgentWidget(
 
         The context is in it as far as it can be written as JSON, and the variables that a page
         has sent along; files that were attached are not, and a key never is.
+
+        >>> AgentWidget("demo").to_cell().splitlines()
+        ['%%runagent demo --text --no-template', 'Your question']
         """
         asked = [turn for turn in list(self.turns) if turn.role == "user"]
         last = asked[-1] if asked else Turn("user", "Your question")
@@ -340,8 +361,6 @@ class AgentWidget(
             variables=[item.name for item in last.attachments if item.is_variable],
         )
 
-    # --- Asking ---------------------------------------------------------------------------------
-
     def _start(
         self,
         question: str,
@@ -349,16 +368,9 @@ class AgentWidget(
         instead_of: Exchange | None = None,
         request: str = "",
     ) -> tuple[Turn, concurrent.futures.Future[None]]:
-        """Ask a question.
+        """Ask; return the answer, and a future that is done when the answer has ended.
 
-        Args:
-            question: The question.
-            items: What goes along with it.
-            instead_of: The exchange beside which it begins a branch.
-            request: The page's id of the question, if a page asked it.
-
-        Returns:
-            The answer, and a future that is done when the answer has ended.
+        The question begins a branch beside `instead_of`. `request` is the id of a page's question.
         """
         if not isinstance(question, str):
             raise TypeError(f"The question is a {type(question).__name__}; it takes a string.")
@@ -412,8 +424,6 @@ class AgentWidget(
                 self._set("value", sendable(view.turn.text))
                 self._set("busy", False)
                 self._copies.renew_soon()
-
-    # --- Pages ----------------------------------------------------------------------------------
 
     def _transcript(self, first: int) -> dict[str, Any]:
         """Return the turns from `first` on, as pages have them after the last message."""
@@ -477,7 +487,10 @@ class AgentWidget(
 def chat(
     agent: AgentOrClient | Sequence[AgentOrClient] | Mapping[str, AgentOrClient], **options: Any
 ) -> AgentWidget:
-    """Return a chat with an agent; the arguments are those of `AgentWidget`."""
+    """Return a chat with an agent; the arguments are those of `AgentWidget`.
+
+    >>> talk = chat("demo", title="My chat")
+    """
     return AgentWidget(agent, **options)
 
 

@@ -1,6 +1,7 @@
 """The promises of the README and the how-tos, each with the test that shows it.
 
-Behind a sentence that promises something stands `<!-- test: tests/core/test_x.py::test_y -->`.
+Behind a sentence that promises something stands `<!-- test: tests/core/test_x.py::test_y -->`,
+with several tests if each shows a part of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from extension.places import DOCS, ROOT
 
-_MARK = re.compile(r"\s*<!-- test: (\S+?)::(\w+) -->")
+_MARK = re.compile(r"\s*<!-- test: (\S+?::\w+(?:, \S+?::\w+)*) -->")
 _FENCE = re.compile(r"^(```|~~~).*?^\1$", re.DOTALL | re.MULTILINE)
 _SENTENCE_END = re.compile(
     r"[.:!?]\**\s+(?=[A-Z`*\[(%])|^\s*(?:[-*]|\d+\.)\s+|^#.*$|\n\n|-->|^\|", re.MULTILINE
@@ -28,19 +29,18 @@ class Promise:
     Attributes:
         page: The page's path in the checkout.
         sentence: The sentence, or the part of it, before the mark.
-        file: The path of the test's file in the checkout.
-        test: The name of the test.
+        tests: The tests, each as the path of its file in the checkout and its name.
     """
 
     page: str
     sentence: str
-    file: str
-    test: str
+    tests: tuple[tuple[str, str], ...]
 
 
 def pages() -> list[Path]:
     """Return the pages whose promises have tests."""
-    return [ROOT / "README.md", *sorted((DOCS / "how-to").glob("*.md"))]
+    folders = ("start", "how-to", "help")
+    return [ROOT / "README.md", *(p for f in folders for p in sorted((DOCS / f).glob("*.md")))]
 
 
 def promises_of(page: Path) -> Iterator[Promise]:
@@ -50,7 +50,9 @@ def promises_of(page: Path) -> Iterator[Promise]:
         before = text[: mark.start()]
         start = max((end.end() for end in _SENTENCE_END.finditer(before)), default=0)
         sentence = _LINK.sub(r"\1", " ".join(before[start:].split()))
-        yield Promise(page.relative_to(ROOT).as_posix(), sentence, mark[1], mark[2])
+        named = (test.partition("::") for test in mark[1].split(", "))
+        tests = tuple((file, name) for file, _, name in named)
+        yield Promise(page.relative_to(ROOT).as_posix(), sentence, tests)
 
 
 def names_of_tests(path: Path) -> set[str]:
@@ -64,6 +66,11 @@ def promises() -> str:
     """Return a list of the promises of each page."""
     parts = []
     for page in pages():
-        items = [f"- {p.sentence}\\\n  `{p.file}` `{p.test}`" for p in promises_of(page)]
-        parts.append("\n".join([f"## {page.relative_to(ROOT).as_posix()}\n", *items, ""]))
+        items = []
+        for promise in promises_of(page):
+            lines = [f"- {promise.sentence}"]
+            lines += [f"  `{file}` `{test}`" for file, test in promise.tests]
+            items.append("\\\n".join(lines))
+        if items:
+            parts.append("\n".join([f"## {page.relative_to(ROOT).as_posix()}\n", *items, ""]))
     return "\n".join(parts)

@@ -59,7 +59,11 @@ def agent(agent_id: str | F) -> F | Callable[[F], F]:
 
 
 def demo_endpoint() -> registry.Endpoint:
-    """Return where the built-in demo agent answers; start the server if it is not running."""
+    """Return where the built-in demo agent answers; start the server if it is not running.
+
+    >>> demo_endpoint().base_url
+    'http://127.0.0.1:...'
+    """
     _process.add(registry.DEMO_AGENT_ID, demo)
     return _process.endpoint()
 

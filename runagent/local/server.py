@@ -80,6 +80,13 @@ def serve(
 class Server:
     """Agents that answer over HTTP; made by `serve`.
 
+    >>> server = serve(shout)  # a function that you have
+    >>> server.agents, server.is_loopback
+    (['shout'], True)
+    >>> RunAgentClient("shout", base_url=server.url).run({"query": "Hello"})
+    'HELLO'
+    >>> server.close()
+
     Attributes:
         host: The address it is bound to.
         port: The port it is bound to.
@@ -117,15 +124,35 @@ class Server:
         Raises:
             TypeError: As `serve` does.
             ValueError: As `serve` does.
+
+        Example:
+            >>> with serve({}) as server:
+            ...     server.add("agent-123", shout)
+            ...     RunAgentClient("agent-123", base_url=server.url).run({"query": "Hello"})
+            'HELLO'
         """
         self._agents[agent_id] = Agent(agent_id, function)
 
     def wait(self) -> None:
-        """Return when another thread has closed the server; Ctrl-C interrupts the wait."""
+        """Return when another thread has closed the server; Ctrl-C interrupts the wait.
+
+        Example:
+            >>> server = serve(shout)
+            >>> closing = threading.Timer(0.1, server.close)
+            >>> closing.start()
+            >>> server.wait()
+        """
         self._thread.wait()
 
     def close(self) -> None:
-        """Stop listening and end the calls in flight with an error; do nothing if closed."""
+        """Stop listening and end the calls in flight with an error; do nothing if closed.
+
+        Example:
+            >>> server = serve(shout)
+            >>> server.close()
+            >>> server
+            <Server http://127.0.0.1:... (closed) agents=['shout']>
+        """
         _open.discard(self)
         if self._thread.has_ended:
             return

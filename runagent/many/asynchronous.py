@@ -25,9 +25,11 @@ class AsyncBatch(BatchBase):
 
     Requests are sent while the batch is iterated over, by `async for`, `results` or `aclose`.
 
-        batch = client.map({"query": q} for q in questions)
-        async for row in batch:
-            print(row.id, row.output if row.error is None else row.error)
+    >>> batch = AsyncRunAgentClient("shout").map([{"query": "Good?"}, {"query": "Bad?"}])
+    >>> sorted([row.output async for row in batch])
+    ['BAD?', 'GOOD?']
+    >>> batch.finished, batch.failures
+    (2, 0)
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -151,6 +153,11 @@ class AsyncBatch(BatchBase):
 
         Raises:
             RunAgentError: A batch that ended early; the rows so far are kept.
+
+        Example:
+            >>> batch = AsyncRunAgentClient("shout").map([{"query": "Good?"}, {"query": "Bad?"}])
+            >>> [row.output for row in await batch.results()]
+            ['GOOD?', 'BAD?']
         """
         async for _ in self:
             pass
@@ -161,13 +168,28 @@ class AsyncBatch(BatchBase):
 
         Returns:
             This batch, which now iterates over these rows.
+
+        Example:
+            >>> batch = AsyncRunAgentClient("shout").map([{"query": "Good?"}, {}])
+            >>> [len(await batch.results()), batch.failures]
+            [2, 1]
+            >>> [row.id async for row in await batch.retry_failed()]  # it fails again
+            [1]
         """
         await self.aclose()
         self._retry()
         return self
 
     async def aclose(self) -> None:
-        """End the batch: requests under way have a moment to finish, and everything is kept."""
+        """End the batch: requests under way have a moment to finish, and everything is kept.
+
+        Example:
+            >>> batch = AsyncRunAgentClient("shout").map({"query": str(n)} for n in range(1_000))
+            >>> first = await anext(batch)
+            >>> await batch.aclose()
+            >>> batch.finished < 1_000
+            True
+        """
         if self._ended:
             return
         self._engine.stop()
@@ -175,7 +197,14 @@ class AsyncBatch(BatchBase):
         self._end()
 
     async def end_now(self) -> None:
-        """End the batch without waiting for the requests under way."""
+        """End the batch without waiting for the requests under way.
+
+        Example:
+            >>> batch = AsyncRunAgentClient("shout").map([{"query": "Good?"}])
+            >>> await batch.end_now()
+            >>> [row async for row in batch]
+            []
+        """
         self._engine.stop(grace=0.0)
         await self.aclose()
 

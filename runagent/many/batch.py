@@ -253,11 +253,25 @@ class BatchBase:
         return f"<{type(self).__name__} of {agent!r}: {self.finished:,} rows finished>"
 
     def failed(self) -> list[Row]:
-        """Return the rows that failed so far, in the order of the inputs."""
+        """Return the rows that failed so far, in the order of the inputs.
+
+        Example:
+            >>> batch = RunAgentClient("shout").map([("r1", {"query": "Good?"}), ("r2", {})])
+            >>> rows = batch.results()
+            >>> [(row.id, row.error.code) for row in batch.failed()]
+            [('r2', 'MISSING_REQUIRED_FIELD')]
+        """
         return list(map(self._read, self._journal.rows(failed=True)))
 
     def rows(self) -> Iterator[Row]:
-        """Return the rows that are finished so far, in the order of the inputs."""
+        """Return the rows that are finished so far, in the order of the inputs.
+
+        Example:
+            >>> batch = RunAgentClient("shout").map([{"query": "Good?"}, {"query": "Bad?"}])
+            >>> row = next(batch)
+            >>> row in list(batch.rows())
+            True
+        """
         return map(self._read, self._journal.rows())
 
     def stop(self, *, now: bool = False) -> None:
@@ -268,6 +282,13 @@ class BatchBase:
 
         Args:
             now: Whether not to wait for the rows under way.
+
+        Example:
+            >>> batch = RunAgentClient("shout").map({"query": str(n)} for n in range(1_000))
+            >>> for row in batch:
+            ...     batch.stop()
+            >>> batch.finished < 1_000
+            True
         """
         if now:
             self._engine.stop(grace=0.0)
@@ -287,6 +308,13 @@ class BatchBase:
         Raises:
             ValidationError: A batch that has not ended, unless `partial`.
             ImportError: No pandas.
+
+        Example:
+            >>> batch = RunAgentClient("shout").map([("r1", {"query": "Good?"})])
+            >>> rows = batch.results()
+            >>> batch.to_frame()[["id", "output"]]
+               id output
+            0  r1  GOOD?
         """
         if not (partial or self._ended):
             raise ValidationError(

@@ -140,9 +140,11 @@ class Batch(BatchBase):
 
     Requests are sent while the batch is iterated over, by `for`, `results` or `close`.
 
-        batch = client.map({"query": q} for q in questions)
-        for row in batch:
-            print(row.id, row.output if row.error is None else row.error)
+    >>> batch = RunAgentClient("shout").map([{"query": "Good?"}, {"query": "Bad?"}])
+    >>> sorted([row.output for row in batch])
+    ['BAD?', 'GOOD?']
+    >>> batch.finished, batch.failures
+    (2, 0)
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -226,6 +228,11 @@ class Batch(BatchBase):
 
         Raises:
             RunAgentError: A batch that ended early; the rows so far are kept.
+
+        Example:
+            >>> batch = RunAgentClient("shout").map([{"query": "Good?"}, {"query": "Bad?"}])
+            >>> [row.output for row in batch.results()]
+            ['GOOD?', 'BAD?']
         """
         for _ in self:
             pass
@@ -236,6 +243,13 @@ class Batch(BatchBase):
 
         Returns:
             This batch, which now iterates over these rows.
+
+        Example:
+            >>> batch = RunAgentClient("shout").map([{"query": "Good?"}, {}])
+            >>> [len(batch.results()), batch.failures]
+            [2, 1]
+            >>> [row.id for row in batch.retry_failed()]  # it fails again
+            [1]
         """
         self.close()
         self._retry()
@@ -243,7 +257,15 @@ class Batch(BatchBase):
         return self
 
     def close(self) -> None:
-        """End the batch: requests under way have a moment to finish, and everything is kept."""
+        """End the batch: requests under way have a moment to finish, and everything is kept.
+
+        Example:
+            >>> batch = RunAgentClient("shout").map({"query": str(n)} for n in range(1_000))
+            >>> first = next(batch)
+            >>> batch.close()
+            >>> batch.finished < 1_000
+            True
+        """
         if self._ended:
             return
         self._engine.stop()
@@ -252,7 +274,14 @@ class Batch(BatchBase):
         self._finish()
 
     def end_now(self) -> None:
-        """End the batch without waiting for the requests under way."""
+        """End the batch without waiting for the requests under way.
+
+        Example:
+            >>> batch = RunAgentClient("shout").map([{"query": "Good?"}])
+            >>> batch.end_now()
+            >>> [row for row in batch]
+            []
+        """
         self._engine.stop(grace=0.0)
         self.close()
 

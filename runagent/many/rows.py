@@ -15,6 +15,10 @@ from runagent.errors import RunAgentError
 class Row:
     """One row of a batch, with its answer or its error.
 
+    >>> row = next(RunAgentClient("shout").map([("r1", {"query": "Good?"})]))
+    >>> row.id, row.output, row.error
+    ('r1', 'GOOD?', None)
+
     Attributes:
         id: Its id, or its position in the inputs, from 0, if it was given none.
         input: Its input.

@@ -46,6 +46,11 @@ _UNSEEN = re.compile(
 class Attached:
     """A file, a picture or a value that went along with a question.
 
+    >>> chat = AgentWidget("reader")  # an agent that takes attachments
+    >>> answer = chat.ask("What is this?", attach={"note.txt": b"Hello"})
+    >>> chat.turns[0].attachments
+    [Attached(name='note.txt', kind='text/plain', size=5, is_variable=False)]
+
     Attributes:
         name: The name of the file or the variable, or a name for a value that has none.
         kind: The media type of a file, such as `"image/png"`, or what a value is, such as

@@ -29,6 +29,13 @@ class BranchedChat(ipywidgets.Widget):  # type: ignore[misc, name-defined] # unt
         Returns:
             For each branch its turns from the beginning of the conversation, as `turns` has them
             when the branch is shown. A turn of several branches is the same object in all of them.
+
+        Example:
+            >>> chat = AgentWidget("shout")
+            >>> first = chat.ask("Hello")
+            >>> other = chat.ask("Good evening", instead_of=first)
+            >>> [turn.text for turn in chat.branches[0]]
+            ['Hello', 'HELLO']
         """
         with self._lock:
             return self._conversation.branches()
@@ -44,6 +51,14 @@ class BranchedChat(ipywidgets.Widget):  # type: ignore[misc, name-defined] # unt
             RuntimeError: An answer is on its way.
             ValueError: It is no turn of this chat.
             RunAgentError: The file of `store` cannot be written; the branch is shown.
+
+        Example:
+            >>> chat = AgentWidget("shout")
+            >>> first = chat.ask("Hello")
+            >>> other = chat.ask("Goodbye", instead_of=first)
+            >>> chat.show_branch(first)
+            >>> [turn.text for turn in chat.turns]
+            ['Hello', 'HELLO']
         """
         with self._lock:
             self._show_branch(self._conversation.exchange_of(turn))

@@ -62,6 +62,13 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
             ValidationError: There is no such file, or it holds no chat, or was written by a newer
                 version.
             RunAgentError: As for `AgentWidget`.
+
+        Example:
+            >>> chat = AgentWidget("shout")
+            >>> answer = chat.ask("Hello")
+            >>> chat.save("talk.json")
+            >>> [turn.text for turn in AgentWidget.load("talk.json").turns]
+            ['Hello', 'HELLO']
         """
         kept = chat_file.read(path)
         if agent is None:
@@ -82,6 +89,11 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
         Raises:
             ValidationError: Another chat is kept in that file, or it holds something else.
             RunAgentError: It cannot be written; what was there before is still there.
+
+        Example:
+            >>> AgentWidget("shout", title="Capitals").save("talk.json")
+            >>> AgentWidget.load("talk.json").title
+            'Capitals'
         """
         with self._lock:
             kept = self._kept()
@@ -106,6 +118,14 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
 
         Raises:
             ModuleNotFoundError: pandas is not installed.
+
+        Example:
+            >>> chat = AgentWidget("shout")
+            >>> answer = chat.ask("Hello")
+            >>> chat.to_frame()[["role", "text", "status"]]
+                role   text status
+            0   user  Hello   done
+            1  agent  HELLO   done
         """
         columns = list(row_of(Turn("user")))
         with self._lock:

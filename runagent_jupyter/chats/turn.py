@@ -21,6 +21,10 @@ from runagent_jupyter.reply import Reply
 class Turn(WithCode, Answer):
     """A question, or an answer as far as it has come.
 
+    >>> turn = AgentWidget("shout").ask("Hello")
+    >>> turn.role, turn.text, turn.status
+    ('agent', 'HELLO', 'done')
+
     It has the attributes of `Answer` too: the events, the facts, and how the answer ended.
 
     Attributes:
@@ -66,6 +70,12 @@ class Turn(WithCode, Answer):
 
         Returns:
             The question as a quotation, or the answer and how it ended.
+
+        Example:
+            >>> chat = AgentWidget("shout")
+            >>> answer = chat.ask("Hello")
+            >>> print(*(turn.to_markdown() for turn in chat.turns))
+            > Hello HELLO
         """
         if self.role == "user":
             quoted = "\n".join(f"> {line}" for line in self.text.splitlines())

@@ -248,6 +248,11 @@ def _sum(one: N | None, other: N | None) -> N | None:
 class EachJob:
     """The handle of a batch that goes on in the background: `--each TABLE --bg --proc NAME`.
 
+    >>> df = pd.DataFrame({"text": ["Good?", "Bad?"]})
+    >>> job = %runagent shout --each df --bg --quiet {{text}}
+    >>> list(job.wait()["output"])
+    ['GOOD?', 'BAD?']
+
     Args:
         run: The batch.
         at_end: Called with it when it has ended.
@@ -288,6 +293,12 @@ class EachJob:
         Raises:
             TimeoutError: The batch has not ended by then; it goes on.
             RunAgentError: The batch ended early; `answers` has the answers so far.
+
+        Example:
+            >>> df = pd.DataFrame({"text": ["Good?", "Bad?"]})
+            >>> job = %runagent shout --each df --bg --quiet {{text}}
+            >>> list(job.wait(timeout=60)["status"])
+            ['ok', 'ok']
         """
         if not self._thread.wait(timeout):
             raise TimeoutError(f"{self._run.agent_id} has not ended within {timeout} s.")
@@ -300,6 +311,12 @@ class EachJob:
 
         Returns:
             The table with the answers so far.
+
+        Example:
+            >>> df = pd.DataFrame({"text": ["Good?", "Bad?"]})
+            >>> job = %runagent shout --each df --bg --quiet {{text}}
+            >>> len(job.stop())
+            2
         """
         self._run.stop()
         self._thread.wait()

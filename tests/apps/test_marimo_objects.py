@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import doctest
 import html
 import json
 import re
@@ -200,3 +201,10 @@ def test_the_value_of_the_widget_is_the_conversation() -> None:
 def test_a_stream_needs_no_import_but_its_own() -> None:
     (found,) = entry_points(group="runagent.views")
     assert found.load() is marimo_output.shown
+
+
+def test_the_example_of_the_model_runs() -> None:
+    (example,) = doctest.DocTestFinder().find(model, "model", globs={"model": model})
+    said: list[str] = []
+    doctest.DocTestRunner().run(example, out=said.append)
+    assert (len(example.examples), said) == (2, [])

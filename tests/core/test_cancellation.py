@@ -143,6 +143,16 @@ def test_breaking_out_of_the_loop_closes_the_connection(serve: Serve) -> None:
         assert run(client, "stream") == "ok"
 
 
+def test_the_end_of_the_block_closes_the_connection(serve: Serve) -> None:
+    server = serve(STREAMING, good("stream"))
+    with RunAgentClient("a", base_url=server.url) as client:
+        with client.run_generic_stream({}) as stream:
+            assert next(stream) == "a"
+        assert_closed(server)
+        assert list(stream) == []
+        assert run(client, "stream") == "ok"
+
+
 def test_breaking_out_of_the_async_loop_closes_the_connection(serve: Serve) -> None:
     server = serve(STREAMING, good("stream"))
 

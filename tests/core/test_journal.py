@@ -17,7 +17,7 @@ from support.batches import MODES, run, with_client
 from support.clock import PATIENCE
 from support.faults import FaultServer, answer, error
 
-from runagent import RunAgentError, ValidationError
+from runagent import RunAgentClient, RunAgentError, ValidationError
 from runagent.many.journal_file import FileJournal
 from runagent.many.journal_lock import check_is_local, file_system
 from runagent.many.rows import Entry, Row
@@ -134,6 +134,16 @@ def test_a_journal_refuses_another_batch(serve: Serve, folder: Path) -> None:
         run(server.url, "sync", inputs(1), journal=path, entrypoint="other")
     with pytest.raises(ValidationError, match="its per_call is 1, not 2"):
         run(server.url, "sync", inputs(1), journal=path, per_call=2)
+    with (
+        RunAgentClient("other", base_url=server.url) as client,
+        pytest.raises(ValidationError, match="its agent is 'a', not 'other'"),
+    ):
+        client.map(inputs(1), journal=path)
+    with (
+        RunAgentClient("a", base_url="http://127.0.0.1:9") as client,
+        pytest.raises(ValidationError, match="its server is"),
+    ):
+        client.map(inputs(1), journal=path)
     assert path.read_bytes() == before
     assert len(server.exchanges) == 1
 

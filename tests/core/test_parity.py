@@ -62,6 +62,7 @@ REWORDED = [
     (r"\bthreads\b", "thread"),
     (r"\bthis event loop\b", "this thread"),
     (r"\banext\b", "next"),
+    (r"\baclose\b", "close"),
     (r"\bawait ", ""),
     (r"\bAsyncRunAgentClient\b", "RunAgentClient"),
     (r"\basync (with|for)\b", r"\1"),

@@ -43,6 +43,10 @@ def test_the_proxies_of_the_environment_are_for_other_machines(
     remote = call("http://agents.example", "invoke", mode, api_key="")
     assert remote.value == {"answer": "proxied"}
     assert proxy.last.target == "http://agents.example/v1/agents/a/invoke"
+    monkeypatch.setenv("NO_PROXY", ".invalid")
+    spared = call("http://agents.invalid", "invoke", mode, api_key="", max_retries=0)
+    assert type(spared.error) is NetworkError
+    assert proxy.connections == 1
 
 
 @pytest.mark.skipif(find_spec("socksio") is not None, reason="SOCKS proxies can be used")

@@ -69,11 +69,15 @@ def test_no_key_and_no_encryption_is_asked_for_on_this_machine(host: str) -> Non
 
 
 @pytest.mark.parametrize("host", ELSEWHERE)
-def test_a_key_and_encryption_are_asked_for_elsewhere(host: str) -> None:
+def test_a_key_and_encryption_are_asked_for_elsewhere(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(AuthenticationError, match="There is no API key"):
         RunAgentClient("a", base_url=f"https://{host}")
     with pytest.raises(ValidationError, match="unencrypted"):
         RunAgentClient("a", "key", f"http://{host}:8450")
+    monkeypatch.setenv("RUNAGENT_ALLOW_HTTP", "1")
+    RunAgentClient("a", "key", f"http://{host}:8450")
 
 
 REACHABLE = ["127.0.0.1", "0.0.0.0", "127.1", "[::ffff:127.0.0.1]", "LOCALHOST"]

@@ -87,6 +87,10 @@ def test_a_nearer_key_counts_more_and_colab_is_not_asked(kernel: Kernel) -> None
     kernel.execute("os.environ['RUNAGENT_API_KEY'] = 'of-the-environment'").ok()
     assert key_line(kernel) == "api_key   from RUNAGENT_API_KEY"
     assert kernel.value("userdata.asked") == []
+    kernel.execute("%runagent_config --key", stdin=["entered-by-hand"]).ok()
+    assert key_line(kernel) == "api_key   entered in this notebook"
+    assert kernel.value("userdata.asked") == []
+    kernel.execute("%runagent_config --reset").ok()
 
 
 def test_it_counts_more_than_the_configuration_file(kernel: Kernel) -> None:

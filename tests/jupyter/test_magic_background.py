@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from support.clock import PATIENCE
 from support.kernel import Kernel
@@ -115,6 +117,7 @@ def test_a_failure_before_any_text_is_shown_too(kernel: Kernel, option: str) -> 
     assert (kernel.execute("job.wait()").error or {})["ename"] in {"StreamError", "RunAgentError"}
     assert "it broke" in cell.outputs[0]["data"]["text/html"]
     assert "it broke" in cell.outputs[0]["data"]["text/plain"]
+    assert re.search(r"Cell In\[\d+\], line \d+, in fails\n", cell.outputs[0]["data"]["text/html"])
 
 
 @pytest.mark.parametrize(

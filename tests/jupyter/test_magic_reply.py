@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from support.kernel import Kernel
@@ -190,8 +191,16 @@ def test_the_key_is_asked_for_where_it_is_sent(kernel: Kernel) -> None:
         assert cell.prompts == ["API key for https://api.run-agent.ai: "]
 
 
-def test_loaded_by_a_configuration_file(start_kernel: Callable[..., Kernel]) -> None:
-    kernel = start_kernel(arguments=["--IPKernelApp.extensions=['runagent_jupyter']"])
+def test_loaded_by_a_configuration_file(
+    start_kernel: Callable[..., Kernel], tmp_path: Path
+) -> None:
+    lines = [
+        'c.InteractiveShellApp.extensions = ["runagent_jupyter"]',
+        'c.RunAgentMagics.timeout = "7"',
+    ]
+    (tmp_path / "settings.py").write_text("\n".join(lines))
+    kernel = start_kernel(arguments=[f"--config={tmp_path / 'settings.py'}"])
+    assert "timeout   7 s" in kernel.execute("%runagent_config").ok().stdout
     kernel.execute("import asyncio\nasync def one(): return 1\nx = asyncio.run(one())").ok()
     assert kernel.value("x") == 1
 

@@ -242,6 +242,21 @@ def test_a_cached_reply_is_free_and_says_so(start_kernel: Callable[..., Kernel])
     kernel.execute("%runagent_config --clear-cache").ok()
     kernel.execute("%%runagent counts --cache\nwhy").ok()
     assert kernel.value("asked") == 3
+    # Another header makes it another question.
+    kernel.execute("%%runagent counts --cache --header X-Team:blue\nwhy").ok()
+    assert kernel.value("asked") == 4
+
+
+def test_only_complete_answers_are_kept(kernel: Kernel) -> None:
+    kernel.execute(
+        AGENT.replace(
+            "    yield str(asked)", "    if asked == 1: raise LookupError\n    yield 'whole'"
+        )
+    ).ok()
+    assert kernel.execute("%%runagent counts --cache\nwhy half").error is not None
+    for _ in range(2):
+        kernel.execute("%%runagent counts --cache --out reply\nwhy half").ok()
+    assert kernel.value("(asked, reply.text)") == [2, "**why half** whole"]
 
 
 DAMAGED = """
