@@ -20,9 +20,14 @@ pn.extension()
 agent = AsyncRunAgentClient(AGENT)
 
 
-def answer(contents: str, user: str, chat: pn.chat.ChatInterface) -> AsyncIterator[str]:
-    """Return a generator of the answer so far, as Panel wants it."""
-    return agent.run_generic_stream({"query": contents}).accumulated()
+async def answer(contents: str, user: str, chat: pn.chat.ChatInterface) -> AsyncIterator[str]:
+    """Yield the answer so far whenever it has grown, as Panel wants it."""
+    page = pn.state.curdoc.session_context.session
+    async with agent.run_generic_stream({"query": contents}) as stream:
+        async for text in stream.accumulated():
+            if not page.connection_count:
+                break  # the page was closed
+            yield text
 
 
 chat = pn.chat.ChatInterface(callback=answer, callback_user=AGENT, show_rerun=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import time
 import uuid
@@ -10,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from runagent import (
     AsyncRunAgentClient,
@@ -21,6 +23,14 @@ from runagent import (
     views,
 )
 from runagent_jupyter import marimo_output
+from runagent_jupyter.chats.attached import (
+    ATTACHMENTS,
+    Attached,
+    clean_name,
+    explain_refusal,
+    fields_of,
+    file_of,
+)
 from runagent_jupyter.chats.client import chat_client
 from runagent_jupyter.fields import as_fields
 from runagent_jupyter.parts import Parts
@@ -53,6 +63,9 @@ def model(
     An answer appears block by block, as safe HTML, because marimo would make elements of the HTML
     in a text. In `chat.value`, the `content` of an answer is the text as the agent wrote it, with a
     last line that says so if it is not the whole answer.
+
+    With `mo.ui.chat(..., allow_attachments=True)`, files go along as `attachments`: a list of what
+    `runagent.attachment` makes of them, each with its `name`.
 
     Args:
         agent: An agent's id, or a client.
@@ -127,16 +140,17 @@ class _Model:
         if not messages:
             raise ValueError("There is no question: the list of messages is empty.")
         question = _text(messages[-1])
-        turns = [{"role": _role(message), "text": _text(message)} for message in messages[:-1]]
+        turns = [_turn(message) for message in messages[:-1]]
         reply = Reply(self._client.agent_id, {self._field: question})
         parts = Parts(reply.events)
         asked = time.monotonic()
         error: RunAgentError | None = None
         stopped = True
+        stream: AsyncStream[StreamEvent] | None = None
         try:
             while True:
-                stream = self.stream(question, turns, messages[0])
                 try:
+                    stream = self.stream(question, turns, messages[0], _files(messages[-1]))
                     async with stream:
                         async for event in stream:
                             reply.take(event)
@@ -147,9 +161,11 @@ class _Model:
                     if refused and not reply.events:
                         self._optional -= refused
                         continue
+                    explain_refusal(exc)
                     error = exc
                 break
-            reply.take_facts(stream)
+            if stream is not None:
+                reply.take_facts(stream)
             stopped = False
         finally:
             reply.end(elapsed=time.monotonic() - asked, error=error, stopped=stopped)
@@ -160,7 +176,11 @@ class _Model:
         asyncio.get_running_loop().call_soon(self._write_texts, messages)
 
     def stream(
-        self, question: str, turns: Sequence[Mapping[str, str]], first: object
+        self,
+        question: str,
+        turns: Sequence[Mapping[str, Any]],
+        first: object,
+        files: Sequence[Attached] = (),
     ) -> AsyncStream[StreamEvent]:
         """Return the stream of an answer. Nothing is sent before the stream is entered.
 
@@ -168,6 +188,7 @@ class _Model:
             question: The question.
             turns: The conversation before it.
             first: The first message of the conversation, whose id is that of the conversation.
+            files: The files that go along with the question.
 
         Raises:
             RunAgentError: The input cannot be sent.
@@ -179,7 +200,14 @@ class _Model:
             data["session_id"] = uuid.uuid5(self._key, str(getattr(first, "id", None))).hex
         if "history" in self._optional:
             data["history"] = turns
-        data |= {**self._context, self._field: question}
+        attached = fields_of(files, ATTACHMENTS)
+        if attached.keys() & {*self._context, self._field}:
+            raise ValidationError(
+                f"The files go along as {ATTACHMENTS!r}, which is also a field of the model's own.",
+                code="INVALID_INPUT",
+                hint="Give that field another name, or ask without files.",
+            )
+        data |= {**self._context, **attached, self._field: question}
         return self._client.stream_events(data, entrypoint=self._entrypoint)
 
     def _remember(self, shown: str, reply: Reply) -> None:
@@ -204,16 +232,67 @@ def _role(message: Any) -> str:
     return "agent" if message.role == "assistant" else str(message.role)
 
 
+def _turn(message: Any) -> dict[str, Any]:
+    """Return a message as it is sent to an agent that wants the conversation so far."""
+    turn: dict[str, Any] = {"role": _role(message), "text": _text(message)}
+    if names := [_name(part) for part in _file_parts(message)]:
+        turn["attachments"] = names
+    return turn
+
+
+def _files(message: Any) -> list[Attached]:
+    """Return the files that go along with a message.
+
+    Raises:
+        ValidationError: One is too large, or its content is not in the message.
+    """
+    return [file_of(_name(part), _content(part)) for part in _file_parts(message)]
+
+
+def _file_parts(message: Any) -> list[Any]:
+    """Return the parts of a message that are files, and the attachments of older pages."""
+    found = [part for part in message.parts or () if _field_of(part, "type") == "file"]
+    return [*found, *(getattr(message, "attachments", None) or ())]
+
+
+def _name(part: Any) -> str:
+    return clean_name(str(_field_of(part, "filename") or _field_of(part, "name") or ""))
+
+
+def _content(part: Any) -> bytes:
+    """Return the bytes of a file, which a page sends as a `data:` address.
+
+    Raises:
+        ValidationError: It is another address. Nothing is fetched for whoever wrote it.
+    """
+    head, _, content = str(_field_of(part, "url")).partition(",")
+    try:
+        if head.startswith("data:"):
+            decoded = unquote_to_bytes(content)
+            return base64.b64decode(decoded) if head.endswith(";base64") else decoded
+    except ValueError:
+        pass  # a damaged one is no content either
+    raise ValidationError(
+        f"The content of {_name(part)!r} is not in the message.",
+        code="INVALID_INPUT",
+        hint="Attach the file itself.",
+    )
+
+
 def _text(message: Any) -> str:
-    """Return the text of a message; a page may send it in parts."""
-    content = message.content
-    return content if isinstance(content, str) else "".join(_texts_of_parts(message))
+    """Return the text of a message; a page may send it in parts.
+
+    Of a message with files, a page makes the content with an empty line for each of them.
+    """
+    texts = _texts_of_parts(message)
+    is_content = isinstance(message.content, str) and not (texts and _file_parts(message))
+    return message.content if is_content else "".join(texts)
 
 
 def _texts_of_parts(message: Any) -> list[str]:
-    found = (_text_of_part(part) for part in message.parts or ())
+    found = (_field_of(part, "text") for part in message.parts or ())
     return [text for text in found if isinstance(text, str)]
 
 
-def _text_of_part(part: Any) -> Any:
-    return part.get("text") if isinstance(part, Mapping) else getattr(part, "text", None)
+def _field_of(part: Any, name: str) -> Any:
+    return part.get(name) if isinstance(part, Mapping) else getattr(part, name, None)

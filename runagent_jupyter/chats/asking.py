@@ -14,7 +14,7 @@ import traitlets
 from runagent import AsyncRunAgentClient, RunAgentError, StreamEvent, ValidationError
 from runagent_jupyter.chats.agents import Agents
 from runagent_jupyter.chats.answer_view import AnswerView
-from runagent_jupyter.chats.attached import Attached, fields_of
+from runagent_jupyter.chats.attached import ATTACHMENTS, Attached, explain_refusal, fields_of
 from runagent_jupyter.chats.conversation import history_of
 from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.fields import as_fields
@@ -26,9 +26,6 @@ INTERVAL = 0.06
 
 SHARE = 0.02
 """Seconds of CPU time for the text of one message; in a flood, the rest waits for the next."""
-
-ATTACHMENTS = "attachments"
-"""The field of an input that carries what is attached."""
 
 _logger = logging.getLogger(__name__)
 
@@ -114,11 +111,7 @@ class AskingChat(traitlets.HasTraits):
                 view.begin_again()
                 await self._read(ask(None), view)
         except RunAgentError as error:
-            if f"'{ATTACHMENTS}'" in error.message and error.hint is None:
-                error.hint = (
-                    "The agent takes no attachments. Give its function a parameter "
-                    f"{ATTACHMENTS}=(), or ask without them."
-                )
+            explain_refusal(error)
             raise
 
     async def _read(self, stream: Any, view: AnswerView) -> None:

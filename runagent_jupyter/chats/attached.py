@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runagent import ValidationError, attachment
+from runagent import RunAgentError, ValidationError, attachment
 from runagent.attachments import LARGEST, LARGEST_TOGETHER
 from runagent.encode import to_json
 from runagent_jupyter.reply import Reply
@@ -29,6 +29,9 @@ BOUNDS = [MOST, LARGEST, LARGEST_TOGETHER, _LIMITS]
 
 KEPT = 200_000_000
 """Bytes of attachments that a chat keeps in memory, so that they can be sent again."""
+
+ATTACHMENTS = "attachments"
+"""The field of an input that carries what is attached."""
 
 _FILE = frozenset({"mime", "data"})
 
@@ -118,6 +121,15 @@ def variable_of(name: str, value: Any) -> Attached:
         ValidationError: It cannot be sent, or is too large.
     """
     return _value(value, name, f"@{name}", is_variable=True)
+
+
+def explain_refusal(error: RunAgentError) -> None:
+    """Add a hint to the error of an agent that takes no attachments."""
+    if f"'{ATTACHMENTS}'" in error.message and error.hint is None:
+        error.hint = (
+            "The agent takes no attachments. Give its function a parameter "
+            f"{ATTACHMENTS}=(), or ask without them."
+        )
 
 
 def fields_of(items: Sequence[Attached], name: str) -> dict[str, Any]:

@@ -207,10 +207,14 @@ export class ChatView extends Composer {
     });
   }
 
-  /** What puts code into a new cell below; only JupyterLab and Notebook 7 let widgets do so. */
+  /**
+   * Puts code into a new cell below, where widgets may do so: in JupyterLab 4 and Notebook 7.
+   * Widgets in VS Code have the model of a notebook that nobody sees.
+   */
   get inserter() {
-    const notebook = this.model.widget_manager?.context?.model?.sharedModel;
-    return notebook?.insertCell && ((source) => {
+    const page = document.querySelector(".jp-Notebook");
+    const notebook = page && this.model.widget_manager?.context?.model?.sharedModel;
+    return notebook?.addCell && ((source) => {
       const cell = this.root.closest(".jp-Cell")?.dataset.windowedListIndex;
       const above = Number(cell ?? notebook.cells.length - 1);
       notebook.insertCell(above + 1, { cell_type: "code", source });

@@ -14,7 +14,7 @@ from typing import Any
 import marimo as mo
 import pytest
 from attacks import ATTACKS, Attack
-from marimo._ai._types import ChatMessage, TextPart
+from marimo._ai._types import ChatAttachment, ChatMessage, FilePart, TextPart
 from support.clock import MOMENT, PATIENCE
 from support.faults import DONE, LAST_FRAME, SSE_HEAD, STALL, FaultServer, chunk, frame
 
@@ -117,6 +117,71 @@ def test_stopping_the_chat_ends_the_call(serve: Callable[..., FaultServer]) -> N
     asyncio.run(main())
     _, answer = server.last.json["history"]
     assert answer["text"].startswith("**Hello**\n\nthere\n[stopped after")
+
+
+def with_file(text: str, address: str, name: str | None = "sales.csv") -> list[ChatMessage]:
+    """Return a conversation whose only question has a file."""
+    parts = [TextPart("text", text), FilePart("file", "text/csv", address, name)]
+    return [ChatMessage(role="user", content=text, id="m0", parts=parts)]
+
+
+def test_files_go_along() -> None:
+    inputs: list[dict[str, Any]] = []
+
+    async def reader(**fields: Any) -> AsyncIterator[str]:
+        inputs.append(fields)
+        yield "Read"
+
+    async def main() -> None:
+        with serve_agent({"reader": reader}) as server:
+            ask = model("reader", base_url=server.url)
+            conversation = with_file("one", "data:text/csv;base64,YSxi")
+            await asked(ask, conversation)
+            last = ChatMessage(role="user", content="two", id="m2")
+            last.attachments = [ChatAttachment("data:,a%20b", "../note.txt", "text/plain")]
+            await asked(ask, [*conversation, last])
+
+    asyncio.run(main())
+    first, second = inputs
+    assert first["attachments"] == [{"name": "sales.csv", "mime": "text/csv", "data": "YSxi"}]
+    assert second["attachments"] == [{"name": "note.txt", "mime": "text/plain", "data": "YSBi"}]
+    assert second["history"] == [
+        {"role": "user", "text": "one", "attachments": ["sales.csv"]},
+        {"role": "agent", "text": "Read"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "context", "said"),
+    [
+        ("data:text/csv;base64,YSxi", {}, "The agent takes no attachments."),
+        ("https://example.org/a.csv", {}, "The content of 'sales.csv' is not in the message."),
+        ("data:text/csv;base64,YSx", {}, "The content of 'sales.csv' is not in the message."),
+        ("data:," + "a" * 20_000_001, {}, "sales.csv: it has 20.0 MB"),
+        ("data:,a", {"attachments": 1}, "which is also a field of the model's own"),
+    ],
+    ids=["refused", "address", "damaged", "large", "field"],
+)
+def test_the_answer_says_why_a_file_cannot_go_along(
+    address: str, context: dict[str, Any], said: str
+) -> None:
+    asked_for: list[str] = []
+
+    async def strict(query: str) -> AsyncIterator[str]:
+        asked_for.append(query)
+        yield "Fine"
+
+    async def main() -> None:
+        with serve_agent({"strict": strict}) as server:
+            ask = model("strict", base_url=server.url, context=context)
+            conversation = with_file("one", address)
+            await asked(ask, conversation)
+            assert said in html.unescape(html.unescape(conversation[1].parts[0].text))
+            if not context:
+                await asked(ask, messages("and without"))
+
+    asyncio.run(main())
+    assert asked_for == ([] if context else ["and without"])
 
 
 def test_a_slip_in_an_option_is_named() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from support.answers import ANSWER, conversation, outputs
 from support.chromium import new_page
 from support.contrast import contrasts
@@ -86,6 +86,24 @@ def test_a_guess_would_be_found(page: Page) -> None:
     )
     (pale, _), (black, _) = contrasts(page)
     assert (round(pale, 1), black) == (2.8, 21)
+
+
+def test_code_goes_into_no_notebook_that_nobody_sees(page: Page) -> None:
+    # The manager of widgets in VS Code has a model of JupyterLab's for itself.
+    page.set_content(FRONTS["vscode-dark"].page(""))
+    notebook = {"addCell": True, "insertCell": True, "cells": []}
+    manager = {"context": {"model": {"sharedModel": notebook}}}
+    show_chat(page, conversation().known(0), manager=manager)
+    new_cell = page.get_by_role("button", name="To a new cell")
+    expect(page.get_by_role("button", name="Copy code").first).to_be_attached()
+    expect(new_cell).to_have_count(0)
+    page.evaluate("document.body.classList.add('jp-Notebook')")
+    show_chat(page, conversation().known(0), manager=manager)
+    expect(new_cell.first).to_be_attached()
+    notebook.pop("addCell")  # JupyterLab 3 inserts cells of another kind
+    show_chat(page, conversation().known(0), manager=manager)
+    expect(page.get_by_role("button", name="Copy code").first).to_be_attached()
+    expect(new_cell).to_have_count(0)
 
 
 def test_nothing_is_missing_in_a_picture_of_a_whole_page(page: Page) -> None:

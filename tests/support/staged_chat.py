@@ -20,10 +20,11 @@ STATIC: Final = Path(runagent_jupyter.__file__).parent / "static"
 
 # What anywidget does: it gives the module a model of the traits and an element.
 _SHOW: Final = """
-async ([source, traits, shadow]) => {
+async ([source, traits, shadow, manager]) => {
   const values = JSON.parse(traits);
   const handlers = {};
   const model = {
+    widget_manager: manager,
     get: (name) => values[name], off() {}, set() {}, send() {},
     on: (names, handler) => names.split(" ").forEach((name) => { handlers[name] = handler; }),
   };
@@ -52,7 +53,12 @@ def _script() -> str:
 
 
 def show_chat(
-    page: Page, turns: list[dict[str, Any]], *, shadow: bool = False, **traits: Any
+    page: Page,
+    turns: list[dict[str, Any]],
+    *,
+    shadow: bool = False,
+    manager: dict[str, Any] | None = None,
+    **traits: Any,
 ) -> None:
     """Show a chat in the element `#widget` of a page.
 
@@ -60,6 +66,7 @@ def show_chat(
         page: The page.
         turns: The conversation, as `Conversation.known` returns it.
         shadow: Whether the chat stands in a shadow root.
+        manager: What the page's manager of widgets has. Default: the page has none.
         **traits: Traits that differ from the usual ones.
     """
     usual = {
@@ -76,7 +83,7 @@ def show_chat(
         "_css": html.compact((STATIC / "widget.css").read_text("utf-8")),
         "_snapshot": {"first": 0, "seq": 1, "turns": turns},
     }
-    page.evaluate(_SHOW, [_script(), json.dumps({**usual, **traits}), shadow])
+    page.evaluate(_SHOW, [_script(), json.dumps({**usual, **traits}), shadow, manager])
 
 
 def tell(page: Page, kind: str, seq: int, **content: Any) -> None:
