@@ -428,6 +428,7 @@ class AgentWidget(
         self._tell("turns", **transcript)
         self._set("_sum", self._conversation.sum())
         self._copies.renew_soon()
+        asyncio.run_coroutine_threadsafe(self._catch_up_beside(), background("chats"))
 
     def _tell(self, kind: str, **content: Any) -> None:
         """Send a numbered message to all pages."""
@@ -470,6 +471,7 @@ class AgentWidget(
         with self._lock:
             if known == self._sequence:
                 self.send({"type": "current", "seq": known}, [_deflated({})])
+                asyncio.run_coroutine_threadsafe(self._catch_up_beside(), background("chats"))
             else:
                 self._show(0)
 

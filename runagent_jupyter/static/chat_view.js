@@ -280,6 +280,7 @@ export class ChatView extends Composer {
       view.grow(content);
       if (isNews) this.speaker.tell(view.answer, content);
     }
+    for (const delta of content.news ?? []) this.answers[delta.turn].grow(delta);
     if (type === "refused" && this.pending?.request === content.request) {
       this.settle(false, content.text);
     }

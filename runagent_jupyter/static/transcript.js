@@ -53,6 +53,7 @@ export class Transcript {
     this.seq = seq;
     if (type === "turns") this.turns.splice(content.first, Infinity, ...content.turns);
     if (type === "delta") apply(content, this.turns[content.turn]);
+    for (const delta of content.news ?? []) apply(delta, this.turns[delta.turn]);
     return "taken";
   }
 }
