@@ -135,8 +135,8 @@ export class AnswerView {
         copy.dataset.copied = copyText(head, code());
       }, "copy");
       copy.title = copy.ariaLabel = "Copy code";
-      head.append(copy);
       if (this.insert) head.append(button("To a new cell", () => this.insert(code())));
+      head.append(copy);
       head.parentElement.classList.add("runagent-live");
     }
   }

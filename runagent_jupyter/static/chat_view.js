@@ -287,7 +287,7 @@ export class ChatView extends Composer {
     if (type === "names") this.receiveNames(content);
     if (type === "note") this.say(content.text);
     if (type === "export" && this.exporting) this.receiveExport(content);
-    if (content.ending) this.onEnding();
+    if (content.ending || type === "turns") this.onEnding();
     if (type === "turns" || content.ending || type === "refused") this.refresh();
     this.follower.keepUp();
   }
@@ -298,6 +298,7 @@ export class ChatView extends Composer {
     const isShown = this.transcript.turns.some(({ id }) => id === this.edited);
     if (this.edited !== null && !this.pending && !isShown) {
       this.edited = null;
+      this.isQueued = false;
       this.say("The conversation went on: your text would be sent as a new question.");
     }
     this.checkTaken();

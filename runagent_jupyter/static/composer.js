@@ -4,6 +4,7 @@ import { button, chips, make } from "./dom.js";
 import { itemsOf } from "./question_view.js";
 
 const STOPPING = "The kernel is busy: the answer stops as soon as the kernel is free.";
+const QUEUED = "Your question is sent when this answer has ended, unless you change it.";
 const PIECE = 4_000_000; // bytes of a message; servers close the connection of a page for 10 MB
 
 /**
@@ -32,6 +33,7 @@ export class Composer {
   /** @type {[string, string][]} the variables that the text names, and their labels */
   known = [];
   first = ""; // the variable that Enter takes
+  isQueued = false; // whether the question is sent when the answer has ended
   asked = 0; // the name of the last request for variables
   note = make("div", "note");
   along = chips();
@@ -122,6 +124,8 @@ export class Composer {
 
   onInput() {
     const { value, selectionStart } = this.input;
+    if (this.isQueued) this.say("");
+    this.isQueued = false;
     this.fitInput();
     this.first = "";
     this.asked = Math.random();
@@ -204,7 +208,10 @@ export class Composer {
 
   submit() {
     const { value } = this.input;
-    if (value.trim()) this.ask(value, this.edited, this.items);
+    if (!value.trim()) return;
+    this.isQueued = this.transcript.busy && this.connection.isLive;
+    if (this.isQueued) this.say(QUEUED);
+    else this.ask(value, this.edited, this.items);
   }
 
   /**
@@ -281,6 +288,7 @@ export class Composer {
   /** The answer has ended. */
   onEnding() {
     if (this.note.textContent === STOPPING) this.say("");
+    if (this.isQueued) this.submit();
   }
 
   /** Show the actions that are possible now, and the agents. */
