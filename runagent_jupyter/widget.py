@@ -176,6 +176,7 @@ class AgentWidget(
         self._lock = threading.RLock()
         self._sequence = 0
         self._uploads = Uploads()
+        self._waiting: dict[str, dict[str, Any]] = {}
         self._keep_copies()
         # This sends nothing, but raises if the context cannot be sent.
         self._stream(self.client, self.session_id, self._input("?", []))

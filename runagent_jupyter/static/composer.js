@@ -197,7 +197,7 @@ export class Composer {
     this.say("");
     const files = items.filter(({ data }) => data).map(({ name, size, data }, file) => {
       for (let at = 0; at < size; at += PIECE) {
-        this.post({ type: "piece", file, request }, [data.slice(at, at + PIECE)]);
+        this.post({ type: "piece", file, at, request }, [data.slice(at, at + PIECE)]);
       }
       return { name, size };
     });
