@@ -200,13 +200,17 @@ class Conversation:
         """Return the turns of each branch that is not shown, from the beginning."""
         return [
             [turn for exchange in _path_to(end) for turn in exchange.turns]
-            for end in self._all
-            if not self._following.get(end) and end is not self._last()
+            for end in self._hidden()
         ]
+
+    def _hidden(self) -> list[Exchange]:
+        """Return the last exchange of each branch that is not shown."""
+        last = self._last()
+        return [end for end in self._all if not self._following.get(end) and end is not last]
 
     def sum(self) -> str:
         """Say how many answers there are, and their sums, those of other branches included."""
-        return sum_of(self.all_turns(), len(self.branches()) + 1)
+        return sum_of(self.all_turns(), len(self._hidden()) + 1)
 
     # --- Files ----------------------------------------------------------------------------------
 

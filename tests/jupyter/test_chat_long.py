@@ -51,9 +51,8 @@ def test_older_answers_are_their_text_until_they_are_rendered() -> None:
         assert "ending" not in news
         turn = known[news["turn"]]
         assert turn["role"] == "agent"
-        first, *rest = news["parts"]
-        *blocks, tail = [turn["tail"][: news["keep"]] + first, *rest]
-        turn |= {"blocks": turn["blocks"] + blocks, "tail": tail, "steps": news["steps"]}
+        parts = [turn["tail"][: news["keep"]] + news["parts"][0], *news["parts"][1:]]
+        turn |= {"blocks": turn["blocks"] + parts[:-1], "tail": parts[-1], "steps": news["steps"]}
     assert without_time(known) == without_time(chat.known(0))
     assert list(chat.catch_up()) == []
     assert all("https://example.org/" in "".join(turn["blocks"]) for turn in known[1::2])
