@@ -23,7 +23,7 @@ class WithCode:
         """The blocks of code in the text, in order."""
         return html.code_blocks(self.text)
 
-    def to_cell(self: _WithText, number: int = -1) -> None:
+    def code_to_cell(self: _WithText, number: int = -1) -> None:
         """Put a block of code into a new cell below the running one, without running it.
 
         In a terminal, it becomes the next input.

@@ -249,10 +249,7 @@ export class ChatView extends Composer {
    * @param {any} content
    */
   receive(type, content) {
-    if (type === "delta" && !content.ending) {
-      this.show(type, content);
-      return;
-    }
+    if (type === "delta" && !content.ending) return this.show(type, content);
     const { focused } = this;
     const hadFocus = this.root.contains(focused);
     const index = [...this.log.children].findIndex((node) => node.contains(focused));
@@ -269,10 +266,7 @@ export class ChatView extends Composer {
    * @param {any} content
    */
   show(type, content) {
-    if (type === "gone") {
-      this.setLive(false);
-      return;
-    }
+    if (type === "gone") return this.setLive(false);
     if (type === "turns") this.showTurns(content.first);
     if (type === "delta") {
       const view = this.answers[content.turn];
@@ -298,7 +292,7 @@ export class ChatView extends Composer {
     const isShown = this.transcript.turns.some(({ id }) => id === this.edited);
     if (this.edited !== null && !this.pending && !isShown) {
       this.edited = null;
-      this.isQueued = false;
+      this.queued = false;
       this.say("The conversation went on: your text would be sent as a new question.");
     }
     this.checkTaken();

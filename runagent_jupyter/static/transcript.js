@@ -47,7 +47,7 @@ export class Transcript {
    * @returns {"taken" | "old" | "gap"}
    */
   take(type, seq, content) {
-    const isWhole = type === "turns" && content.first === 0;
+    const isWhole = type === "turns" && !content.first;
     if (seq <= this.seq && !(isWhole && seq === this.seq)) return "old";
     if (seq !== this.seq + 1 && !isWhole) return "gap";
     this.seq = seq;

@@ -11,6 +11,7 @@ from support.chats import ask, drop
 from support.chromium import new_page
 from support.staged_chat import sent, show_chat, tell
 
+from runagent import StreamEvent
 from runagent_jupyter.chats.conversation import Conversation
 
 NAMES = [
@@ -130,3 +131,20 @@ def test_a_thousand_branches_of_a_question_are_one_step_apart(page: Page, chat: 
     tell(page, "turns", 3, first=0, turns=made.known(0))
     expect(chat.get_by_role("group", name="Branch 999 of 1000")).to_be_visible()
     assert made.sum().endswith("1,000 branches")
+
+
+def test_a_table_is_copied_for_a_spreadsheet(page: Page, chat: Locator) -> None:
+    made = Conversation()
+    view = made.add("And?", "")[0].view
+    text = "| Left | Right |\n|--|--|\n| *a*  b | 1 |\n| `c` | |\n\nEnd"
+    view.take(StreamEvent("chunk", text, text))
+    view.turn.end(elapsed=0.0, error=None, stopped=False)
+    view.end()
+    tell(page, "turns", 2, first=0, turns=made.known(0))
+    copy = chat.get_by_role("button", name="Copy table")
+    expect(copy).to_have_css("opacity", "0")
+    copy.focus()
+    page.keyboard.press("Enter")
+    expect(copy).to_have_css("opacity", "1")
+    chat.get_by_label("Question").press("Control+V")
+    expect(chat.get_by_label("Question")).to_have_value("Left\tRight\na b\t1\nc\t")
