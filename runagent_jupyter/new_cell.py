@@ -23,7 +23,7 @@ class WithCode:
         """The blocks of code in the text, in order."""
         return html.code_blocks(self.text)
 
-    def to_cell(self: _WithText, number: int = -1) -> None:
+    def code_to_cell(self: _WithText, number: int = -1) -> None:
         """Put a block of code into a new cell below the running one, without running it.
 
         In a terminal, it becomes the next input.
@@ -37,7 +37,7 @@ class WithCode:
 
         Example:
             >>> reply = %runagent demo --quiet Hello
-            >>> reply.to_cell()  # the code is in the next cell, and was not run
+            >>> reply.code_to_cell()  # the code is in the next cell, and was not run
         """
         blocks = html.code_blocks(self.text)
         if not -len(blocks) <= number < len(blocks):

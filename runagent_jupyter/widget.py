@@ -174,6 +174,7 @@ class AgentWidget(
         self._lock = threading.RLock()
         self._sequence = 0
         self._uploads = Uploads()
+        self._waiting: dict[str, dict[str, Any]] = {}
         self._keep_copies()
         # This sends nothing, but raises if the context cannot be sent.
         self._stream(self.client, self.session_id, self._input("?", []))
@@ -438,6 +439,7 @@ class AgentWidget(
         self._tell("turns", **transcript)
         self._set("_sum", self._conversation.sum())
         self._copies.renew_soon()
+        asyncio.run_coroutine_threadsafe(self._catch_up_beside(), background("chats"))
 
     def _tell(self, kind: str, **content: Any) -> None:
         """Send a numbered message to all pages."""
@@ -480,6 +482,7 @@ class AgentWidget(
         with self._lock:
             if known == self._sequence:
                 self.send({"type": "current", "seq": known}, [_deflated({})])
+                asyncio.run_coroutine_threadsafe(self._catch_up_beside(), background("chats"))
             else:
                 self._show(0)
 

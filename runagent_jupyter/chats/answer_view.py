@@ -41,6 +41,9 @@ class AnswerView:
     Args:
         turn: The answer; it gets the events that the view takes.
         line_breaks: Whether the end of a line is kept.
+
+    Attributes:
+        is_plain: Whether pages have the answer as plain text until `catch_up`.
     """
 
     def __init__(self, turn: Turn, *, line_breaks: bool = True) -> None:
@@ -53,18 +56,39 @@ class AnswerView:
         self._known_blocks = 0
         self._known_steps = 0
         self._known_tail = ""
+        self.is_plain = False
+        self._is_finished = False
         self._began = time.monotonic()
 
     @classmethod
     def of(cls, turn: Turn, *, line_breaks: bool = True) -> AnswerView:
-        """Return the view of an answer that has ended, such as one from a file."""
+        """Return the view of an answer that has ended, such as one from a file.
+
+        Rendering the answers of a long chat takes a second, so it waits until `catch_up` or `html`.
+        """
         if not turn.events:
             turn.events = EventLog([StreamEvent("chunk", turn.text, turn.text)])
         turn.events.close()
-        turn.text = turn.events.text
+        turn.text = with_pairs_joined(turn.events.text)
         view = cls(turn, line_breaks=line_breaks)
-        view.end()
+        if turn.text:
+            view.is_plain = True
+            view._known_tail = html.plain(beginning(turn.text))
+        else:
+            view.end()
         return view
+
+    def catch_up(self) -> dict[str, Any]:
+        """Render an answer that pages have as plain text.
+
+        Returns:
+            A message of news, with the ending if that is another one now.
+        """
+        known = self.ending()
+        self._finish()
+        self.is_plain = False
+        ending = self.ending()
+        return self.delta() | ({} if ending == known else {"ending": ending})
 
     def take(self, event: StreamEvent) -> None:
         """Add an event of the stream: a piece of text, or a step on the way to it."""
@@ -126,13 +150,19 @@ class AnswerView:
         """
         if self.turn.status == "done" and not self.turn.text:
             self._say_object()
-        self.feed(LAST if self.turn.stopped else math.inf)
-        self._stream.finish()
+        self._finish()
         self.turn.text = with_pairs_joined(self.turn.text)
         revised = {
             str(position): html.typeset(block) for position, block in self._stream.revised.items()
         }
         return {**self.delta(), "revised": revised, "ending": self.ending()}
+
+    def _finish(self) -> None:
+        """Render what there is of an answer that has ended."""
+        if not self._is_finished:
+            self.feed(LAST if self.turn.stopped else math.inf)
+            self._stream.finish()
+        self._is_finished = True
 
     def _say_object(self) -> None:
         """If the agent answered with an object, show it as the text and not as a step."""
@@ -174,7 +204,10 @@ class AnswerView:
 
     def html(self) -> str:
         """Return the whole answer as HTML, to be put into `html.wrap`."""
-        self.feed()
+        if self.is_plain:
+            self._finish()
+        else:
+            self.feed()
         ending = self.ending()
         notes = [ending["facts"], *ending["error"].splitlines()]
         if ending["status"] == "streaming":
@@ -197,7 +230,7 @@ class AnswerView:
         if turn.cost is not None:
             facts.append(f"cost {money(turn.cost)}")
         taken, total = self._stream.taken, self._characters or turn.events.characters
-        if turn.status != "streaming" and taken < total:
+        if turn.status != "streaming" and 0 < taken < total:
             facts.append(_CUT.format(taken, total))
         return {
             "status": turn.status,

@@ -14,6 +14,9 @@ from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.chats.turn_records import sum_of
 from runagent_jupyter.control_characters import strip_controls
 
+_AT_ONCE = 20
+"""Answers from a file that are rendered at once; they are more than a page shows at a time."""
+
 
 @dataclass(eq=False)
 class Exchange:
@@ -60,6 +63,7 @@ class Conversation:
         self._all: list[Exchange] = []  # in the order in which they were asked
         self._following: dict[Exchange | None, list[Exchange]] = {}
         self._chosen: dict[Exchange | None, Exchange] = {}  # among those that follow
+        self._chosen_before = self._chosen  # the last question
 
     def add(
         self,
@@ -83,6 +87,7 @@ class Conversation:
             The new exchange, which is shown now, and what `show` returns.
         """
         before = self._last() if instead_of is None else instead_of.before
+        self._chosen_before = dict(self._chosen)
         asked = Turn("user", question, attachments=list(items))
         view = AnswerView(
             Turn("agent", status="streaming", agent=agent), line_breaks=self._line_breaks
@@ -99,21 +104,17 @@ class Conversation:
         self._chosen[before] = exchange
         return exchange
 
-    def take_back(self, exchange: Exchange, shown: Sequence[Turn]) -> None:
-        """Forget the exchange that was added last, and show the turns that were shown before."""
-        self._all.remove(exchange)
-        others = self._following[exchange.before]
-        others.remove(exchange)
-        del self._chosen[exchange.before]
-        if others:
-            self._chosen[exchange.before] = others[-1]
-        if shown:
-            self.show(self.exchange_of(shown[-1]))
-        else:
-            self._follow()
+    def take_back(self) -> None:
+        """Forget the exchange that was added last, as if it had never been asked."""
+        exchange = self._all.pop()
+        self._following[exchange.before].pop()
+        self._chosen = self._chosen_before
+        self._follow()
 
     def show(self, exchange: Exchange) -> int:
         """Show the branch that an exchange is in, to the end at which it was left.
+
+        Of answers from a file, only the last are rendered; see `catch_up`.
 
         Returns:
             The position of the first turn that is another one now.
@@ -122,7 +123,11 @@ class Conversation:
         while above is not None:
             self._chosen[above.before] = above
             above = above.before
-        return self._follow()
+        first = self._follow()
+        for shown in self._path[first // 2 :][-_AT_ONCE:]:
+            if shown.view.is_plain:
+                shown.view.catch_up()
+        return first
 
     def _follow(self) -> int:
         """Bring the path up to date."""
@@ -195,13 +200,17 @@ class Conversation:
         """Return the turns of each branch that is not shown, from the beginning."""
         return [
             [turn for exchange in _path_to(end) for turn in exchange.turns]
-            for end in self._all
-            if not self._following.get(end) and end is not self._last()
+            for end in self._hidden()
         ]
+
+    def _hidden(self) -> list[Exchange]:
+        """Return the last exchange of each branch that is not shown."""
+        last = self._last()
+        return [end for end in self._all if not self._following.get(end) and end is not last]
 
     def sum(self) -> str:
         """Say how many answers there are, and their sums, those of other branches included."""
-        return sum_of(self.all_turns(), len(self.branches()) + 1)
+        return sum_of(self.all_turns(), len(self._hidden()) + 1)
 
     # --- Files ----------------------------------------------------------------------------------
 
@@ -260,6 +269,16 @@ class Conversation:
             for exchange in self._path[first // 2 :]
             for known in (self._asked(exchange), exchange.view.known())
         ]
+
+    def catch_up(self) -> Iterator[dict[str, Any]]:
+        """Render the answers that pages have as plain text, the last one first.
+
+        Yields:
+            The news for all pages.
+        """
+        for position, exchange in reversed(list(enumerate(self._path))):
+            if exchange.view.is_plain:
+                yield {"turn": 2 * position + 1, **exchange.view.catch_up()}
 
     def _asked(self, exchange: Exchange) -> dict[str, Any]:
         question = exchange.question

@@ -16,6 +16,7 @@ from runagent_jupyter.chats.answer_view import describe
 from runagent_jupyter.chats.attached import Attached, forget_oldest
 from runagent_jupyter.chats.chat_file import ChatFile, KeptChat, PathLike
 from runagent_jupyter.chats.conversation import Conversation, Exchange
+from runagent_jupyter.chats.saved_copies import SavedCopies
 from runagent_jupyter.chats.turn import Turn
 from runagent_jupyter.chats.turn_records import row_of
 from runagent_jupyter.control_characters import sendable
@@ -37,6 +38,7 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
     session_id: Any
     agent: Any
     _agents: Agents
+    _copies: SavedCopies
     _lock: threading.RLock
     _conversation: Conversation
     _file: ChatFile | None = None
@@ -155,6 +157,7 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
 
     def _restore(self, kept: KeptChat, *, session_too: bool) -> None:
         self._conversation.restore(kept.turns, kept.after, kept.shown)
+        self._copies.renew_soon()  # at the end of this cell, all answers are rendered
         agents = self._agents
         if kept.chosen in agents.clients:
             agents.chosen = kept.chosen
@@ -198,14 +201,13 @@ class KeptInFile(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untyp
         Raises:
             RunAgentError: It cannot be written, so that it should not be sent; nothing has changed.
         """
-        shown = list(self.turns)
         agent = label if self._agents.is_choice else None
         exchange, first = self._conversation.add(question, request, instead_of, items, agent)
         if self._file is not None:
             try:
                 self._file.write(self._kept())
             except BaseException:
-                self._conversation.take_back(exchange, shown)
+                self._conversation.take_back()
                 raise
         forget_oldest(item for turn in self._conversation.all_turns() for item in turn.attachments)
         return exchange, first

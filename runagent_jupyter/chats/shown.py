@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +14,7 @@ from IPython.display import display
 
 from runagent_jupyter import html
 from runagent_jupyter.chats.answer_view import beginning
+from runagent_jupyter.chats.asking import INTERVAL, SHARE
 from runagent_jupyter.chats.conversation import Conversation
 from runagent_jupyter.chats.saved_copies import SavedCopies
 from runagent_jupyter.control_characters import strip_controls
@@ -33,6 +36,10 @@ class ShownChat(ipywidgets.ValueWidget):  # type: ignore[misc, name-defined] # u
     _conversation: Conversation
     _lock: threading.RLock
 
+    def _tell(self, kind: str, **content: Any) -> None:
+        """Send a numbered message to all pages."""
+        raise NotImplementedError
+
     def to_markdown(self) -> str:
         """Return the conversation as Markdown."""
         raise NotImplementedError
@@ -47,7 +54,7 @@ class ShownChat(ipywidgets.ValueWidget):  # type: ignore[misc, name-defined] # u
             self._static,
             self._is_resting,
             self._answer_length,
-            lambda: self.send_state("_snapshot"),
+            self._send_whole,
             background("chats"),
         )
         _watch_boxes()
@@ -94,6 +101,36 @@ class ShownChat(ipywidgets.ValueWidget):  # type: ignore[misc, name-defined] # u
         """
         self._copies.display(self._static(place), place)
 
+    def _catch_up(self) -> None:
+        """Render the answers that pages have as plain text so far, and tell the pages."""
+        while self._tell_rendered():
+            pass
+
+    async def _catch_up_beside(self) -> None:
+        """Do what `_catch_up` does, with pauses."""
+        while True:
+            if not self._tell_rendered():
+                return
+            await asyncio.sleep(INTERVAL)
+
+    def _tell_rendered(self) -> bool:
+        """Render a few answers, and return whether there were any."""
+        few = []
+        began = time.thread_time()
+        with self._lock:
+            for news in self._conversation.catch_up():
+                few.append(news)
+                if time.thread_time() - began > SHARE:
+                    break
+            if few:
+                self._tell("rendered", news=few)
+        return bool(few)
+
+    def _send_whole(self) -> None:
+        """Send the state, as programs that execute notebooks save it."""
+        self._catch_up()
+        self.send_state("_snapshot")
+
     def _answer_length(self) -> int:
         with self._lock:
             return self._conversation.answer_length()
@@ -104,6 +141,7 @@ class ShownChat(ipywidgets.ValueWidget):  # type: ignore[misc, name-defined] # u
         Args:
             *place: Where it stands, if it has a live view.
         """
+        self._catch_up()
         with self._lock:
             turns = self._conversation.html()
         return {

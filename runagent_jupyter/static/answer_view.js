@@ -1,5 +1,5 @@
 // An answer on the page: its steps, its text, its failure and its state.
-import { button, codeOf, copySelected, copyText, make, morph, parsed } from "./dom.js";
+import { button, codeOf, copySelected, copyText, make, morph, parsed, tableText } from "./dom.js";
 
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
 
@@ -126,18 +126,24 @@ export class AnswerView {
     this.state.textContent = `${doing}… ${seconds} s`;
   }
 
-  /** Add a copy button to each finished block of code that has none. */
+  /** Add a copy button to each finished block of code and table that has none. */
   addCopyButtons() {
-    for (const head of this.body.querySelectorAll(".runagent-code-head:not(:has(button))")) {
-      if (this.tail.contains(head)) continue;
-      const code = () => codeOf(this.body, head.parentElement);
+    const add = (name, block, text, place = block) => {
       const copy = button("", () => {
-        copy.value = copyText(head, code()) ? "Copied" : "Not allowed here";
+        copy.value = copyText(place, text()) ? "Copied" : "Not allowed here";
       }, "copy");
-      copy.title = copy.ariaLabel = "Copy code";
-      head.append(copy);
-      if (this.insert) head.append(button("To a new cell", () => this.insert(code())));
-      head.parentElement.classList.add("runagent-live");
+      copy.title = copy.ariaLabel = name;
+      place.append(copy);
+      block.classList.add("runagent-live");
+    };
+    for (const node of this.body.querySelectorAll(":is(.runagent-code-head,:has(>table)):not(:has(button))")) {
+      const block = node.parentElement;
+      if (this.tail.contains(node)) continue;
+      if (block.matches(".runagent-code")) {
+        const code = () => codeOf(this.body, block);
+        if (this.insert) node.append(button("To a new cell", () => this.insert(code())));
+        add("Copy code", block, code, node);
+      } else add("Copy table", node, () => tableText(node.firstElementChild));
     }
   }
 

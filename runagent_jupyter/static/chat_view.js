@@ -253,10 +253,7 @@ export class ChatView extends Composer {
    * @param {any} content
    */
   receive(type, content) {
-    if (type === "delta" && !content.ending) {
-      this.show(type, content);
-      return;
-    }
+    if (type === "delta" && !content.ending) return this.show(type, content);
     const { focused } = this;
     const hadFocus = this.root.contains(focused);
     const index = [...this.log.children].findIndex((node) => node.contains(focused));
@@ -273,10 +270,7 @@ export class ChatView extends Composer {
    * @param {any} content
    */
   show(type, content) {
-    if (type === "gone") {
-      this.setLive(false);
-      return;
-    }
+    if (type === "gone") return this.setLive(false);
     if (type === "turns") this.showTurns(content.first);
     if (type === "delta") {
       const view = this.answers[content.turn];
@@ -284,13 +278,14 @@ export class ChatView extends Composer {
       view.grow(content);
       if (isNews) this.speaker.tell(view.answer, content);
     }
+    for (const delta of content.news ?? []) this.answers[delta.turn].grow(delta);
     if (type === "refused" && this.pending?.request === content.request) {
       this.settle(false, content.text);
     }
     if (type === "names") this.receiveNames(content);
     if (type === "note") this.say(content.text);
     if (type === "export" && this.exporting) this.receiveExport(content);
-    if (content.ending) this.onEnding();
+    if (content.ending || type === "turns") this.onEnding();
     if (type === "turns" || content.ending || type === "refused") this.refresh();
     this.follower.keepUp();
   }
@@ -301,6 +296,7 @@ export class ChatView extends Composer {
     const isShown = this.transcript.turns.some(({ id }) => id === this.edited);
     if (this.edited !== null && !this.pending && !isShown) {
       this.edited = null;
+      this.queued = false;
       this.say("The conversation went on: your text would be sent as a new question.");
     }
     this.checkTaken();

@@ -3,7 +3,8 @@ import { PATIENCE } from "./connection.js";
 import { button, chips, make } from "./dom.js";
 import { itemsOf } from "./question_view.js";
 
-const STOPPING = "The kernel is busy: the answer stops as soon as the kernel is free.";
+const STOPPING = "The kernel is busy: the answer stops as soon as it is free.";
+const QUEUED = "It is sent when this answer ends, unless you change it.";
 const PIECE = 4_000_000; // bytes of a message; servers close the connection of a page for 10 MB
 
 /**
@@ -32,6 +33,7 @@ export class Composer {
   /** @type {[string, string][]} the variables that the text names, and their labels */
   known = [];
   first = ""; // the variable that Enter takes
+  queued = false; // whether the question is sent when the answer has ended
   asked = 0; // the name of the last request for variables
   note = make("div", "note");
   along = chips();
@@ -122,6 +124,8 @@ export class Composer {
 
   onInput() {
     const { value, selectionStart } = this.input;
+    if (this.queued) this.say("");
+    this.queued = false;
     this.fitInput();
     this.first = "";
     this.asked = Math.random();
@@ -193,7 +197,7 @@ export class Composer {
     this.say("");
     const files = items.filter(({ data }) => data).map(({ name, size, data }, file) => {
       for (let at = 0; at < size; at += PIECE) {
-        this.post({ type: "piece", file, request }, [data.slice(at, at + PIECE)]);
+        this.post({ type: "piece", file, at, request }, [data.slice(at, at + PIECE)]);
       }
       return { name, size };
     });
@@ -204,7 +208,10 @@ export class Composer {
 
   submit() {
     const { value } = this.input;
-    if (value.trim()) this.ask(value, this.edited, this.items);
+    if (!value.trim()) return;
+    this.queued = this.transcript.busy && this.connection.isLive;
+    if (this.queued) this.say(QUEUED);
+    else this.ask(value, this.edited, this.items);
   }
 
   /**
@@ -281,6 +288,7 @@ export class Composer {
   /** The answer has ended. */
   onEnding() {
     if (this.note.textContent === STOPPING) this.say("");
+    if (this.queued) this.submit();
   }
 
   /** Show the actions that are possible now, and the agents. */

@@ -143,3 +143,13 @@ export function codeOf(body, block) {
   }
   return text;
 }
+
+/**
+ * Write a table as spreadsheets take it: with tabs between cells.
+ * @param {HTMLTableElement} table
+ * @returns {string}
+ */
+export function tableText({ rows }) {
+  const words = ({ textContent }) => textContent.replace(/\s+/g, " ");
+  return [...rows].map(({ cells }) => [...cells].map(words).join("\t")).join("\n");
+}

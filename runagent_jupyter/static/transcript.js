@@ -47,12 +47,13 @@ export class Transcript {
    * @returns {"taken" | "old" | "gap"}
    */
   take(type, seq, content) {
-    const isWhole = type === "turns" && content.first === 0;
+    const isWhole = type === "turns" && !content.first;
     if (seq <= this.seq && !(isWhole && seq === this.seq)) return "old";
     if (seq !== this.seq + 1 && !isWhole) return "gap";
     this.seq = seq;
     if (type === "turns") this.turns.splice(content.first, Infinity, ...content.turns);
     if (type === "delta") apply(content, this.turns[content.turn]);
+    for (const delta of content.news ?? []) apply(delta, this.turns[delta.turn]);
     return "taken";
   }
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.apps import EXAMPLES, agent_at, running
+from support.chats import answer, drop, finished
 from support.chromium import new_page
 from support.clock import PATIENCE
 from support.contrast import contrasts
@@ -179,4 +180,62 @@ def test_an_answer_that_breaks_off_says_so(
         page.keyboard.press("Enter")
         expect(chat.get_by_text("⚠ broken off")).to_be_visible()
         expect(page.get_by_text("2 messages")).to_be_visible()
+        page.close()
+
+
+INPUT = """
+import marimo
+
+app = marimo.App()
+
+@app.cell
+def _():
+    import marimo as mo
+    from runagent.local import agent
+    from runagent_jupyter import AgentWidget
+
+    rows = [1, 2]
+
+    @agent("told")
+    def told(query: str, attachments=(), **fields):
+        return ", ".join([query, *(f"{a['name']} {len(a['data'])}" for a in attachments), *fields])
+
+    @agent("echo")
+    def echo(query: str, **_):
+        return f"You said {query}"
+
+    mo.ui.anywidget(AgentWidget(["told", "echo"]))
+    return (rows,)
+
+if __name__ == "__main__":
+    app.run()
+"""
+
+
+def test_files_variables_agents_and_branches(browser: Browser, tmp_path: Path) -> None:
+    notebook = tmp_path / "input.py"
+    notebook.write_text(INPUT)
+    command = ["marimo", "-q", "run", str(notebook), "--port={port}", "--headless", "--no-token"]
+    with running(tmp_path, *command, XDG_CONFIG_HOME=str(tmp_path)) as url:
+        page = new_page(browser)
+        page.goto(url)
+        chat = page.locator(".runagent-chat")
+        question = chat.get_by_label("Question")
+        # Each message is a request of its own here, so the question overtakes its files.
+        drop(question, "drop", ("a.txt", 3, "text/plain"), ("large.bin", 9_000_000, ""))
+        question.press_sequentially("See @ro")
+        question.press("Enter")
+        expect(chat.locator(".runagent-form .runagent-chip").last).to_contain_text("@rows")
+        question.press("Enter")
+        expect(answer(chat)).to_contain_text(
+            "See @rows , a.txt 4, large.bin 12000000, session_id, rows"
+        )
+        finished(chat)
+        chat.get_by_label("Send to").select_option("echo")
+        chat.get_by_role("button", name="Retry").click()
+        expect(chat.get_by_role("group", name="Branch 2 of 2")).to_be_visible()
+        expect(answer(chat)).to_contain_text("You said See @rows")
+        finished(chat)
+        chat.get_by_role("button", name="Previous branch").click()
+        expect(answer(chat)).to_contain_text("a.txt 4")
         page.close()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from playwright.sync_api import Locator, expect
-from support.chats import answer, ask, chat_in, finished
+from support.chats import answer, ask, chat_in, drop, finished
 from support.lab import Lab, LabNotebook
 
 AGENTS = """
@@ -37,22 +35,6 @@ def plain(query: str):
 df = pd.DataFrame({"a": [1, 2]})
 digits = [3]
 """
-
-DROP = """(node, [kind, files, text]) => {
-  const data = new DataTransfer();
-  for (const [name, size, type] of files)
-    data.items.add(new File([new Uint8Array(size)], name, {type}));
-  if (text) data.setData("text/plain", text);
-  const options = {bubbles: true, cancelable: true};
-  const event = kind === "paste"
-    ? new ClipboardEvent(kind, {...options, clipboardData: data})
-    : new DragEvent(kind, {...options, dataTransfer: data});
-  return node.dispatchEvent(event);
-}"""
-
-
-def drop(node: Locator, kind: str, *files: tuple[str, int, str], text: str = "") -> Any:
-    return node.evaluate(DROP, [kind, [list(file) for file in files], text])
 
 
 def test_what_goes_along_with_a_question(lab: Lab) -> None:

@@ -120,9 +120,9 @@ def test_code_becomes_a_new_cell(kernel: Kernel) -> None:
     ).ok()
     for name in ("reply", "turn"):
         assert kernel.value(f"{name}.code") == ["x = 1\n\ny = 2\n", "z\n"]
-        assert cell(f"{name}.to_cell()") == ["z"]
-        assert cell(f"{name}.to_cell(0)") == ["x = 1\n\ny = 2"]
-    failed = kernel.execute("reply.to_cell(2)").error
+        assert cell(f"{name}.code_to_cell()") == ["z"]
+        assert cell(f"{name}.code_to_cell(0)") == ["x = 1\n\ny = 2"]
+    failed = kernel.execute("reply.code_to_cell(2)").error
     assert failed is not None
     assert failed["evalue"] == "The answer has 2 blocks of code, and none at position 2."
     kernel.execute("%runagent critic x --format code\nreply = _").ok()

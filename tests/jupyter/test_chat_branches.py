@@ -13,6 +13,7 @@ from support.clock import PATIENCE
 from support.kernel import Kernel
 
 from runagent_jupyter.chats.chat_file import read
+from runagent_jupyter.chats.conversation import Conversation
 
 Start = Callable[..., Kernel]
 
@@ -231,3 +232,23 @@ def test_an_older_file_goes_on(kernel: Kernel, tmp_path: Path) -> None:
     ]
     kernel.execute("w.ask('B', instead_of=w.turns[0]) and None").ok()
     assert read(path).after == {4: -1}
+
+
+def test_a_question_that_is_taken_back_changes_no_branch() -> None:
+    chat = Conversation()
+    first = chat.add("1", "")[0]
+    for number in range(3):
+        chat.add(f"2.{number}", "", None if number == 0 else chat._all[1])
+    middle = chat._all[2]
+    chat.show(middle)
+    other = chat.add("other", "", first)[0]  # the branch that is left is not shown any more
+    chat.add("refused", "", chat._all[3])
+    chat.take_back()
+    assert [turn.text for turn in chat.turns[::2]] == ["other"]
+    chat.show(first)
+    assert [turn.text for turn in chat.turns[::2]] == ["1", "2.1"]
+    assert len(chat.branches()) == 3
+    chat.show(other)
+    chat.add("refused too", "")
+    chat.take_back()
+    assert [turn.text for turn in chat.turns[::2]] == ["other"]

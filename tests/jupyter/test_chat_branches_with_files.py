@@ -44,7 +44,7 @@ def kernel(shared_kernel: Kernel) -> Kernel:
 def ask(page: ChatPage, text: str, *files: tuple[str, bytes], **place: Any) -> None:
     """Send a question of a page with its files."""
     for position, (_, content) in enumerate(files):
-        page.send(content, type="piece", request=text, file=position)
+        page.send(content, type="piece", request=text, file=position, at=0)
     described = [{"name": name, "size": len(content)} for name, content in files]
     page.send(type="ask", text=text, request=text, files=described, **place)
 
@@ -170,7 +170,8 @@ def test_an_edited_question_that_is_refused_changes_nothing(kernel: Kernel, tmp_
     page = talk(kernel, path)
     before = kernel.value("[turn.text for turn in w.turns]")
     text = path.read_text()
-    page.send(b"not all", type="piece", request="r", file=0)
+    kernel.execute("from runagent_jupyter.chats import from_pages; from_pages.SILENCE = 0").ok()
+    page.send(b"not all", type="piece", request="r", file=0, at=0)
     file = {"name": "big.txt", "size": 70}
     page.send(type="ask", text="edited", request="r", files=[file], at=0, kept=[[0, 0]])
     assert "'big.txt' did not arrive as a whole" in page.wait_for("refused")["text"]

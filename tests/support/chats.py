@@ -69,6 +69,18 @@ CHAT = "from runagent_jupyter import AgentWidget\nw = AgentWidget('demo', contex
 
 SLOW_CHAT = CHAT.replace("'delay': 0", "'delay': 0.05")
 
+_DROP = """(node, [kind, files, text]) => {
+  const data = new DataTransfer();
+  for (const [name, size, type] of files)
+    data.items.add(new File([new Uint8Array(size)], name, {type}));
+  if (text) data.setData("text/plain", text);
+  const options = {bubbles: true, cancelable: true};
+  const event = kind === "paste"
+    ? new ClipboardEvent(kind, {...options, clipboardData: data})
+    : new DragEvent(kind, {...options, dataTransfer: data});
+  return node.dispatchEvent(event);
+}"""
+
 
 def chat_in(notebook: LabNotebook, index: int = 0) -> Locator:
     return notebook.output(index).locator(".runagent-chat")
@@ -110,3 +122,19 @@ def goes_on(chat: Locator) -> None:
     """Wait until a chat counts on."""
     last = counted(chat)[-1]
     expect(answer(chat)).to_contain_text(f" {last + 1} {last + 2} ", timeout=milliseconds(PATIENCE))
+
+
+def drop(node: Locator, kind: str, *files: tuple[str, int, str], text: str = "") -> bool:
+    """Drop or paste files, of zeros, and a text.
+
+    Args:
+        node: Where.
+        kind: `drop` or `paste`.
+        *files: The name, the size and the media type of each.
+        text: The text.
+
+    Returns:
+        Whether the page does with them what it does without the chat.
+    """
+    passed: bool = node.evaluate(_DROP, [kind, [list(file) for file in files], text])
+    return passed

@@ -23,9 +23,10 @@ _SHOW: Final = """
 async ([source, traits, shadow, manager]) => {
   const values = JSON.parse(traits);
   const handlers = {};
+  window.sent = [];
   const model = {
     widget_manager: manager,
-    get: (name) => values[name], off() {}, set() {}, send() {},
+    get: (name) => values[name], off() {}, set() {}, send: (message) => sent.push(message),
     on: (names, handler) => names.split(" ").forEach((name) => { handlers[name] = handler; }),
   };
   const place = document.querySelector("#widget");
@@ -92,6 +93,12 @@ def tell(page: Page, kind: str, seq: int, **content: Any) -> None:
     page.evaluate(
         "([message, packed]) => tell(message, packed)", [{"type": kind, "seq": seq}, packed]
     )
+
+
+def sent(page: Page, kind: str) -> list[dict[str, Any]]:
+    """Return the messages of a kind that the chat has sent to the kernel."""
+    found: list[dict[str, Any]] = page.evaluate("() => sent")
+    return [message for message in found if message["type"] == kind]
 
 
 def lose_kernel(page: Page) -> None:
