@@ -89,13 +89,7 @@ def model(
     """
     others = ("context", "field", "history", "entrypoint", "session_id")
     client = chat_client(agent, client_options, others, "model")
-    fields = as_fields(context or {})
-    if field in fields:
-        raise ValidationError(
-            f"context has {field!r}, which is the field that carries the question.",
-            code="INVALID_INPUT",
-            hint="Pass another field=, if the agent takes the question under another name.",
-        )
+    fields = _checked(context or {}, field)
     optional = {"session_id"} if session_id is None else set()
     if history:
         optional.add("history")
@@ -108,6 +102,18 @@ def model(
                 yield part
 
     return ask
+
+
+def _checked(context: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """Return the fields of a context, none of which carries the question."""
+    fields = as_fields(context)
+    if field in fields:
+        raise ValidationError(
+            f"context has {field!r}, which is the field that carries the question.",
+            code="INVALID_INPUT",
+            hint="Pass another field=, if the agent takes the question under another name.",
+        )
+    return fields
 
 
 class _Model:

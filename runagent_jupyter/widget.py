@@ -71,13 +71,11 @@ class AgentWidget(
         placeholder: Shown in the empty input.
         suggestions: Questions to begin with, as buttons.
         height: The greatest height of the conversation, in pixels; beyond it, it scrolls.
-        context: Fields that go along with every question, such as `{"df": df}`. They are read
-            each time, so the agent gets the contents that a variable has at that time.
+        context: Fields that go along with every question, such as `{"df": df}`, as they are then.
         field: The field that carries the question.
         history: Whether the turns so far go along, as `history`: a list of `role` and `text`,
             with the names of `attachments`, and the label of the `agent` where there are several.
-        entrypoint: A streaming entrypoint of an agent under `runagent serve`. Default: the usual
-            one.
+        entrypoint: A streaming entrypoint under `runagent serve`. Default: the usual one.
         format: `"markdown"`, or `"wrapped"` for Markdown in which the end of a line is a space.
         session_id: Goes along with every question, so that the agent knows the conversation.
             Default: a new one for each agent, which is left out if the agent refuses it.
@@ -92,8 +90,8 @@ class AgentWidget(
 
     Attributes:
         turns: The conversation, a list of `Turn`; to be read, not changed. A question that was
-            edited or asked again begins a branch beside the old one: `turns` is the branch that
-            is shown, `branches` has the others.
+            edited or asked again begins a branch: `turns` is the one that is shown, `branches` has
+            the others.
         context: The fields that go along with the next questions; it may be changed.
 
     The trait `agent` is the label of the agent that is asked next: its id, unless a dictionary has
