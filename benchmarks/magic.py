@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,9 @@ PATIENCE = 60
 """Seconds after which a page is not going to show the end: the server has dropped it."""
 
 _SETTINGS = {"RUNAGENT_API_KEY": "key"}
+
+_STARTING = threading.Lock()
+"""Held while a kernel starts: one process makes them all, one after the other."""
 
 Measured = dict[str, float]
 Measure = Callable[..., Measured]
@@ -190,10 +194,10 @@ def in_fresh_kernel() -> Iterator[Any]:
     """Start a kernel in which what is loaded once for all is loaded: it is no cost of a stream."""
     from support.kernel import running_kernel
 
-    with (
-        tempfile.TemporaryDirectory() as root,
-        running_kernel(Path(root), environment=_SETTINGS) as kernel,
-    ):
+    with contextlib.ExitStack() as stack:
+        root = stack.enter_context(tempfile.TemporaryDirectory())
+        with _STARTING:
+            kernel = stack.enter_context(running_kernel(Path(root), environment=_SETTINGS))
         kernel.execute("%load_ext runagent_jupyter\nimport ipywidgets").ok()
         kernel.execute('%%runagent demo\n{"delay": 0}').ok()
         yield kernel
