@@ -165,45 +165,6 @@ def test_scopes_of_anyio_give_a_step_up_too(wire: str, serve: Serve) -> None:
 
 
 @by_wire
-@pytest.mark.parametrize("taken", [[], ["a"], ["a", "b"]], ids=len)
-def test_a_step_that_is_cancelled_before_it_begins_loses_nothing(
-    taken: list[str], wire: str, serve: Serve
-) -> None:
-    server = serve(streams(wire, "a", "b", *end(wire)))
-
-    async def main() -> None:
-        async with opened(server, wire) as stream:
-            assert [await anext(stream) for _ in taken] == taken
-            for _ in range(2):
-                step = asyncio.ensure_future(anext(stream))
-                step.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await step
-            assert taken + [text async for text in stream] == ["a", "b"]
-            assert stream.done
-
-    asyncio.run(main())
-
-
-@by_wire
-@pytest.mark.parametrize("taken", [[], ["a"]], ids=len)
-def test_a_cancellation_that_is_thrown_in_ends_the_stream(
-    taken: list[str], wire: str, serve: Serve
-) -> None:
-    server = serve(streams(wire, "a", "b", *end(wire)))
-
-    async def main() -> None:
-        async with opened(server, wire) as stream:
-            assert [await anext(stream) for _ in taken] == taken
-            with pytest.raises(asyncio.CancelledError):
-                await stream.athrow(asyncio.CancelledError())
-            with pytest.raises(StreamError, match="broken off"):
-                await anext(stream)
-
-    asyncio.run(main())
-
-
-@by_wire
 def test_a_loop_follows_a_step_that_was_given_up(wire: str, serve: Serve) -> None:
     server = serve(streams(wire, SLOW, "a", "b", *end(wire)))
 
