@@ -149,6 +149,7 @@ class AsyncSource:
 
     Attributes:
         parked: Whether the last step was cancelled, and can be continued.
+        thrown: Whether the user has thrown an exception in, which ends the stream.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ class AsyncSource:
         leaving: Callable[[BaseException], BaseException],
     ) -> None:
         """Prepare to carry out the steps of a flow that streams; send nothing yet."""
-        self.parked = False
+        self.parked = self.thrown = False
         self._steps = steps
         self._carry_out = carry_out
         self._under_way = under_way
@@ -180,20 +181,34 @@ class AsyncSource:
 
     def place(self) -> Place:
         """Return the place of the generator that items come from, for the stream to hold."""
-        place = Place(self, self._items())
+        place = Place(self, _Unbegun(self))
         self._place = ref(place)
         return place
 
-    async def _items(self, *, parked: bool = False) -> AsyncGenerator[Any, None]:
-        """Carry out the steps of the flow; yield the items it delivers."""
+    def begin(self) -> AsyncGenerator[Any, None]:
+        """Put a generator in the place, which has begun and waits for its first step.
+
+        A step that is cancelled before it begins is thrown into its generator. Python ends one that
+        has not begun without a word, and the stream would seem to have ended.
+        """
+        items = self._items()
+        with suppress(StopIteration):
+            # From its first step on, the event loop closes it when nobody else does.
+            items.asend(None).send(None)
+        place = self._place()
+        if place is not None:
+            place.items = items
+        return items
+
+    async def _items(self) -> AsyncGenerator[Any, None]:
+        """Carry out the steps of the flow; yield `None`, and then the items it delivers."""
         outcome: Any = None
         step, stream, send = self._step, self._stream, self._steps.send
         kept = False
         error: BaseException | None = None
         try:
-            if parked:
-                yield None
-                self.parked = False
+            yield None
+            self.parked = False
             io = self._begin()
             step = step or send(None)
             while True:
@@ -292,17 +307,14 @@ class AsyncSource:
     def _park(self, step: Step | None) -> bool:
         """Keep a cancelled step for another generator; return whether anybody may want it."""
         place = self._place()
-        if self._closed or place is None or step is None or isinstance(step, Deliver):
+        if self._closed or self.thrown or place is None:
             return False
-        if self._waiting is not None and _is_in_loop(*self._waiting):
+        has_begun = step is not None and not isinstance(step, Deliver)
+        if has_begun and self._waiting is not None and _is_in_loop(*self._waiting):
             return False  # the loop is left, and nobody can go on with it
         self._step = step
         self.parked = True
-        following = self._items(parked=True)
-        with suppress(StopIteration):
-            # From its first step on, the event loop closes it when nobody else does.
-            following.asend(None).send(None)
-        place.items = following
+        self.begin()
         return True
 
     def _fail(self, error: RunAgentError) -> None:
@@ -394,6 +406,24 @@ class AsyncSource:
             self._io.interrupt()
             if self._stream is not None:
                 self._stream.abandon()
+
+
+class _Unbegun:
+    """Is in the place of a generator until the first step."""
+
+    ag_running = False
+
+    def __init__(self, source: AsyncSource) -> None:
+        self._source = source
+
+    def __anext__(self) -> Awaitable[Any]:
+        return self._source.begin().__anext__()
+
+    def athrow(self, *args: Any) -> Awaitable[Any]:
+        return self._source.begin().athrow(*args)
+
+    def aclose(self) -> Awaitable[None]:
+        return self._source.begin().aclose()
 
 
 def _failure(exc: Exception, io: AsyncCallIO) -> Failure:

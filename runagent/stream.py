@@ -277,6 +277,7 @@ class Source(Protocol):
     """The source of the items of an asynchronous stream."""
 
     parked: bool
+    thrown: bool
 
     def place(self) -> Place:
         """Return the place of the generator that items come from."""
@@ -296,9 +297,9 @@ class Place:
 
     __slots__ = ("__weakref__", "items", "source")
 
-    def __init__(self, source: Source, items: AsyncGenerator[Any, None]) -> None:
+    def __init__(self, source: Source, items: Any) -> None:
         self.source = source
-        self.items: Any = items
+        self.items = items
 
     def __del__(self) -> None:
         if self.source.parked:
@@ -351,6 +352,7 @@ class AsyncStream(_Facts, AsyncStreamSlips, AsyncGenerator[T, None], Generic[T])
 
     def athrow(self, *args: Any) -> Coroutine[Any, Any, T]:
         """Raise an exception where the stream waits, which closes it."""
+        self._source.thrown = True
         return self._place.items.athrow(*args)  # type: ignore[no-any-return]
 
     async def aclose(self) -> None:

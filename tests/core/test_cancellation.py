@@ -248,6 +248,43 @@ def test_an_async_stream_may_be_read_by_several_tasks_in_turn(serve: Serve) -> N
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("taken", [[], ["o"], ["o", "k"]], ids=len)
+def test_a_step_that_is_cancelled_before_it_begins_loses_nothing(
+    taken: list[str], serve: Serve
+) -> None:
+    server = serve(good("stream"))
+
+    async def main() -> None:
+        async with AsyncRunAgentClient("a", base_url=server.url, timeout=PATIENCE) as client:
+            stream = client.run_generic_stream({})
+            assert [await anext(stream) for _ in taken] == taken
+            for _ in range(2):
+                step = asyncio.ensure_future(anext(stream))
+                step.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await step
+            assert taken + [text async for text in stream] == ["o", "k"]
+            assert stream.done
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("taken", [[], ["o"]], ids=len)
+def test_a_cancellation_that_is_thrown_in_ends_the_stream(taken: list[str], serve: Serve) -> None:
+    server = serve(good("stream"))
+
+    async def main() -> None:
+        async with AsyncRunAgentClient("a", base_url=server.url, timeout=PATIENCE) as client:
+            stream = client.run_generic_stream({})
+            assert [await anext(stream) for _ in taken] == taken
+            with pytest.raises(asyncio.CancelledError):
+                await stream.athrow(asyncio.CancelledError())
+            with pytest.raises(StreamError, match="broken off"):
+                await anext(stream)
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("phase", [phase for phase in STALLS if phase != "in an error's body"])
 def test_closing_a_stream_from_another_thread_ends_it(phase: str, serve: Serve) -> None:
     server = serve(STALLS[phase], good("stream"))
