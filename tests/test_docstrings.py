@@ -39,8 +39,10 @@ from runagent_jupyter.jobs import Job
 MODULES = (runagent, runagent.local, runagent_jupyter, runagent_jupyter.marimo)
 """The modules whose `__all__` users read."""
 
-HANDED_OVER = (Batch, AsyncBatch, Row, Job, EachJob, Turn, Attached)
-HANDED_OVER += (usage.NotebookUsage, usage.AgentUsage)
+HANDED_OVER: tuple[type, ...] = (
+    *(Batch, AsyncBatch, Row, Job, EachJob, Turn, Attached),
+    *(usage.NotebookUsage, usage.AgentUsage),
+)
 """The classes of objects that users get and do not make."""
 
 CALLED_BY_OTHERS = {
