@@ -106,7 +106,8 @@ def public() -> dict[str, Any]:
         if inspect.isfunction(getattr(module, name)) or inspect.isclass(getattr(module, name))
     }
     named.update((kind.__name__, kind) for kind in HANDED_OVER)
-    return {name: told for name, told in named.items() if told.__module__ != "builtins"}
+    # The others are names for types of Python.
+    return {name: told for name, told in named.items() if told.__module__.startswith("runagent")}
 
 
 def methods(kind: type) -> dict[str, Any]:
