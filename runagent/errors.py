@@ -163,7 +163,14 @@ else:  # there, asyncio's is not yet the builtin
     import asyncio
 
     class TimeoutError(RunAgentError, builtins.TimeoutError, asyncio.TimeoutError):  # noqa: A001
-        """There was no answer within the timeout, or the server gave up waiting."""
+        """There was no answer within the timeout, or the server gave up waiting.
+
+        >>> try:
+        ...     RunAgentClient("slow").run({}, timeout=0.1)
+        ... except TimeoutError as error:  # runagent's own, or the builtin
+        ...     print(error.code)
+        TIMEOUT
+        """
 
 
 class NetworkError(RunAgentError, ConnectionError):

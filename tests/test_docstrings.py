@@ -39,8 +39,10 @@ from runagent_jupyter.jobs import Job
 MODULES = (runagent, runagent.local, runagent_jupyter, runagent_jupyter.marimo)
 """The modules whose `__all__` users read."""
 
-HANDED_OVER = (Batch, AsyncBatch, Row, Job, EachJob, Turn, Attached)
-HANDED_OVER += (usage.NotebookUsage, usage.AgentUsage)
+HANDED_OVER: tuple[type, ...] = (
+    *(Batch, AsyncBatch, Row, Job, EachJob, Turn, Attached),
+    *(usage.NotebookUsage, usage.AgentUsage),
+)
 """The classes of objects that users get and do not make."""
 
 CALLED_BY_OTHERS = {
@@ -104,7 +106,8 @@ def public() -> dict[str, Any]:
         if inspect.isfunction(getattr(module, name)) or inspect.isclass(getattr(module, name))
     }
     named.update((kind.__name__, kind) for kind in HANDED_OVER)
-    return {name: told for name, told in named.items() if told.__module__ != "builtins"}
+    # The others are names for types of Python.
+    return {name: told for name, told in named.items() if told.__module__.startswith("runagent")}
 
 
 def methods(kind: type) -> dict[str, Any]:

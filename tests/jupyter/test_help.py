@@ -9,7 +9,6 @@ import pytest
 from IPython.core import oinspect
 from support.kernel import Kernel
 
-from runagent_jupyter import Reply
 from runagent_jupyter.magics import RunAgentMagics
 
 LINES = 20
@@ -52,8 +51,8 @@ def blocks(text: str) -> list[str]:
 
 
 def test_the_examples_of_the_magics_help_run(kernel: Kernel) -> None:
-    cells = [*blocks(str(RunAgentMagics.runagent.__doc__)), *blocks(str(Reply.__doc__))]
-    assert len(cells) >= 6
+    cells = blocks(str(RunAgentMagics.runagent.__doc__))
+    assert len(cells) >= 5
     kernel.execute(SURROUNDINGS).ok()
     for cell in cells:
         kernel.execute(cell).ok()

@@ -8,9 +8,9 @@ from typing import Any
 
 import nbformat
 import pytest
+from papermill.exceptions import PapermillExecutionError
+from papermill.execute import execute_notebook
 from support.clock import PATIENCE
-
-papermill = pytest.importorskip("papermill")  # the session for Colab has none
 
 AGENTS = """%load_ext runagent_jupyter
 from runagent.local import agent
@@ -39,7 +39,7 @@ def execute(tmp_path: Path) -> Execute:
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         notebook.metadata.kernelspec = kernel
         nbformat.write(notebook, tmp_path / "report.ipynb")
-        papermill.execute_notebook(
+        execute_notebook(
             tmp_path / "report.ipynb",
             tmp_path / "done.ipynb",
             parameters=parameters,
@@ -80,7 +80,7 @@ def test_a_batch_leaves_its_final_progress(execute: Execute) -> None:
 
 
 def test_a_failure_ends_the_run_and_leaves_what_came(execute: Any) -> None:
-    with pytest.raises(papermill.PapermillExecutionError, match="nothing behind it"):
+    with pytest.raises(PapermillExecutionError, match="nothing behind it"):
         execute("1", "%%runagent shout\nhello", "%%runagent breaks\nx", "print('not reached')")
     made = execute.done()
     # In front of the others, papermill says which cell has failed.
