@@ -62,10 +62,8 @@ def model(
 
     An answer appears block by block, as safe HTML, because marimo would make elements of the HTML
     in a text. In `chat.value`, the `content` of an answer is the text as the agent wrote it, with a
-    last line that says so if it is not the whole answer.
-
-    With `mo.ui.chat(..., allow_attachments=True)`, files go along as `attachments`: a list of what
-    `runagent.attachment` makes of them, each with its `name`.
+    last line that says so if it is not the whole answer. Files, which `allow_attachments=True` lets
+    a page send, go along as `attachments`: what `runagent.attachment` returns, with a `name`.
 
     Args:
         agent: An agent's id, or a client.

@@ -208,7 +208,7 @@ export class ChatView extends Composer {
   }
 
   /**
-   * Puts code into a new cell below, where widgets may do so: in JupyterLab 4 and Notebook 7.
+   * Puts code into a new cell below, where widgets may do so: in JupyterLab (3.6) and Notebook 7.
    * Widgets in VS Code have the model of a notebook that nobody sees.
    */
   get inserter() {

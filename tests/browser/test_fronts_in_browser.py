@@ -100,7 +100,7 @@ def test_code_goes_into_no_notebook_that_nobody_sees(page: Page) -> None:
     page.evaluate("document.body.classList.add('jp-Notebook')")
     show_chat(page, conversation().known(0), manager=manager)
     expect(new_cell.first).to_be_attached()
-    notebook.pop("addCell")  # JupyterLab 3 inserts cells of another kind
+    notebook.pop("addCell")  # before 3.6, JupyterLab inserts cells of another kind
     show_chat(page, conversation().known(0), manager=manager)
     expect(page.get_by_role("button", name="Copy code").first).to_be_attached()
     expect(new_cell).to_have_count(0)

@@ -45,6 +45,10 @@ async def failing(name, awaitable):
 async def first(stream):
     return await anext(stream)
 
+async def read(stream, chunks):
+    async for chunk in stream:
+        chunks.append(chunk)
+
 echo, counts = client("echo"), client("counts")
 found["answer"] = await echo.run_generic({"query": "für 5 €"})
 found["gathered"] = [
@@ -58,6 +62,23 @@ async for chunk in counts.run_generic_stream({"query": "left"}):
     if len(chunks) == 3:
         break
 found["left"] = chunks
+chunks = []
+reading = asyncio.ensure_future(
+    read(counts.run_generic_stream({"query": "cancelled"}), chunks)
+)
+while not chunks:
+    await asyncio.sleep(PAUSE)
+reading.cancel()
+found["cancelled"] = isinstance(
+    (await asyncio.gather(reading, return_exceptions=True))[0], asyncio.CancelledError
+)
+chunks = []
+total = counts.run_generic_stream({"query": "total"}, total_timeout=SECONDS)
+await failing("total", read(total, chunks))
+found["before the end"] = chunks
+chunks = []
+await failing("broken", read(client("breaks").run_generic_stream({"query": ""}), chunks))
+found["before the break"] = chunks
 found["rows"] = [(row.id, row.output) async for row in echo.map([("r", {"query": "row"})])]
 await failing("key", client("echo", api_key="wrong").run_generic({"query": ""}))
 await failing("late", counts.run_generic({"query": "late"}, timeout=SECONDS))
@@ -73,7 +94,7 @@ await echo.aclose()
 print(json.dumps(found))
 """
 
-ended: dict[str, threading.Event] = {"left": threading.Event(), "late": threading.Event()}
+ended = {name: threading.Event() for name in ("left", "late", "cancelled", "total")}
 
 
 def echo(query: str) -> str:
@@ -95,6 +116,11 @@ async def counts(query: str) -> Any:
         ended[query].set()
 
 
+def breaks(query: str) -> Iterator[str]:
+    yield "one "
+    raise RuntimeError("the model is overloaded")
+
+
 async def silent(query: str) -> Any:
     import asyncio
 
@@ -107,9 +133,15 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Run the program in Pyodide, and return what it found."""
     program = tmp_path_factory.mktemp("browser") / "program.py"
     packages = Path(httpx2.__file__).parents[1]
-    agents = {"echo": echo, "three": three, "counts": counts, "silent": silent}
+    agents = {
+        "echo": echo,
+        "three": three,
+        "counts": counts,
+        "breaks": breaks,
+        "silent": silent,
+    }
     with serve(agents, api_key="key") as server:
-        program.write_text(f"URL, SECONDS = {server.url!r}, {TIMEOUT}\n{PROGRAM}")
+        program.write_text(f"URL, SECONDS, PAUSE = {server.url!r}, {TIMEOUT}, {TICK}\n{PROGRAM}")
         script = Path(__file__).parents[1] / "support" / "pyodide.mjs"
         done = subprocess.run(
             ["node", script, PYODIDE, program, ROOT, packages],
@@ -134,14 +166,19 @@ def test_agents_answer_and_stream(found: dict[str, Any]) -> None:
 
 
 def test_leaving_a_stream_and_a_timeout_end_the_request(found: dict[str, Any]) -> None:
+    assert found["cancelled"]
+    assert found["total"][:2] == ["TimeoutError", "TIMEOUT"]
+    assert found["before the end"][0] == "0 "
     assert found["left"] == ["0 ", "1 ", "2 "]
     assert found["late"][:2] == ["TimeoutError", "TIMEOUT"]
-    assert found["told"] == {"left": True, "late": True}
+    assert found["told"] == dict.fromkeys(ended, True)
     assert found["silent"][0] == "TimeoutError"
 
 
 def test_failures_say_what_a_page_can_know(found: dict[str, Any]) -> None:
     assert found["key"][0] == "AuthenticationError"
+    assert "the model is overloaded" in found["broken"][2]
+    assert found["before the break"] == ["one "]
     kind, _, message, _, attempts = found["nowhere"]
     assert kind == "NetworkError"
     assert "does not allow calls from this page's origin" in message

@@ -34,15 +34,9 @@ SCREENSHOTS = ROOT / ".cache" / "screenshots"
 _JS = """
 window.runagentTest = {
   done: [],  // of each command that was started
-  widgets() {
-    const found = window.jupyterapp.shell.widgets("main");
-    if (found[Symbol.iterator]) return [...found];
-    const list = [];  // JupyterLab 3 has iterators of its own
-    for (let widget; (widget = found.next()) !== undefined;) list.push(widget);
-    return list;
-  },
   panel(path) {
-    return this.widgets().find((w) => w.context?.path === path && w.content?.widgets);
+    const widgets = [...window.jupyterapp.shell.widgets("main")];
+    return widgets.find((w) => w.context?.path === path && w.content?.widgets);
   },
   kernel(path) { return this.panel(path)?.sessionContext?.session?.kernel; },
   shown(path) {
@@ -65,8 +59,8 @@ window.runagentTest = {
   },
   open(path) { this.start("docmanager:open", {path}); },
   async clear() {
-    const {commands} = window.jupyterapp;
-    for (const widget of this.widgets()) widget.dispose();  // asks nothing, saves nothing
+    const {commands, shell} = window.jupyterapp;
+    for (const widget of [...shell.widgets("main")]) widget.dispose();  // asks nothing, saves nothing
     if (document.body.dataset.jpThemeName !== "JupyterLab Light")
       await commands.execute("apputils:change-theme", {theme: "JupyterLab Light"});
     return !document.querySelector(".jp-Dialog");

@@ -17,3 +17,5 @@ try {
   console.error(error.message);
   process.exitCode = 1;
 }
+// Python's timers that are cancelled would keep node alive until they are due.
+process.exit();
