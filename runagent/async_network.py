@@ -20,10 +20,11 @@ from runagent.interrupt import current_io
 from runagent.lasting import Lasting
 from runagent.loop_sockets import DirectStream, direct
 from runagent.sockets import (
-    FRESH,
     PIECE,
     addresses_of,
+    check_not_closed,
     check_process,
+    is_fresh,
     is_held_head,
     keep_alive,
 )
@@ -120,6 +121,8 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
         check_process(self._pid, httpcore2.WriteError)
         self._exchange()
         if is_held_head(current_io(), buffer):
+            if is_fresh(self._used):
+                check_not_closed(self._stream)
             self._head = buffer
             return
         head, self._head = self._head, b""
@@ -199,7 +202,7 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         """Return a fact about the stream."""
-        if info == "is_readable" and time.monotonic() - self._used < FRESH:
+        if info == "is_readable" and is_fresh(self._used):
             return False
         return self._stream.get_extra_info(info)
 

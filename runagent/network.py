@@ -23,10 +23,11 @@ import httpx2
 from runagent.async_network import AsyncBackend
 from runagent.interrupt import BlockingIO, current_io
 from runagent.sockets import (
-    FRESH,
     PIECE,
     addresses_of,
+    check_not_closed,
     check_process,
+    is_fresh,
     is_held_head,
     keep_alive,
 )
@@ -124,6 +125,8 @@ class BlockingStream(httpcore2.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all bytes; the head of a request waits for the beginning of its body."""
         if is_held_head(current_io(), buffer):
+            if is_fresh(self._used):
+                check_not_closed(self._stream)
             self._head = buffer
             return
         if self._head:
@@ -170,7 +173,7 @@ class BlockingStream(httpcore2.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         """Return a fact about the stream."""
-        if info == "is_readable" and time.monotonic() - self._used < FRESH:
+        if info == "is_readable" and is_fresh(self._used):
             return False
         return self._stream.get_extra_info(info)
 

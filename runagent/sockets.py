@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -31,8 +32,28 @@ FRESH = 0.05
 """Seconds for which a connection is assumed to be open, as its server has just answered on it.
 
 For each request, a pool asks all idle connections whether they were closed, and each asks the
-system. With many threads, that takes longer than the rest of a call.
+system. With many threads, that takes longer than the rest of a call. The one connection that is
+taken is asked when the request begins.
 """
+
+
+def is_fresh(used: float) -> bool:
+    """Whether a connection is assumed to be open.
+
+    Args:
+        used: When something last came from its server, by `time.monotonic()`.
+    """
+    return time.monotonic() - used < FRESH
+
+
+def check_not_closed(stream: Any) -> None:
+    """Check, before anything of a request is sent, that the server has not closed a connection.
+
+    Raises:
+        ConnectionNotAvailable: It has; the pool takes another connection for the request.
+    """
+    if stream.get_extra_info("is_readable"):
+        raise httpcore2.ConnectionNotAvailable
 
 
 def is_held_head(io: Any, buffer: bytes) -> bool:

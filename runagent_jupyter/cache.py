@@ -71,16 +71,10 @@ class ReplyCache:
                 found = row.fetchone()
             if found is None:
                 return False
-            kept, facts = float(found[0]), json.loads(found[1])
-            events = EventLog(StreamEvent(**event) for event in facts["events"])
-            events.close()
-            answer = answer_of(events)
-            is_text = isinstance(answer, str) and facts["value"] == answer
-            value = answer if is_text else facts["value"]  # of the same text, one is enough
-            values = {"value": value, "elapsed": float(facts["elapsed"])}
-            values |= {name: facts[name] for name in FACTS if name in facts}
-            if not all(isinstance(values.get(name), kind) for name, kind in _KINDS.items()):
-                raise TypeError("the answer in it is damaged")
+            try:
+                kept, events, values = _read(*found)
+            except (LookupError, TypeError, ValueError, AttributeError):
+                raise ValueError("the answer in it is damaged") from None
         reply.events = events
         for name, value in values.items():
             setattr(reply, name, value)
@@ -136,25 +130,46 @@ class ReplyCache:
             LookupError,
             AttributeError,
         ) as exc:
+            hint = "%config RunAgentMagics.cache_path names another file."
+            if not isinstance(exc, _ForeignError):
+                hint = f"%runagent_config --clear-cache begins a new one; {hint}"
             raise ValidationError(
                 f"The cache of replies, {self.path}, cannot be used: {exc}.",
                 code="CACHE",
-                hint="%runagent_config --clear-cache begins a new one; "
-                "%config RunAgentMagics.cache_path names another file.",
+                hint=hint,
             ) from exc
+
+
+def _read(kept: Any, text: str) -> tuple[float, EventLog, dict[str, Any]]:
+    """Return when a reply was kept, its events, and its other values by the names of attributes."""
+    facts = json.loads(text)
+    events = EventLog(StreamEvent(**event) for event in facts["events"])
+    events.close()
+    answer = answer_of(events)
+    is_text = isinstance(answer, str) and facts["value"] == answer
+    value = answer if is_text else facts["value"]  # of the same text, one is enough
+    values = {"value": value, "elapsed": float(facts["elapsed"])}
+    values |= {name: facts[name] for name in FACTS if name in facts}
+    if not all(isinstance(values.get(name), kind) for name, kind in _KINDS.items()):
+        raise TypeError
+    return float(kept), events, values
+
+
+class _ForeignError(OSError):
+    """The file belongs to something else, and is not removed."""
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     if path.exists() and not path.is_file():  # a pipe would wait for its other end
-        raise OSError("it is not a file")
+        raise _ForeignError("it is not a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     connection = sqlite3.connect(path, timeout=_WAIT)
     with contextlib.closing(connection) as database, database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
         if any("replies" not in name for name in tables):
-            raise OSError("it is a database of something else")
+            raise _ForeignError("it is a database of something else")
         database.execute(_TABLE)
         yield database
 
@@ -162,4 +177,4 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 def _check_broken(path: Path) -> None:
     """Check that a file which is no database may be removed: it was one, or has no other name."""
     if path.suffix not in (".sqlite", ".db", ""):
-        raise OSError("it is no cache; remove it yourself if nobody needs it")
+        raise _ForeignError("it is not a cache; remove it yourself if nobody needs it")

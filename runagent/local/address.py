@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-_MAX_PORT = 65535
+_PORTS = range(65536)
+
+_KEY = re.compile(r"[\x21-\x7e]+")
+"""The keys that a client can send."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,14 @@ def bind(host: str, port: int, api_key: str | None) -> Address:
         OSError: The address is not available; the port may be in use.
         ValueError: The port or the key cannot be used.
     """
-    if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key):
-        raise ValueError("api_key has to be printable ASCII characters, at least one.")
+    if api_key is not None and not _KEY.fullmatch(api_key):
+        raise ValueError("api_key has to be printable ASCII characters without spaces.")
     return Address(host, _bound(host, port), api_key)
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= _MAX_PORT:
-        raise ValueError(f"port is {port!r}, not a number from 0 to {_MAX_PORT}.")
+    if port not in _PORTS:
+        raise ValueError(f"port is {port!r}, not a number from 0 to {max(_PORTS)}.")
     with _explained(host, port):
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM

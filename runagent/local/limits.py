@@ -15,7 +15,7 @@ class Limits:
         request_timeout: Seconds a request's head may take to arrive, and as many again its body.
 
     Raises:
-        ValueError: A number of seconds is not positive.
+        ValueError: A limit is not positive.
     """
 
     keep_alive: float = 15.0
@@ -27,3 +27,5 @@ class Limits:
             seconds = getattr(self, name)
             if not seconds > 0:
                 raise ValueError(f"{name} is {seconds!r}, not a positive number of seconds.")
+        if not self.max_body > 0:
+            raise ValueError(f"max_body is {self.max_body!r}, not a positive number of bytes.")

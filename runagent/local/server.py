@@ -64,8 +64,8 @@ def serve(
     Raises:
         OSError: The address is not available; the port may be in use.
         TypeError: A value is not a function: it is a class, or cannot be called.
-        ValueError: An agent id, a function's parameters, the port, the key or a number of seconds
-            cannot be used.
+        ValueError: An agent id, a function's parameters, the port, the key or a limit cannot be
+            used.
     """
     limits = Limits(keep_alive, max_body, request_timeout)
     if agents is None:

@@ -293,7 +293,10 @@ def test_a_lock_that_another_thread_holds_is_free_in_a_fork(kind: Any, serve: Se
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_kept_connection_that_died_is_replaced(kind: str, mode: str, serve: Serve) -> None:
+@pytest.mark.parametrize("idle", [0, 2 * FRESH], ids=["fresh", "idle"])
+def test_a_kept_connection_that_died_is_replaced(
+    idle: float, kind: str, mode: str, serve: Serve
+) -> None:
     server = serve([*good(kind)[:-1]], good(kind))  # closes after the first answer
 
     async def main() -> None:
@@ -302,7 +305,7 @@ def test_a_kept_connection_that_died_is_replaced(kind: str, mode: str, serve: Se
                 assert await arun(client, kind)
                 if answers == 1:
                     await asyncio.to_thread(until, lambda: server.closed)
-                    await asyncio.sleep(2 * FRESH)  # for which the client takes it to be open
+                    await asyncio.sleep(idle)
 
     if mode == "async":
         asyncio.run(main())
@@ -312,7 +315,7 @@ def test_a_kept_connection_that_died_is_replaced(kind: str, mode: str, serve: Se
                 assert run(client, kind)
                 if answers == 1:
                     until(lambda: server.closed)
-                    time.sleep(2 * FRESH)
+                    time.sleep(idle)
     assert server.connections == 2
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -70,10 +71,16 @@ def test_a_port_in_use_is_an_error_at_once() -> None:
     assert "in use" in str(caught.value)
 
 
-@pytest.mark.parametrize("port", [-1, 65536])
-def test_a_port_is_a_port(port: int) -> None:
-    with pytest.raises(ValueError, match=f"port is {port}"):
+@pytest.mark.parametrize("port", [-1, 65536, "80"])
+def test_a_port_is_a_port(port: Any) -> None:
+    with pytest.raises(ValueError, match=f"port is {port!r}"):
         serve(answer, port=port)
+
+
+@pytest.mark.parametrize("key", ["", "a b", "ü", "a\n"])
+def test_a_key_is_one_that_a_client_can_send(key: str) -> None:
+    with pytest.raises(ValueError, match="api_key has to be"):
+        serve(answer, api_key=key)
 
 
 def test_an_unknown_host_is_an_error_at_once() -> None:
@@ -81,9 +88,11 @@ def test_an_unknown_host_is_an_error_at_once() -> None:
         serve(answer, host="256.0.0.1")
 
 
-def test_keep_alive_is_positive() -> None:
+def test_limits_are_positive() -> None:
     with pytest.raises(ValueError, match="keep_alive is 0"):
         serve(answer, keep_alive=0)
+    with pytest.raises(ValueError, match="max_body is 0"):
+        serve(answer, max_body=0)
 
 
 def test_nothing_is_left_of_a_refused_server() -> None:
