@@ -17,7 +17,7 @@ from runagent_jupyter.html.tex_allowlist import safe_tex
 MOST_BRACKETS: Final = 500
 """Brackets in one piece of text; with more of them, none of them make links."""
 
-_DOLLAR_MATH = re.compile(r"\$(?![\s$])((?:[^$\\]|\\.){1,2048})(?<!\s)\$", re.DOTALL)
+_DOLLAR_MATH = re.compile(r"\$(?![\s$])((?:[^$\\`]|\\.){1,2048})(?<!\s)\$", re.DOTALL)
 _ENDING = re.compile(r"(?:th|st|nd|rd|s)\b")  # of an ordinal or a plural
 _MONEY = re.compile(r"\d[\d.,]*\s*[-\u2013]?\s+[A-Za-z]{2,}\b")
 _BARE_URL = re.compile(rf"://(?:[^\s<>\"`\\$|{{}}^\x00-\x20{CJK_MARKS}]|\\[()])+")
