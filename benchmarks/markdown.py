@@ -70,6 +70,7 @@ PATHOLOGICAL = (
         "<\n\n",
     ),
     *("*\n[", "_\n!", "~\n_", "-\n+\n", "*[", "[", "![", "[]", "](", "!", "*_", "**a"),
+    *("- \\\n- ", "\n`\n", "\\(", "(><", '"<)> (', "<\n->*"),
 )
 # The peer drops what is nested in more than 20 levels, and so has little to do.
 NESTED = ("- ", "> ", "1. ")

@@ -35,8 +35,10 @@ _ALERT = re.compile(
 def annotate(state: StateCore) -> None:
     """Add directions, alignment and marks to the tokens, in ways that the sanitizer allows."""
     tokens = state.tokens
-    _mark_notes(tokens)
-    _mark_alerts(tokens)
+    if "[^" in state.src:
+        _mark_notes(tokens)
+    if "[!" in state.src:
+        _mark_alerts(tokens)
     # With dir="auto", a browser does not look into the paragraphs of a list or a quote.
     direction = "auto"
     for token in reversed(tokens):

@@ -64,13 +64,15 @@ _TAG = re.compile(
 )
 _SOURCE = re.compile("\u3010\\d{1,4}(?::\\d{0,4})?(?:\u2020[^\u3010\u3011\n]{0,200})?\\Z|\u3010\\Z")
 _NO_TEX = re.compile('["`]')
+_TASK = re.compile(r"\[[ xX]\]")
 _DOLLAR_FORMULA = re.compile(
-    r"\$(?=[^\s$])(?![a-z]{3,})(?:[^$\\]|\\.)*\\?\Z", re.IGNORECASE | re.DOTALL
+    r"\$(?=[^\s$;,.:)!?])(?![a-z]{3,})(?:[^$\\]|\\.)*\\?\Z", re.IGNORECASE | re.DOTALL
 )
-_AMOUNT = re.compile(r"\$[\d.,]*\Z")
+_AMOUNT = re.compile(r"\$[\d.,]*\*{0,2}\Z")
 # An amount of money, unless the rest of the text reads like a formula.
 _PRICE = re.compile(
-    r"\$\d[\d.,]*(?![\d.,\w\\^{]|\s*(?:[\\=<>^*]|\+\s))(?:[^$\\]|\\.)*\$?\Z", re.DOTALL
+    r"\$\d[\d.,]*(?![\d.,\w\\^{]|\s*(?:[\\=<>^]|\+\s)|\s+\*|\*{1,2}\w)(?:[^$\\]|\\.)*\$?\Z",
+    re.DOTALL,
 )
 
 
@@ -254,7 +256,8 @@ def _backticks(state: StateInline, silent: bool) -> bool:
     if re.search(f"(?<!`){'`' * run}(?!`)", text):
         return False
     if text[:1].isspace() and start and not src[start - 1].isspace():
-        return False  # it probably was meant to close something
+        state.pos += run  # it probably was meant to close something, and nobody can tell yet
+        return True
     if 0 < len(text) - text.find("`") <= _LONGEST_WAIT:
         text = text.partition("`")[0].rstrip()
     return _code(state, silent, text)
@@ -380,6 +383,8 @@ def _close_marks(state: StateInline) -> None:
         return
     if tokens and tokens[-1].type == "text":
         tokens[-1].content = _SOURCE.sub("", tokens[-1].content).rstrip()
+        if len(tokens) == 1 and _TASK.fullmatch(tokens[0].content):
+            tokens[0].content = ""  # it is the mark of a task, if a word follows
     if state.env[_PARAGRAPH]:
         _hide_borders(tokens)
     closers: list[Token] = []

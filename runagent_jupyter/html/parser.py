@@ -16,6 +16,7 @@ from runagent_jupyter.html.first_characters import run_by_first_character
 from runagent_jupyter.html.inline_tags import inline_tag, pair_tags
 from runagent_jupyter.html.open_syntax import add_open_syntax
 from runagent_jupyter.html.render_rules import RENDER_RULES
+from runagent_jupyter.html.renderer import Renderer
 from runagent_jupyter.html.text_marks import mark_text
 
 NESTING: Final = 40
@@ -51,7 +52,7 @@ def parser(*, line_breaks: bool = True, is_open: bool = False) -> MarkdownIt:
         The parser. HTML in Markdown is text to it, except for the few tags that become tokens.
     """
     options = {"html": False, "xhtmlOut": False, "maxNesting": NESTING, "breaks": line_breaks}
-    made = _Parser("commonmark", options)
+    made = _Parser("commonmark", options, renderer_cls=Renderer)
     for name, rule in RENDER_RULES.items():
         made.add_render_rule(name, rule)
     made.enable(["table", "strikethrough"]).disable(["html_block", "html_inline"])

@@ -17,7 +17,7 @@ from runagent_jupyter.html.tex_allowlist import safe_tex
 MOST_BRACKETS: Final = 500
 """Brackets in one piece of text; with more of them, none of them make links."""
 
-_DOLLAR_MATH = re.compile(r"\$(?![\s$])((?:[^$\\]|\\.){1,2048})(?<!\s)\$", re.DOTALL)
+_DOLLAR_MATH = re.compile(r"\$(?![\s$])((?:[^$\\`]|\\.){1,2048})(?<!\s)\$", re.DOTALL)
 _ENDING = re.compile(r"(?:th|st|nd|rd|s)\b")  # of an ordinal or a plural
 _MONEY = re.compile(r"\d[\d.,]*\s*[-\u2013]?\s+[A-Za-z]{2,}\b")
 _BARE_URL = re.compile(rf"://(?:[^\s<>\"`\\$|{{}}^\x00-\x20{CJK_MARKS}]|\\[()])+")
@@ -35,6 +35,12 @@ def _is_money(src: str, match: re.Match[str]) -> bool:
     return is_word and not _ENDING.match(src, match.end())
 
 
+@functools.lru_cache(maxsize=16)
+def _last(src: str, closer: str) -> int:
+    """Find the last closer of a formula; so a text with openers alone is searched once."""
+    return src.rfind(closer)
+
+
 def math_inline(state: StateInline, silent: bool) -> bool:
     r"""Parse ``$…$``, ``$$…$$``, ``\(…\)`` and ``\[…\]`` in running text."""
     src, start = state.src, state.pos
@@ -47,6 +53,8 @@ def math_inline(state: StateInline, silent: bool) -> bool:
             return False
         tex = src[start:end]
     elif opener in CLOSERS:
+        if start >= _last(src, CLOSERS[opener]):
+            return False
         end = src.find(CLOSERS[opener], start + 2, min(start + LONGEST_FORMULA, state.posMax))
         if end < start + 3:
             return False
@@ -74,8 +82,12 @@ def bare_url(state: StateInline, silent: bool) -> bool:
     scheme = _SCHEME.search(state.pending[-9:])
     end = min(state.pos + LONGEST_URL, state.posMax)
     match = scheme and _BARE_URL.match(state.src, state.pos, end)
-    if not scheme or not match or len(match[0]) > LONGEST_URL - len("https"):
+    if not scheme or not match:
         return False
+    if len(match[0]) > LONGEST_URL - len("https"):
+        state.pending += match[0]  # no address begins within it either
+        state.pos = match.end()
+        return True
     address = bare_address(scheme[0] + match[0])
     url = state.md.normalizeLink(_ESCAPED_PARENTHESIS.sub(r"\1", address))
     if not is_safe_url(url):
@@ -94,6 +106,8 @@ def safe_autolink(state: StateInline, silent: bool) -> bool:
         return False
     end = state.src.find(">", state.pos, min(state.pos + LONGEST_URL, state.posMax))
     address = state.src[state.pos + 1 : end]
+    if ":" not in address and "@" not in address:
+        return False
     url = address if ":" in address.partition("@")[0] else f"mailto:{address}"
     return end > 0 and is_safe_url(state.md.normalizeLink(url)) and autolink(state, silent)
 

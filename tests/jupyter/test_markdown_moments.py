@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from markdown_agent_answers import AGENT_ANSWERS
 from markdown_answers import ANSWERS
 from markdown_moments import faults
 from safe_html import text_of
@@ -10,6 +11,7 @@ from specifications import examples
 
 from runagent_jupyter.html import MarkdownStream
 
+ALL = ANSWERS | AGENT_ANSWERS
 EXAMPLES = [
     pytest.param(example["markdown"], id=f"{name}-{number}")
     for name in ("commonmark", "gfm")
@@ -17,14 +19,14 @@ EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", ALL)
 def test_answers_are_right_in_every_moment(name: str) -> None:
-    assert list(faults(ANSWERS[name])) == []
+    assert list(faults(ALL[name])) == []
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", ALL)
 def test_answers_without_their_last_newline_are_right_in_every_moment(name: str) -> None:
-    assert list(faults(ANSWERS[name].rstrip("\n"))) == []
+    assert list(faults(ALL[name].rstrip("\n"))) == []
 
 
 @pytest.mark.parametrize("text", EXAMPLES[::10])
@@ -40,11 +42,11 @@ def test_examples_of_the_specifications_are_right_in_every_moment(text: str) -> 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("around", ["> {}", "- {}", "1. a\n\n   {}", "a\n\n{}", "> - {}"])
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", ALL)
 def test_answers_within_other_blocks_are_right_in_every_moment(name: str, around: str) -> None:
     before, margin = around.removesuffix("{}"), around.rpartition("\n")[2].removesuffix("{}")
     margin = "".join(">" if character == ">" else " " for character in margin)
-    text = before + ANSWERS[name].replace("\n", f"\n{margin}")
+    text = before + ALL[name].replace("\n", f"\n{margin}")
     assert list(faults(text)) == []
 
 
