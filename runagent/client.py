@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -343,7 +342,7 @@ class _BaseClient:
             entrypoint=checks.check_entrypoint(asking.entrypoint, streams=False),
             rate=many.check_rate(sending.rate),
             per_call=sending.per_call,
-            journal=None if kept.journal is None else Path(kept.journal),
+            journal=None if kept.journal is None else many.journal_path(kept.journal),
             fresh=kept.fresh,
             encode=lambda value, name: self._prepare(value, None, None, name)[0].content,
             executor=None if executor is None else many.check_executor(executor),

@@ -6,6 +6,7 @@ from runagent.many.blocking import Batch
 from runagent.many.executors import check_credentials, check_executor
 from runagent.many.failures import not_inputs
 from runagent.many.frames import Frame, Inputs, Outputs, Table, is_missing
+from runagent.many.journal_file import journal_path
 from runagent.many.listed import Listed
 from runagent.many.options import Asking, Keeping, Sending
 from runagent.many.rates import check_rate
@@ -32,5 +33,6 @@ __all__ = [
     "check_rate",
     "display_for",
     "is_missing",
+    "journal_path",
     "not_inputs",
 ]
