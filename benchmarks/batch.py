@@ -260,6 +260,6 @@ def _cpu_of(run_batch: Callable[..., int], url: str, rows: int, *, kept: bool) -
 def tables(*, quick: bool) -> Iterator[Table | Sheet]:
     for rows in (1_000,) if quick else (1_000, 5_000):
         yield from unlimited(rounds=3 if quick else 5, rows=rows)
-    for rows in (1_000,) if quick else (1_000, 10_000):
-        yield from journal(rounds=3 if quick else 7, rows=rows)
+    for rows, rounds in ((1_000, 3),) if quick else ((1_000, 7), (10_000, 3)):
+        yield from journal(rounds=rounds, rows=rows)
     yield from limited(quick=quick, seconds=10.0 if quick else 40.0)

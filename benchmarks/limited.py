@@ -17,6 +17,7 @@ from urllib.request import urlopen
 
 from benchmarks.child import ROOT
 from benchmarks.simulated import Bucket, FixedWindow, Limit
+from runagent.many.quota import Quota
 
 _ANSWER = json.dumps(
     {
@@ -101,7 +102,7 @@ class _Server(asyncio.Protocol):
         status, extra = 200, ""
         if cls.limit is not None:
             verdict = cls.limit.ask(time.monotonic())
-            extra = _headers(verdict.quota, verdict.retry_after)
+            extra = _headers(verdict.quotas, verdict.retry_after)
             if not verdict.accepted:
                 cls.limited += 1
                 status = 429
@@ -116,10 +117,11 @@ class _Server(asyncio.Protocol):
         asyncio.get_running_loop().call_later(cls.latency, self._transport.write, answer)
 
 
-def _headers(quota: Any, retry_after: float | None) -> str:
+def _headers(quotas: tuple[Quota, ...], retry_after: float | None) -> str:
     lines = []
     if retry_after is not None:
         lines.append(f"Retry-After: {math.ceil(retry_after)}")
+    quota = quotas[0] if quotas else Quota()
     if quota.window is not None:
         lines.append(f'RateLimit-Policy: "default";q={quota.limit:g};w={quota.window:g}')
         lines.append(f'RateLimit: "default";r={quota.remaining:g};t={quota.reset_after:.3f}')

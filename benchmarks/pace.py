@@ -36,6 +36,11 @@ def _two(per_second: int, per_minute: int, style: str, phase: float) -> Limit:
     return Both(_window(per_second, style, phase), FixedWindow(per_minute, 60.0, phase, style))
 
 
+def _quota(per_second: int, style: str, phase: float) -> Limit:
+    day = FixedWindow(100_000, 86_400.0, phase, style)
+    return Both(_window(per_second, style, phase), day)
+
+
 def _changing(first: int, second: int, at: float, style: str, phase: float) -> Limit:
     return Changing(_window(first, style, phase), _window(second, style, phase), at)
 
@@ -63,6 +68,7 @@ def cases(seconds: float) -> Iterator[Case]:
     yield "bucket 13/s of 26", 13, 0.1, 0.0, lambda style, _: Bucket(13, 26, style)
     yield "60/s and 3000/min", 50, 0.1, 0.0, partial(_two, 60, 3000)
     yield "100/s and 1500/min", 25, 0.1, 0.0, partial(_two, 100, 1500)
+    yield "10/s and 100,000/day", 10, 0.1, 0.0, partial(_quota, 10)
     yield "first 50/s, then 100/s", 75, 0.1, 0.0, partial(_changing, 50, 100, seconds / 2)
     yield "first 100/s, then 30/s", 65, 0.1, 0.0, partial(_changing, 100, 30, seconds / 2)
     yield "sliding 50/s", 50, 0.1, 0.0, lambda *_: SlidingWindow(50, 1.0)

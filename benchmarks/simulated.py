@@ -8,17 +8,17 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from runagent.many.pace import Pace, Ticket
-from runagent.many.quota import NO_QUOTA, Quota
+from runagent.many.quota import Quota
 
 
 @dataclass
 class Verdict:
     accepted: bool
-    quota: Quota = NO_QUOTA
+    quotas: tuple[Quota, ...] = ()
     retry_after: float | None = None
 
 
@@ -33,14 +33,16 @@ a reset in fractions of a second, "whole" in whole seconds; "retry" and "retry w
 Retry-After."""
 
 
-def _said(style: Style, limit: float, remaining: float, window: float, left: float) -> Quota:
+def _said(
+    style: Style, limit: float, remaining: float, window: float, left: float
+) -> tuple[Quota, ...]:
     if style == "policy":
-        return Quota(limit, remaining, window, left)
+        return (Quota(limit, remaining, window, left, f";w={window:g}"),)
     if style == "x":
-        return Quota(limit, remaining, None, left)
+        return (Quota(limit, remaining, None, left),)
     if style == "whole":
-        return Quota(limit, remaining, None, math.ceil(left))
-    return NO_QUOTA
+        return (Quota(limit, remaining, None, math.ceil(left)),)
+    return ()
 
 
 def _hint(style: Style, left: float) -> float | None:
@@ -162,7 +164,12 @@ class Both:
 
     def ask(self, now: float) -> Verdict:
         verdict = self.first.ask(now)
-        return self.second.ask(now) if verdict.accepted else verdict
+        if not verdict.accepted:
+            return verdict
+        second = self.second.ask(now)
+        # Only headers with names can state two limits.
+        named = tuple(quota for quota in verdict.quotas if quota.name)
+        return replace(second, quotas=named + second.quotas)
 
     def done(self) -> None:
         pass
@@ -238,7 +245,7 @@ def run(
             heapq.heappush(events, (now + way(), next(order), "answered", ticket, verdict))
         else:
             word = "accepted" if verdict.accepted else "limited"
-            pace.answered(ticket, now, word, verdict.quota, verdict.retry_after)  # type: ignore[arg-type]
+            pace.answered(ticket, now, word, verdict.quotas, verdict.retry_after)  # type: ignore[arg-type]
             if verdict.accepted:
                 done, last = done + 1, now
             else:

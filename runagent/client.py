@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -327,46 +326,34 @@ class _BaseClient:
     def _plan_map(
         self,
         inputs: Iterable[Any],
-        *,
-        journal: str | os.PathLike[str] | None,
-        fresh: bool,
-        rate: str | float | None,
-        max_concurrency: int | None,
-        per_call: int,
+        kept: many.Keeping,
+        sending: many.Sending,
+        asking: many.Asking,
         response_model: Any,
         progress: bool | progress.ProgressDisplay | None,
-        entrypoint: str | None,
-        timeout: float | None,
-        headers: Mapping[str, str] | None,
-        user_id: str | None,
-        persistent_memory: bool | None,
-        executor: many.Source | None,
-        credentials: Literal["ship"] | None,
-        batch_id: str | None,
     ) -> many.Plan:
         """Check the arguments of `map`, which these are; return the plan of its batch."""
-        connections = self._arguments["connection_pool_size"]
-        ships = many.check_credentials(credentials, executor)
-        if max_concurrency is None:
-            max_concurrency = connections
-        checks.check_count(max_concurrency, "max_concurrency=")
-        checks.check_count(per_call, "per_call=")
+        connections, concurrency = self._arguments["connection_pool_size"], sending.max_concurrency
+        executor, batch_id = sending.executor, kept.batch_id
+        ships = many.check_credentials(sending.credentials, executor)
+        if concurrency is None:
+            concurrency = connections
+        checks.check_count(concurrency, "max_concurrency=")
+        checks.check_count(sending.per_call, "per_call=")
         _check_inputs(inputs)
         _check_model(response_model)
         return self._plan(
             inputs,
-            timeout,
-            headers,
-            (user_id, persistent_memory),
+            asking.timeout,
+            asking.headers,
+            (asking.user_id, asking.persistent_memory),
             model=response_model,
-            max_concurrency=(
-                min(max_concurrency, connections) if executor is None else max_concurrency
-            ),
-            entrypoint=checks.check_entrypoint(entrypoint, streams=False),
-            rate=many.check_rate(rate),
-            per_call=per_call,
-            journal=None if journal is None else Path(journal),
-            fresh=fresh,
+            max_concurrency=min(concurrency, connections) if executor is None else concurrency,
+            entrypoint=checks.check_entrypoint(asking.entrypoint, streams=False),
+            rate=many.check_rate(sending.rate),
+            per_call=sending.per_call,
+            journal=None if kept.journal is None else many.journal_path(kept.journal),
+            fresh=kept.fresh,
             encode=lambda value, name: self._prepare(value, None, None, name)[0].content,
             executor=None if executor is None else many.check_executor(executor),
             ships=ships,
@@ -782,8 +769,7 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         Args:
             inputs: Dictionaries, or pairs of an id and a dictionary; each is read shortly before
                 it is sent. Rows without an id are known by their position.
-            journal: The file, on a disk of this machine, to write the answers to as they come;
-                `None` to keep them in memory.
+            journal: A file on a disk of this machine for the answers; `None` for memory.
             fresh: Ask all rows again, those too that are finished in the journal.
             rate: The server's limit, such as `"50/s"` or `"3000/min"`; `None` to find the pace.
             max_concurrency: Requests at the same time, at most; `None` for as many as the client
@@ -811,9 +797,10 @@ class RunAgentClient(_BaseClient, BlockingClientSlips):
         """
         check_not_awaited(self, "map")
         headers = conceal(headers)
-        arguments = dict(locals())
-        del arguments["self"]
-        return many.Batch(self._plan_map(**arguments))
+        kept = many.Keeping(journal, fresh, batch_id)
+        sent = many.Sending(rate, max_concurrency, per_call, executor, credentials)
+        asked = many.Asking(entrypoint, timeout, headers, user_id, persistent_memory)
+        return many.Batch(self._plan_map(inputs, kept, sent, asked, response_model, progress))
 
     def map_frame(
         self,
@@ -1375,8 +1362,7 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
         Args:
             inputs: Dictionaries, or pairs of an id and a dictionary; each is read shortly before
                 it is sent. Rows without an id are known by their position.
-            journal: The file, on a disk of this machine, to write the answers to as they come;
-                `None` to keep them in memory.
+            journal: A file on a disk of this machine for the answers; `None` for memory.
             fresh: Ask all rows again, those too that are finished in the journal.
             rate: The server's limit, such as `"50/s"` or `"3000/min"`; `None` to find the pace.
             max_concurrency: Requests at the same time, at most; `None` for as many as the client
@@ -1403,9 +1389,10 @@ class AsyncRunAgentClient(_BaseClient, AsyncClientSlips):
             ['GOOD?']
         """
         headers = conceal(headers)
-        arguments = dict(locals())
-        del arguments["self"]
-        return many.AsyncBatch(self._plan_map(**arguments))
+        kept = many.Keeping(journal, fresh, batch_id)
+        sent = many.Sending(rate, max_concurrency, per_call, executor, credentials)
+        asked = many.Asking(entrypoint, timeout, headers, user_id, persistent_memory)
+        return many.AsyncBatch(self._plan_map(inputs, kept, sent, asked, response_model, progress))
 
     async def map_frame(
         self,

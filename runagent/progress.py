@@ -8,6 +8,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 State = Literal["running", "done", "stopped", "failed"]
 
+LONG_WAIT = 10.0
+"""Seconds: a wait of which people want to know how long it is."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -28,6 +31,7 @@ class Progress:
         errors: The two most frequent errors in one line each, with how often they came.
         waits_for: Why nothing is sent now: `"the rate limit"`, `"the server"`, or `None`.
         state: `"running"`, `"done"`, `"stopped"` (by the user) or `"failed"` (it ended early).
+        seconds_to_wait: Seconds until a request is sent again, zero if `waits_for` is `None`.
     """
 
     done: int = 0
@@ -43,6 +47,7 @@ class Progress:
     errors: tuple[tuple[str, int], ...] = ()
     waits_for: str | None = None
     state: State = "running"
+    seconds_to_wait: float = 0.0
 
     @property
     def seconds_left(self) -> float | None:
@@ -67,7 +72,9 @@ class Progress:
         if self.resumed:
             facts.append(f"{self.resumed:,} from the journal")
         if self.waits_for:
-            facts.append(f"waiting for {self.waits_for}")
+            is_long = self.seconds_to_wait >= LONG_WAIT
+            until = f", {duration(self.seconds_to_wait)} more" if is_long else ""
+            facts.append(f"waiting for {self.waits_for}{until}")
         if not beside_bar:
             facts += [f"{self.rate:,.1f}/s"] if self.rate else []
             facts += [f"{duration(left)} left"] if left is not None else []

@@ -78,7 +78,7 @@ class Plan:
         max_concurrency: Requests under way at the same time, at most.
         rate: Requests per second, `None` to find the pace.
         per_call: Rows in one request.
-        journal: The file of the journal, `None` for one in memory.
+        journal: The file of the journal, as `journal_path` returns it, `None` for one in memory.
         fresh: Whether all rows are to be asked again.
         output: Makes the output of a row from an answer.
         read_answer: Returns an output as an instance of the user's model, `None` for no model.
@@ -186,7 +186,7 @@ class BatchBase:
         else:
             self._let_go_of(plan.journal)
             self._journal = FileJournal(plan.journal, plan.belongs, fresh=plan.fresh)
-            _open[str(plan.journal.resolve())] = self
+            _open[str(plan.journal)] = self
         if plan.batch_id is not None:
             self._journal.batch = f"{plan.belongs.get('agent')} {plan.batch_id}"
         total = None
@@ -196,7 +196,7 @@ class BatchBase:
 
     def _let_go_of(self, path: Path) -> None:
         """End an earlier batch of this process that was left with the same journal."""
-        other = _open.get(str(path.resolve()))
+        other = _open.get(str(path))
         if other is not None and not other._busy:  # noqa: SLF001 - its own class
             other._abandon()  # noqa: SLF001
 

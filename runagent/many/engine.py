@@ -312,7 +312,7 @@ class Engine:
             ticket,
             now,
             verdict,
-            quota.read(attempt.headers, self._wall_clock) if attempt.headers else quota.NO_QUOTA,
+            quota.read(attempt.headers, self._wall_clock) if attempt.headers else (),
             None if error is None else error.retry_after,
         )
         if error is None:
@@ -432,13 +432,13 @@ class Engine:
             self.stop(error, 0.0)
 
     def _check_patience(self, now: float) -> None:
-        if self.pace.closed_for is None or self._stopped_at is not None:
+        if self._stopped_at is not None or (reason := self.pace.waits_for(now)) is None:
             return
-        closed = now - self.pace.closed_since
-        if self.pace.closed_for == "unavailable":
+        closed = 0.0 if self.pace.closed_for is None else now - self.pace.closed_since
+        if reason == "unavailable":
             if closed > LONGEST_OUTAGE:
                 self.stop(failures.gone(closed), 0.0)
             return
-        wait = self.pace.wait(now)
-        if math.isfinite(wait) and closed + wait > LONGEST_LIMIT:
-            self.stop(failures.limited_for_long(closed + wait), 0.0)
+        wait = self.pace.opens_at(now) - now
+        if closed + wait > LONGEST_LIMIT:
+            self.stop(failures.limited_for_long(closed + wait))

@@ -89,6 +89,32 @@ _POSITION = "SELECT position FROM rows WHERE name = ?"
 _FACT = Upsert(4, "INSERT INTO facts", 2, "ON CONFLICT (name) DO UPDATE SET value = excluded.value")
 
 
+def journal_path(journal: str | os.PathLike[str]) -> Path:
+    """Return the file that an argument `journal=` names, by the one path that all links to it have.
+
+    Raises:
+        ValidationError: Something that cannot be a file, such as a folder or a device.
+    """
+    try:
+        path = Path(journal).resolve()
+        is_file = not path.exists() or path.is_file()
+    except (TypeError, ValueError, RuntimeError):  # not text, a NUL in it, links in a circle
+        raise _no_file(journal) from None
+    except OSError as exc:
+        raise _unusable(Path(journal), exc.strerror or exc) from None
+    if not is_file:
+        raise _no_file(journal)
+    return path
+
+
+def _no_file(journal: object) -> ValidationError:
+    return ValidationError(
+        f"The journal {str(journal)!r} is not a file.",
+        code="INVALID_SETTING",
+        hint="Pass journal= the path of a new file, or of the journal of an earlier run.",
+    )
+
+
 class FileJournal:
     """A journal in a file.
 

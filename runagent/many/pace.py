@@ -7,9 +7,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-from runagent.many.quota import NO_QUOTA, Quota
+from runagent.many.limits import Limits
+from runagent.many.quota import Quota
 from runagent.many.search import FIRST_REQUESTS, Search
-from runagent.many.windows import Windows
 
 Verdict = Literal["accepted", "limited", "unavailable"]
 """The answer of a server to one request, as far as the pace is concerned.
@@ -48,6 +48,10 @@ LONG_PAUSE = 5.0
 
 LONGEST_PAUSE = 300.0
 """Seconds between two such requests, at most."""
+
+SEVERAL = 4
+"""Requests in the time that a server asks to wait, from which on it says when the limit opens. A
+shorter time may be that of the next request alone, as for a bucket."""
 
 REFUSED = 3
 """Requests refused in a row that close the gate, if the server does not say how long."""
@@ -118,7 +122,7 @@ class Pace:
         self.accepted = 0
         self._rate = math.inf if rate is None else rate
         self._search = Search(now, math.inf if rate is not None else remembered)
-        self._windows = Windows()
+        self._limits = Limits()
         self._refusals: deque[int] = deque(maxlen=len(STATED) - 1)
         # The first few leave at once: nobody's limit is that low, and a short batch is soon done.
         self._next = now if self.is_stated else now - FIRST_BURST / self.pace(now)
@@ -131,22 +135,23 @@ class Pace:
         self._last_refused = now
         self._rounded = False
         self._asked = now
+        self._hinted = self._believed = False
         self._unavailable = 0
 
     @property
     def is_stated(self) -> bool:
         """Whether the user or the server states the limit."""
-        return math.isfinite(self._rate) or self._windows.is_known
+        return math.isfinite(self._rate) or self._limits.is_known
 
     def pace(self, now: float) -> float:
         """Return the requests per second at which the gate lets them through."""
         part = STATED[min(len(self._refusals), len(STATED) - 1)]
-        stated = part * min(self._rate, self._windows.pace(now))
+        stated = part * min(self._rate, self._limits.pace(now))
         if self._search.ramping:
             # Carefully, as there may be a limit that the server does not state.
             if stated < math.inf:
                 return min(stated, BOLDNESS * self._search.pace)
-            bold = min(BOLDNESS * self._search.pace, self._windows.plausible)
+            bold = min(BOLDNESS * self._search.pace, self._limits.plausible(now))
             return max(bold, self._search.pace)
         return min(stated, self._search.pace)
 
@@ -155,6 +160,16 @@ class Pace:
         """The pace that was found, which the next run may begin with; `None` if it was not."""
         pace = self._search.pace
         return pace if math.isfinite(pace) and not self._search.ramping else None
+
+    def waits_for(self, now: float) -> Verdict | None:
+        """Return why nothing is sent now, `None` if it is only for the pace."""
+        if self.closed_for is None and self._limits.full_until(now) > now:
+            return "limited"
+        return self.closed_for
+
+    def opens_at(self, now: float) -> float:
+        """Return when a request may be sent again to a server that takes none, `now` at once."""
+        return max(now, self._open_at if self.closed_for else self._limits.full_until(now))
 
     def wait(self, now: float) -> float:
         """Return the seconds until the next request may be sent, zero for now.
@@ -165,15 +180,21 @@ class Pace:
             return math.inf
         if self.latency is None and not self.is_stated and self.under_way >= FIRST_REQUESTS:
             return math.inf
-        if self.closed_for is not None:
+        if self.closed_for is not None and not self._opens_by_itself:
             return max(0.0, self._open_at - now)
-        return max(0.0, self._next - now, self._windows.full_until(now) - now)
+        opens = self._open_at if self.closed_for is not None else now
+        return max(0.0, self._next - now, opens - now, self._limits.full_until(now) - now)
+
+    @property
+    def _opens_by_itself(self) -> bool:
+        """Whether the gate opens when the server has said, without a request that asks first."""
+        return self._hinted and self._believed
 
     def sent(self, now: float) -> Ticket:
         """Take note that a request is sent; return its ticket, which goes to `answered`."""
         ticket = Ticket(now, self._epoch)
         self.under_way += 1
-        if self.closed_for is not None:
+        if self.closed_for is not None and not self._opens_by_itself:
             self._open_at = now + self._pause
             longest = LONGEST_PAUSE if self.closed_for == "limited" else LONGEST_OUTAGE_PAUSE
             self._pause = min(PATIENCE * self._pause, longest)
@@ -183,8 +204,7 @@ class Pace:
             self._next = max(self._next, now - CATCH_UP)
         self._next += step
         self._search.sent()
-        if self._windows.room is not None:
-            self._windows.room -= 1
+        self._limits.sent()
         return ticket
 
     def dropped(self) -> None:
@@ -196,7 +216,7 @@ class Pace:
         ticket: Ticket,
         now: float,
         verdict: Verdict,
-        quota: Quota = NO_QUOTA,
+        quotas: tuple[Quota, ...] = (),
         retry_after: float | None = None,
     ) -> None:
         """Take note of the answer to a request.
@@ -205,16 +225,16 @@ class Pace:
             ticket: The ticket of the request.
             now: The time.
             verdict: What the answer means for the pace.
-            quota: The limit as the answer states it.
+            quotas: The limits that the answer states.
             retry_after: Seconds that the server asks to wait, `None` if it does not.
         """
         self.under_way -= 1
         took = now - ticket.sent
-        if quota is not NO_QUOTA:
-            self._windows.answered(quota, now, self.under_way, took)
-            if self._windows.is_known and self._search.ramping:
+        if quotas:
+            self._limits.answered(quotas, now, self.under_way, took)
+            if self._limits.is_known and self._search.ramping:
                 self._search.stop()
-            elif not self._windows.is_known and math.isinf(min(self._rate, self._search.pace)):
+            elif not self._limits.is_known and math.isinf(min(self._rate, self._search.pace)):
                 self._search = Search(now, None)
         if verdict == "unavailable":
             self._found_unavailable(now, retry_after)
@@ -235,6 +255,7 @@ class Pace:
             if self.closed_for == "unavailable":
                 self._reopen()
             elif self._met is not None:
+                self._believed = self._hinted or self._believed
                 self._settle(self._met, ticket.sent, now)
         self._search.accepted(ticket.sent, now, self.latency)
 
@@ -249,10 +270,13 @@ class Pace:
             self._search.refused()
         if self._met is None:
             return  # sent before the gate was opened by a later request
+        if self.closed_for is not None and ticket.epoch == self._epoch:
+            self._believed = False  # it was to be open by now
         if retry_after is not None and retry_after > 0:
             self._close("limited", now)
             self._asked = max(self._asked, now + retry_after)
-            self._open_at = self._asked
+            self._open_at = self._next = self._asked
+            self._hinted = retry_after * self.pace(now) > SEVERAL
             self._rounded = retry_after == int(retry_after)
         elif (
             self._run >= REFUSED
@@ -268,7 +292,7 @@ class Pace:
             return
         self.closed_for, self.closed_since = why, now
         self._epoch += 1
-        self._rounded = False
+        self._rounded = self._hinted = False
         latency = self.latency or 0.0
         self._pause = max(
             SHORTEST_PAUSE, min(8 / self.pace(now), LONGEST_FIRST_PAUSE), 0.5 * latency
@@ -289,7 +313,7 @@ class Pace:
             high = low + 0.3 * (high - low)
         self._met = None
         self._next = max(self._next, now)
-        self._windows.refused()
+        self._limits.refused()
         if self.is_stated and len(self._refusals) < len(STATED) - 1:
             self._refusals.append(self.accepted)
         else:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 
 from runagent.results import number
 from runagent.retry import server_time
@@ -37,24 +37,33 @@ class Quota:
         remaining: Requests left.
         window: Seconds of a window.
         reset_after: Seconds until the next window begins, or until the bucket is full.
+        name: Tells it from the other limits of the same server.
     """
 
     limit: float | None = None
     remaining: float | None = None
     window: float | None = None
     reset_after: float | None = None
-
-    @property
-    def pace(self) -> float:
-        """Requests per second, `math.inf` if it is not stated."""
-        return self.limit / self.window if self.limit and self.window else math.inf
+    name: str = ""
 
 
-NO_QUOTA = Quota()
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One item of a header: its name, its numbers, and whether it is about requests."""
+
+    name: str
+    numbers: dict[str, float]
+    counts_requests: bool = True
+
+    def get(self, *names: str) -> float | None:
+        return next((self.numbers[name] for name in names if name in self.numbers), None)
 
 
-def read(headers: Mapping[str, str], wall_clock: Callable[[], float]) -> Quota:
-    """Return the tightest limit on requests that the headers of an answer state.
+_NOTHING = _Item("", {})
+
+
+def read(headers: Mapping[str, str], wall_clock: Callable[[], float]) -> tuple[Quota, ...]:
+    """Return the limits on requests that the headers of an answer state.
 
     Read are `RateLimit` and `RateLimit-Policy` in the present form of the IETF's draft and in its
     earlier ones, `X-RateLimit-*`, `X-RateLimit-*-Requests` and `Anthropic-RateLimit-Requests-*`.
@@ -64,32 +73,47 @@ def read(headers: Mapping[str, str], wall_clock: Callable[[], float]) -> Quota:
         wall_clock: Returns the seconds since the Unix epoch.
     """
     if not any("limit" in name for name in headers):
-        return NO_QUOTA
-    found = list(_structured(headers)) or list(_separate(headers, wall_clock))
-    return min(found, key=lambda quota: quota.pace, default=NO_QUOTA)
+        return ()
+    states = list(_items(headers.get("ratelimit", "")))
+    policies = list(_items(headers.get("ratelimit-policy", "")))
+    if not states and (separate := _separate(headers, wall_clock)) is not None:
+        states = [separate]
+        if not policies:
+            limits = _items(headers.get("ratelimit-limit", ""))
+            policies = [limit for limit in limits if "w" in limit.numbers]
+    found = _quotas(states, policies)
+    return tuple(q for q in found if q.limit is not None or q.remaining is not None)
 
 
-def _structured(headers: Mapping[str, str]) -> Iterator[Quota]:
-    """Read `RateLimit` and `RateLimit-Policy`."""
-    states = dict(_items(headers.get("ratelimit", "")))
-    policies = dict(_items(headers.get("ratelimit-policy", "")))
-    if not states and "ratelimit-limit" in headers:
-        return
-    alone = next(iter(states.values())) if len(states) == 1 and len(policies) == 1 else {}
-    for name in {**policies, **states}:
-        policy, state = policies.get(name, {}), states.get(name, alone)
-        quota = Quota(
-            _positive(policy.get("q", policy.get("limit", state.get("limit")))),
-            state.get("r", state.get("remaining")),
-            _credible(policy.get("w")),
-            _credible(state.get("t", state.get("reset"))),
-        )
-        if quota.limit is not None or quota.remaining is not None:
-            yield quota
+def _quotas(states: list[_Item], policies: list[_Item]) -> Iterator[Quota]:
+    """Yield the limits, each from its policy and from what is left of it."""
+    are_single = len(states) == len(policies) == 1
+    for policy in policies:
+        state = next((s for s in states if are_single or _is_of(s, policy)), _NOTHING)
+        if state is not _NOTHING:
+            states.remove(state)
+        if policy.counts_requests:
+            limit = policy.get("q", "limit") or state.get("limit")
+            yield _quota(policy.name, limit, _credible(policy.get("w")), state)
+    for state in states:
+        if state.counts_requests:
+            yield _quota(state.name, state.get("limit"), None, state)
 
 
-def _items(header: str) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield the name and the numbers of each item of a header.
+def _is_of(state: _Item, policy: _Item) -> bool:
+    if state.name:
+        return state.name == policy.name
+    return state.get("limit") == policy.get("q", "limit")
+
+
+def _quota(name: str, limit: float | None, window: float | None, state: _Item) -> Quota:
+    left, reset_after = state.get("r", "remaining"), _credible(state.get("t", "reset"))
+    name = f"{name};w={window:g}" if window else name
+    return Quota(_positive(limit), left, window, reset_after, name)
+
+
+def _items(header: str) -> Iterator[_Item]:
+    """Yield the items of a header.
 
     The items are `"name";q=100;w=60`, `100;w=60`, or together `limit=100, remaining=5, reset=9`.
     """
@@ -101,9 +125,13 @@ def _items(header: str) -> Iterator[tuple[str, dict[str, float]]]:
             together.update(dict(_numbers([head])), **numbers)
         elif head:
             count = number(head)
-            yield head.strip('"'), numbers if count is None else {"limit": count, **numbers}
+            units = [p.partition("=")[2].strip('"') for p in parameters if p.startswith("qu=")]
+            if count is None:
+                yield _Item(head.strip('"'), numbers, units in ([], ["requests"]))
+            else:
+                yield _Item("", {"limit": count, **numbers})
     if together:
-        yield "", together
+        yield _Item("", together)
 
 
 def _numbers(parameters: list[str]) -> Iterator[tuple[str, float]]:
@@ -114,30 +142,20 @@ def _numbers(parameters: list[str]) -> Iterator[tuple[str, float]]:
             yield key.strip().lower(), value
 
 
-def _separate(headers: Mapping[str, str], wall_clock: Callable[[], float]) -> Iterator[Quota]:
+def _separate(headers: Mapping[str, str], wall_clock: Callable[[], float]) -> _Item | None:
     """Read the headers that state the limit, the rest and the reset each by themselves."""
     for form in _FORMS:
         limit = headers.get(form.format("limit"))
         remaining = number(headers.get(form.format("remaining")))
         if limit is None and remaining is None:
             continue
-        policies = dict(_items(headers.get("ratelimit-policy") or limit or ""))
-        tightest = min(
-            (
-                Quota(_positive(p.get("limit", p.get("q"))), None, _credible(p.get("w")))
-                for p in policies.values()
-            ),
-            key=lambda quota: quota.pace,
-            default=NO_QUOTA,
-        )
-        first = number((limit or "").partition(",")[0].partition(";")[0])
-        yield Quota(
-            tightest.limit if tightest.window else _positive(first),
-            remaining,
-            tightest.window,
-            _reset_after(headers, form, wall_clock),
-        )
-        return
+        facts = {
+            "limit": number((limit or "").partition(",")[0].partition(";")[0]),
+            "remaining": remaining,
+            "reset": _reset_after(headers, form, wall_clock),
+        }
+        return _Item("", {name: fact for name, fact in facts.items() if fact is not None})
+    return None
 
 
 def _reset_after(
@@ -165,11 +183,14 @@ def _duration(text: str) -> float | None:
 
 
 def _moment(text: str) -> float | None:
-    """Return a date such as `2026-11-25T21:00:00Z` in seconds since the Unix epoch."""
+    """Return a date, as in HTTP or as `2026-11-25T21:00:00Z`, in seconds since the Unix epoch."""
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        return None
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
     return moment.timestamp()

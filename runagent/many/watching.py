@@ -124,7 +124,7 @@ class _Watcher:
 
     def _progress(self, now: float, rate: float, state: State = "running") -> Progress:
         engine = self._engine
-        closed = engine.pace.closed_for if state == "running" else None
+        closed = engine.pace.waits_for(now) if state == "running" else None
         reasons = {None: None, "unavailable": "the server"}
         return Progress(
             done=engine.finished,
@@ -140,6 +140,7 @@ class _Watcher:
             errors=tuple(engine.sums.errors()[:2]),
             waits_for=reasons.get(closed, "the rate limit"),
             state=state,
+            seconds_to_wait=0.0 if closed is None else engine.pace.opens_at(now) - now,
         )
 
     def _tell(self, method: Callable[[Progress], object], progress: Progress) -> None:

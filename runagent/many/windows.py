@@ -9,6 +9,9 @@ from runagent.many.quota import Quota
 LONG_WINDOW = 5.0
 """Seconds: in a shorter window, times in whole seconds are too coarse to wait for."""
 
+QUOTA = 600.0
+"""Seconds: a limit for a longer time is no pace. It may be used up at once, and then has an end."""
+
 SHORTEST = 1.0
 """Seconds: a window whose length is not known yet is probably not shorter."""
 
@@ -173,7 +176,7 @@ class Windows:
 
     def pace(self, now: float) -> float:
         """Return the requests per second that are allowed on end, `math.inf` if not known."""
-        if not self.limit:
+        if not self.limit or self._is_quota(now):
             return math.inf
         if self.is_bucket and self.window:
             return self.limit / self.window + max(self.room or 0.0, 0.0) / SPREAD
@@ -190,23 +193,32 @@ class Windows:
             pace = max(pace, rest)  # some is left over, from a slow start or a pause
         return pace
 
-    @property
-    def plausible(self) -> float:
-        """Requests per second that are plausible while the length of a window is not known."""
-        return self.limit / SHORTEST if self.limit and self._lag else 0.0
+    def _is_quota(self, now: float) -> bool:
+        """Return whether the limit is for a time so long that it is no pace."""
+        if self.window is not None:
+            return self.window > QUOTA
+        return self.ends is not None and self.ends - now > QUOTA
+
+    def plausible(self, now: float) -> float:
+        """Return the pace that is plausible while the length of the window is not known."""
+        if not self.limit or not self._lag or self._is_quota(now):
+            return 0.0
+        return self.limit / SHORTEST
 
     @property
     def is_known(self) -> bool:
         """Whether the pace of the server is known."""
-        return bool(self.limit and self.window)
+        return bool(self.limit and self.window and self.window <= QUOTA)
 
     def full_until(self, now: float) -> float:
         """Return when requests are welcome again in a window that is used up, `now` at once."""
-        if self.window is None or self.window < LONG_WINDOW or self.is_bucket:
+        if self.room is None or self.room > 0 or self.ends is None or self.is_bucket:
             return now
-        if self.room is None or self.room > 0 or self.ends is None:
-            return now
-        return max(now, self.ends)
+        if self.window is None:
+            is_long = self._is_quota(now) and not self._may_be_bucket
+        else:
+            is_long = self.window >= LONG_WINDOW
+        return max(now, self.ends) if is_long else now
 
 
 def _unrounded(seconds: float) -> float:

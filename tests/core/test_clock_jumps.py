@@ -44,7 +44,7 @@ def test_the_reset_of_a_limit_is_measured_by_the_clock_of_the_server(wrong: floa
         "x-ratelimit-remaining": "5",
     }
     for reset in (f"{now + 30:.0f}", "2027-01-15T08:00:30Z"):
-        found = quota.read({**headers, "x-ratelimit-reset": reset}, lambda: now + wrong)
+        [found] = quota.read({**headers, "x-ratelimit-reset": reset}, lambda: now + wrong)
         assert found.reset_after == pytest.approx(30)
 
 

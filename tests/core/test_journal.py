@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import subprocess
@@ -19,7 +20,7 @@ from support.faults import FaultServer, answer, error
 
 from runagent import RunAgentClient, RunAgentError, ValidationError
 from runagent.many.journal_file import FileJournal
-from runagent.many.journal_lock import check_is_local, file_system
+from runagent.many.journal_lock import JournalLock, check_is_local, file_system
 from runagent.many.rows import Entry, Row
 
 Serve = Callable[..., FaultServer]
@@ -236,6 +237,49 @@ def test_a_file_that_cannot_be_used_is_left_alone(
             opened(path)
     assert path.read_bytes() == before
     assert [file.name for file in folder.iterdir()] == ["x.journal"]
+
+
+NAMES = ["file:x?mode=memory", ":memory:", "a?b#c%20d", "größe-日本", "-x", 'it\'s "x"']
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_that_of_a_file_whatever_is_in_it(
+    name: str, serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    server = serve(answer())
+    for _ in range(2):
+        run(server.url, "sync", inputs(2), journal=name)
+    assert len(server.exchanges) == 2
+    assert [file.name for file in folder.iterdir()] == [name]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs")
+@pytest.mark.parametrize("name", ["", ".", "fifo", os.devnull, "a\0b"])
+def test_something_that_is_no_file_is_refused(
+    name: str, serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    os.mkfifo("fifo")
+    with pytest.raises(ValidationError, match=r"The journal .* is not a file"):
+        run(serve(answer()).url, "sync", inputs(1), journal=name)
+    assert [file.name for file in folder.iterdir()] == ["fifo"]
+
+
+def test_a_link_to_a_journal_is_that_journal(serve: Serve, folder: Path) -> None:
+    server = serve(answer())
+    path, link = folder / "x.journal", folder / "link"
+    link.symlink_to(path)
+    run(server.url, "sync", inputs(2), journal=link)
+    assert path.is_file()
+    run(server.url, "sync", inputs(2), journal=path)
+    assert len(server.exchanges) == 2
+    lock = JournalLock(path)  # as another process has it
+    try:
+        with pytest.raises(ValidationError, match="in use by"):
+            run(server.url, "sync", inputs(2), journal=link)
+    finally:
+        lock.release()
 
 
 def test_a_folder_that_is_not_there_is_an_error(folder: Path) -> None:

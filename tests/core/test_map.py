@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from support.batches import MODES, inputs, rows_of, run, with_client
-from support.clock import MOMENT, TIMEOUT
+from support.clock import MOMENT, PATIENCE, TIMEOUT
 from support.faults import RESET, STALL, Do, FaultServer, Pause, answer, error
 
 from runagent import (
     AuthenticationError,
     NetworkError,
+    RateLimitError,
     RunAgentClient,
     RunAgentError,
     ValidationError,
@@ -123,6 +124,38 @@ def test_a_rate_limit_costs_no_row_an_attempt(mode: str, hint: list[str], serve:
     rows = run(server.url, mode, inputs(3), options={"max_retries": 0})
     assert [(row.error, row.attempts) for row in rows] == [(None, 1)] * 3
     assert len(server.exchanges) == 8
+
+
+DAY_IS_OVER = (
+    'RateLimit-Policy: "second";q=9;w=1, "day";q=900;w=86400',
+    'RateLimit: "second";r=8;t=1, "day";r=0;t=40000',
+)
+
+
+@by_mode
+@pytest.mark.parametrize(
+    ("last", "finished"),
+    [
+        (answer({"result": "done"}, 200, *DAY_IS_OVER), 2),
+        (error(429, "DAILY_QUOTA", "Retry-After: 40000"), 1),
+    ],
+    ids=["stated", "refused"],
+)
+def test_a_quota_that_is_used_up_for_hours_ends_the_batch(
+    mode: str, last: Any, finished: int, serve: Serve
+) -> None:
+    server = serve(answer({"result": "done"}), last)
+
+    def use(client: Any) -> Any:
+        batches.append(client.map(inputs(9), max_concurrency=1))
+        return batches[0].results()
+
+    batches: list[Any] = []
+    with pytest.raises(RateLimitError, match=r"its rate limit is met for 11\.1 h") as caught:
+        with_client(server.url, mode, use)
+    assert caught.value.retry_after == pytest.approx(40_000, abs=PATIENCE)
+    assert len(server.exchanges) == 2
+    assert [row.output for row in batches[0].rows()] == ["done"] * finished
 
 
 @by_mode

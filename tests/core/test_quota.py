@@ -5,35 +5,62 @@ from __future__ import annotations
 import pytest
 
 from runagent import ValidationError
-from runagent.many.quota import NO_QUOTA, Quota, read
+from runagent.many.limits import Limits
+from runagent.many.quota import Quota, read
 from runagent.many.rates import check_rate
-from runagent.many.windows import Windows
 
 NOW = 1_800_000_000.0
 
 
 @pytest.mark.parametrize(
-    ("headers", "quota"),
+    ("headers", "quotas"),
     [
-        ({}, NO_QUOTA),
-        ({"x-request-id": "5", "content-length": "3"}, NO_QUOTA),
+        ({}, ()),
+        ({"x-request-id": "5", "content-length": "3"}, ()),
         # draft-ietf-httpapi-ratelimit-headers, present form
         (
             {"ratelimit-policy": '"default";q=100;w=10', "ratelimit": '"default";r=50;t=30'},
-            Quota(100, 50, 10, 30),
+            (Quota(100, 50, 10, 30, "default;w=10"),),
         ),
         (
             {
                 "ratelimit-policy": '"burst";q=100;w=60,"daily";q=1000;w=86400',
                 "ratelimit": '"burst";r=50;t=30, "daily";r=999;t=86000',
             },
-            Quota(1000, 999, 86_400, 86_000),
+            (
+                Quota(100, 50, 60, 30, "burst;w=60"),
+                Quota(1000, 999, 86_400, 86_000, "daily;w=86400"),
+            ),
         ),
-        ({"ratelimit": '"default";r=50;t=30'}, Quota(None, 50, None, 30)),
+        (
+            {
+                "ratelimit-policy": '"burst";q=100;w=60,"daily";q=1000;w=86400',
+                "ratelimit": '"daily";r=999;t=86000',
+            },
+            (
+                Quota(100, None, 60, None, "burst;w=60"),
+                Quota(1000, 999, 86_400, 86_000, "daily;w=86400"),
+            ),
+        ),
+        ({"ratelimit": '"default";r=50;t=30'}, (Quota(None, 50, None, 30, "default"),)),
+        (
+            {
+                "ratelimit-policy": '"in";q=9000;qu="content-bytes";w=1, "n";q=10;qu="requests";w=1',
+                "ratelimit": '"in";r=5;t=1, "n";r=9;t=1',
+            },
+            (Quota(10, 9, 1, 1, "n;w=1"),),
+        ),
         # its seventh version
         (
             {"ratelimit": "limit=100, remaining=50, reset=5", "ratelimit-policy": "100;w=10"},
-            Quota(100, 50, 10, 5),
+            (Quota(100, 50, 10, 5, ";w=10"),),
+        ),
+        (
+            {
+                "ratelimit": "limit=100, remaining=50, reset=5",
+                "ratelimit-policy": '20;w=1, 100;w=10;burst=1000;comment="leaky"',
+            },
+            (Quota(20, None, 1, None, ";w=1"), Quota(100, 50, 10, 5, ";w=10")),
         ),
         # its first versions
         (
@@ -42,7 +69,15 @@ NOW = 1_800_000_000.0
                 "ratelimit-remaining": "50",
                 "ratelimit-reset": "5",
             },
-            Quota(100, 50, 10, 5),
+            (Quota(100, 50, 10, 5, ";w=10"),),
+        ),
+        (
+            {
+                "ratelimit-limit": "100, 100;w=10, 5000;w=3600",
+                "ratelimit-remaining": "50",
+                "ratelimit-reset": "5",
+            },
+            (Quota(100, 50, 10, 5, ";w=10"), Quota(5000, None, 3600, None, ";w=3600")),
         ),
         # the documented headers of the cloud API
         (
@@ -52,7 +87,7 @@ NOW = 1_800_000_000.0
                 "x-ratelimit-reset": str(int(NOW) + 2),
                 "x-ratelimit-reset-after": "1.5",
             },
-            Quota(50, 49, None, 1.5),
+            (Quota(50, 49, None, 1.5),),
         ),
         (
             {
@@ -60,9 +95,17 @@ NOW = 1_800_000_000.0
                 "x-ratelimit-remaining": "0",
                 "x-ratelimit-reset": str(int(NOW) + 2),
             },
-            Quota(50, 0, None, 2.0),
+            (Quota(50, 0, None, 2.0),),
         ),
-        ({"x-ratelimit-limit": "50", "x-ratelimit-reset": "3"}, Quota(50, None, None, 3.0)),
+        ({"x-ratelimit-limit": "50", "x-ratelimit-reset": "3"}, (Quota(50, None, None, 3.0),)),
+        (
+            {
+                "x-ratelimit-limit": "50",
+                "x-ratelimit-remaining": "0",
+                "x-ratelimit-reset": "Fri, 15 Jan 2027 08:00:05 GMT",
+            },
+            (Quota(50, 0, None, 5.0),),
+        ),
         # those of providers of models
         (
             {
@@ -70,7 +113,7 @@ NOW = 1_800_000_000.0
                 "x-ratelimit-remaining-requests": "59",
                 "x-ratelimit-reset-requests": "1m2.5s",
             },
-            Quota(60, 59, None, 62.5),
+            (Quota(60, 59, None, 62.5),),
         ),
         (
             {
@@ -78,12 +121,12 @@ NOW = 1_800_000_000.0
                 "anthropic-ratelimit-requests-remaining": "59",
                 "anthropic-ratelimit-requests-reset": "2027-01-15T08:00:05Z",
             },
-            Quota(60, 59, None, 5.0),
+            (Quota(60, 59, None, 5.0),),
         ),
     ],
 )
-def test_headers_are_read(headers: dict[str, str], quota: Quota) -> None:
-    assert read(headers, lambda: NOW) == quota
+def test_headers_are_read(headers: dict[str, str], quotas: tuple[Quota, ...]) -> None:
+    assert read(headers, lambda: NOW) == quotas
 
 
 @pytest.mark.parametrize(
@@ -91,13 +134,14 @@ def test_headers_are_read(headers: dict[str, str], quota: Quota) -> None:
 )
 def test_nonsense_is_passed_over(value: str) -> None:
     names = ("ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining")
-    quota = read(dict.fromkeys((*names, "x-ratelimit-reset"), value), lambda: NOW)
-    assert quota.limit is None or quota.limit > 0
-    assert quota.window is None
-    assert quota.reset_after is None or quota.reset_after > 0
-    windows = Windows()
-    windows.answered(quota, 0.0, 0, 0.0)
-    assert windows.pace(0.0) > 0
+    quotas = read(dict.fromkeys((*names, "x-ratelimit-reset"), value), lambda: NOW)
+    for quota in quotas:
+        assert quota.limit is None or quota.limit > 0
+        assert quota.window is None
+        assert quota.reset_after is None or quota.reset_after > 0
+    limits = Limits()
+    limits.answered(quotas, 0.0, 0, 0.0)
+    assert limits.pace(0.0) > 0
 
 
 @pytest.mark.parametrize(
