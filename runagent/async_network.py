@@ -97,6 +97,7 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
         self.yields_reads = False
         self._stream = stream
         self._bytes = direct(stream)
+        self._socket = stream.get_extra_info("socket")  # anyio asks the system for it each time
         self._pid = os.getpid()
         self._used = -math.inf
         self._early: list[bytes] = []
@@ -122,7 +123,7 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
         self._exchange()
         if is_held_head(current_io(), buffer):
             if is_fresh(self._used):
-                check_not_closed(self._stream)
+                check_not_closed(self._socket)
             self._head = buffer
             return
         head, self._head = self._head, b""

@@ -126,7 +126,7 @@ class BlockingStream(httpcore2.NetworkStream):
         """Send all bytes; the head of a request waits for the beginning of its body."""
         if is_held_head(current_io(), buffer):
             if is_fresh(self._used):
-                check_not_closed(self._stream)
+                check_not_closed(self._stream.get_extra_info("socket"))
             self._head = buffer
             return
         if self._head:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -46,14 +47,29 @@ def is_fresh(used: float) -> bool:
     return time.monotonic() - used < FRESH
 
 
-def check_not_closed(stream: Any) -> None:
+def check_not_closed(connection: Any) -> None:
     """Check, before anything of a request is sent, that the server has not closed a connection.
+
+    Args:
+        connection: The socket, `None` if it is not known.
 
     Raises:
         ConnectionNotAvailable: It has; the pool takes another connection for the request.
     """
-    if stream.get_extra_info("is_readable"):
+    if connection is None:
+        return
+    number = connection.fileno()
+    if number < 0 or _is_readable(number):  # nothing is due but the end
         raise httpcore2.ConnectionNotAvailable
+
+
+def _is_readable(number: int) -> bool:
+    """Whether a read of a socket with this file descriptor would return at once."""
+    if not hasattr(select, "poll"):  # Windows, whose `select` takes any number
+        return bool(select.select([number], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def is_held_head(io: Any, buffer: bytes) -> bool:
