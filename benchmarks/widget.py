@@ -64,6 +64,7 @@ def tables(*, quick: bool) -> Iterator[Table]:
             limits = [Limit(name, most) for name in ours]
             name = f"{OURS}, by kind of text: {what}"
             yield Table(name, unit, _of(ours, what), str(PACED), limits)
+        yield _copies(ours)
         turns = 100 if quick else 500
         late = f"{OURS} after {turns} turns"
         with page() as measure:
@@ -74,6 +75,13 @@ def tables(*, quick: bool) -> Iterator[Table]:
             if what == "longest gap":  # a long conversation stays fluid
                 limits.append(Limit(late, most))
             yield Table(f"{in_page}: {what} in the page", "ms", _of(seen, what), OURS, limits)
+
+
+def _copies(ours: Mapping[str, list[Measured]]) -> Table:
+    """Return the size of the HTML that a notebook keeps of the answer: it is sent at the end."""
+    what = "bytes of the saved copy"
+    limits = [Limit(name, 1.0) for name in ours]
+    return Table(f"{OURS}, by kind of text: {what}", "MB", _of(ours, what), str(PACED), limits)
 
 
 def _of(runs: Mapping[str, list[Measured]], what: str) -> dict[str, list[float]]:
