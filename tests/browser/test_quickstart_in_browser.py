@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 from support.chromium import new_page
-from support.clock import PATIENCE, until
+from support.clock import until
 from support.isolation import isolated_environment
 from support.lab import ROOT
+from support.programs import end
 
 ORIGINAL = ROOT / "docs" / "tutorials" / "quickstart.ipynb"
 
@@ -40,8 +41,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         until(lambda: facts.exists() and facts.read_text().endswith("}"))
         yield f"{json.loads(facts.read_text())['url']}lab/tree/quickstart.ipynb?token={token}"
     finally:
-        process.terminate()
-        process.wait(PATIENCE)
+        end(process)
 
 
 def test_the_quickstart(address: str, browser: Browser, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_the_quickstart(address: str, browser: Browser, tmp_path: Path) -> None:
     page.goto(address)
     expect(page.get_by_role("heading", name="RunAgent in ten minutes")).to_be_visible()
     # The lesson's picture is there, and the kernel that it names has started.
-    assert page.evaluate("document.querySelector('.jp-Cell img').naturalWidth > 0")
+    page.wait_for_function("document.querySelector('.jp-Cell img')?.naturalWidth > 0")
     expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible()
     expect(page.locator(".jp-Dialog, .Toastify__toast")).to_have_count(0)
     expect(page.get_by_role("tab", name="Extension Manager")).to_have_count(0)

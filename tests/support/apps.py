@@ -13,6 +13,7 @@ from pathlib import Path
 
 from support.clock import PATIENCE, TICK
 from support.faults import FaultServer
+from support.programs import end
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -45,12 +46,7 @@ def running(directory: Path, *arguments: str, **variables: str) -> Iterator[str]
             _wait_for(int(port), process, directory / "output.txt")
             yield f"http://127.0.0.1:{port}"
         finally:
-            process.terminate()
-            try:
-                process.wait(PATIENCE / 10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process)
 
 
 def agent_at(server: FaultServer) -> dict[str, str]:

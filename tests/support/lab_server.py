@@ -24,6 +24,7 @@ from typing_extensions import Self
 
 from support.clock import PATIENCE, TICK
 from support.isolation import isolated_environment
+from support.programs import end
 
 
 class LabServer:
@@ -88,7 +89,7 @@ class LabServer:
         try:
             self._wait_until_ready()
         except BaseException:
-            self._stop()
+            end(self._process)
             raise
         return self
 
@@ -98,7 +99,7 @@ class LabServer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._stop()
+        end(self._process)
 
     @property
     def log(self) -> str:
@@ -143,14 +144,6 @@ class LabServer:
                 time.sleep(TICK)
             else:
                 return
-
-    def _stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
 @dataclass
