@@ -24,9 +24,9 @@ def post(caller: Caller, path: str = "/v1/agents/a/invoke", **headers: str) -> h
 
 
 def test_the_right_key_opens(start: Start) -> None:
-    caller = start(agent, api_key="open sesame")
-    assert post(caller, authorization="Bearer open sesame").json()["result"] == "called"
-    assert post(caller, authorization="bearer open sesame").status_code == 200
+    caller = start(agent, api_key="open-sesame")
+    assert post(caller, authorization="Bearer open-sesame").json()["result"] == "called"
+    assert post(caller, authorization="bearer open-sesame").status_code == 200
 
 
 @pytest.mark.parametrize(
