@@ -164,7 +164,7 @@ def tests(session: nox.Session) -> None:
         options += ["-m", "not exhaustive and not once and not upstream"]
     if session.python in OLDEST:
         options += ["--rows=2"]
-    run_pytest(session, 2 * CORES, *options)  # many tests wait for a timeout
+    run_pytest(session, 3 * CORES, *options)  # most of the time, tests wait
 
 
 @nox.session(python=colab_python)

@@ -25,6 +25,7 @@ from support.faults import (
     error,
     good,
 )
+from support.ports import free_port
 
 from runagent import (
     NetworkError,
@@ -99,8 +100,7 @@ def test_nobody_listens(kind: str, mode: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_nobody_listens_until_the_timeout(kind: str, mode: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     options = {"timeout": TIMEOUT, "max_retries": 9, "retry_delay": TIMEOUT / 10}
     outcome = call(f"http://127.0.0.1:{port}", kind, mode, **options)
     # Which of them ends the last attempt depends on when the time is over.
@@ -113,8 +113,7 @@ def test_nobody_listens_until_the_timeout(kind: str, mode: str) -> None:
 def test_a_server_that_comes_up_is_found_by_a_retry(
     kind: str, mode: str, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
 
     def come_up(record: logging.LogRecord) -> bool:
         if "trying again" in record.msg and not servers:

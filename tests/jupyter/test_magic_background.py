@@ -117,7 +117,7 @@ def test_a_failure_before_any_text_is_shown_too(kernel: Kernel, option: str) -> 
     assert (kernel.execute("job.wait()").error or {})["ename"] in {"StreamError", "RunAgentError"}
     assert "it broke" in cell.outputs[0]["data"]["text/html"]
     assert "it broke" in cell.outputs[0]["data"]["text/plain"]
-    assert re.search(r"Cell In\[\d+\], line \d+, in fails\n", cell.outputs[0]["data"]["text/html"])
+    assert re.search(r", line \d+, in fails\n", cell.outputs[0]["data"]["text/html"])
 
 
 @pytest.mark.parametrize(

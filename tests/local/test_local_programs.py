@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from support.clock import PATIENCE
+from support.ports import free_port
 from support.scripts import run_script
 
 
@@ -95,7 +96,7 @@ def test_a_forked_process_does_not_keep_the_port(tmp_path: Path) -> None:
         from runagent.local import Server, serve
 
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads
-        server = serve({"a": lambda: os.getpid()})
+        server = serve({"a": lambda: os.getpid()}, port=PORT)
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -107,10 +108,10 @@ def test_a_forked_process_does_not_keep_the_port(tmp_path: Path) -> None:
         url = f"{server.url}/v1/agents/a/invoke"
         assert httpx2.post(url, json={}, trust_env=False).json()["result"] == os.getpid()
         server.close()
-        serve({"a": lambda: 1}, port=server.port).close()
+        serve({"a": lambda: 1}, port=PORT).close()
         os.close(writing)
         print(os.waitpid(child, 0)[1])
-        """,
+        """.replace("PORT", str(free_port())),
         tmp_path,
     )
     assert done.stdout == "0\n", done.stderr

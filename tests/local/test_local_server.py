@@ -15,6 +15,7 @@ import httpx2
 import pytest
 from support.callers import Caller, read_events
 from support.clock import FOR_EVER, MOMENT, PATIENCE, TICK
+from support.ports import free_port
 from support.scripts import run_script
 
 from runagent.local import Server, serve
@@ -52,7 +53,7 @@ def test_ipv6() -> None:
 
 def test_closing_ends_thread_and_port_and_may_be_repeated() -> None:
     before = threads()
-    server = serve(answer)
+    server = serve(answer, port=free_port())
     assert threads() - before
     server.close()
     server.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from support.clock import PATIENCE, TICK
 from support.faults import FaultServer
+from support.ports import free_port
 from support.programs import end
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -30,7 +31,7 @@ def running(directory: Path, *arguments: str, **variables: str) -> Iterator[str]
     Yields:
         The address of its page.
     """
-    port = str(_free_port())
+    port = str(free_port())
     given = [argument.replace("{port}", port) for argument in arguments]
     more = {name: value.replace("{port}", port) for name, value in variables.items()}
     with (directory / "output.txt").open("wb") as output:
@@ -63,13 +64,6 @@ def _quiet(directory: Path) -> Mapping[str, str]:
         "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
         "BOKEH_RESOURCES": "server",
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], output: Path) -> None:

@@ -6,6 +6,7 @@ from playwright.sync_api import Locator, expect
 
 from support.clock import PATIENCE, milliseconds
 from support.lab import Lab, LabNotebook
+from support.ports import free_port
 
 AGENTS = """
 import asyncio, time
@@ -52,10 +53,10 @@ REVOKED = """
 from runagent import AsyncRunAgentClient
 from runagent.local import serve
 
-server = serve({"echo": echo}, api_key="old-key")
+server = serve({"echo": echo}, api_key="old-key", port=PORT)
 w = AgentWidget("echo", api_key="old-key", base_url=server.url)
 w
-"""
+""".replace("PORT", str(free_port()))
 
 
 REVOKE = """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from support.clock import PATIENCE, TICK
 from support.isolation import isolated_environment
+from support.ports import free_port
 from support.upstream import upstream_python
 
 AGENT_ID = "3f0c9a52-7a56-4a53-9d8f-0d4f7f9f2b11"
@@ -65,9 +65,7 @@ def upstream_server(root: Path) -> Iterator[UpstreamServer]:
         capture_output=True,
         stdin=subprocess.DEVNULL,
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with (root / "log").open("wb") as log:
         process = subprocess.Popen(
             [program, "serve", "--no-animation", "--port", str(port), str(agent)],
