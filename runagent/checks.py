@@ -209,6 +209,11 @@ def check_headers(headers: object, name: str) -> dict[str, str]:
                 "carry nothing else.",
                 code="INVALID_SETTING",
             )
+        if key.lower() in map(str.lower, checked):
+            raise ValidationError(
+                f"{name}: {key!r} is there twice; upper and lower case make no difference.",
+                code="INVALID_SETTING",
+            )
         checked[key] = Secret(headers[key])
     return checked
 

@@ -7,11 +7,18 @@ from typing import Any
 
 from runagent.errors import RunAgentError
 from runagent.many.asynchronous import AsyncBatch
+from runagent.many.batch import Advice
 from runagent.many.blocking import Batch
 from runagent.many.rows import Row
 
 Progress = Callable[[int, int], object]
 """Called with the number of finished rows and the number of all rows."""
+
+
+_ADVICE = Advice(
+    failed="Their errors are in the list.",
+    stopped="They are the attribute answers of the exception.",
+)
 
 
 class Listed:
@@ -38,6 +45,7 @@ class Listed:
         Raises:
             RunAgentError: The first error of a row; its `answers` are those so far.
         """
+        batch.advice = _ADVICE
         try:
             for row in batch:
                 self._take(row)
@@ -49,6 +57,7 @@ class Listed:
 
     async def run_async(self, batch: AsyncBatch) -> list[Any]:
         """Run a batch of the asynchronous client, as `run` does."""
+        batch.advice = _ADVICE
         try:
             async for row in batch:
                 self._take(row)

@@ -217,6 +217,8 @@ class AskOptions(_Options):
                     hint="Write it without spaces around the equals sign: "
                     f"--set {assignment.strip('=') or 'KEY'}=VALUE",
                 )
+            if key in data:
+                raise ValidationError(f"--set gives the field {key!r} twice.", code="USAGE")
             data[key] = _json_or_text(value)
         return data
 
@@ -226,12 +228,15 @@ class AskOptions(_Options):
         Raises:
             ValidationError: One is not NAME:VALUE.
         """
-        headers = {}
+        headers: dict[str, str] = {}
         for header in self.header:
             name, colon, value = header.partition(":")
             if not colon:
                 raise ValidationError(f"--header {name!r} is not NAME:VALUE.", code="USAGE")
-            headers[name.strip()] = value.strip()
+            name = name.strip()
+            if name.lower() in map(str.lower, headers):
+                raise ValidationError(f"--header gives {name!r} twice.", code="USAGE")
+            headers[name] = value.strip()
         return headers
 
     def check(self, question: str, *, is_cell: bool) -> None:

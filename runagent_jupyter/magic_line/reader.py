@@ -41,6 +41,7 @@ class LineReader:
         self._others = others
         self._position = 0
         self._last_value: tuple[str, str, int] | None = None
+        self._given: set[str] = set()  # the options that were given and may be given once
         self._question = ""
 
     def read(self, *, positions: int, is_cell: bool = False) -> str:
@@ -105,6 +106,7 @@ class LineReader:
         self.words.append(word.text)
         if not self._takes_value(word.option):
             return True
+        self._check_once(word.option)
         value = word
         if "=" not in word.text:
             following = self._next(is_assignment=word.option == "--set")
@@ -159,6 +161,13 @@ class LineReader:
         if self._question:
             hints.append(self._dashes_hint())
         return misused(self._magic, f"unrecognized option {option}", " ".join(hints), is_list=True)
+
+    def _check_once(self, option: str) -> None:
+        action = self._known[option]
+        if action.dest in self._given:
+            raise misused(self._magic, f"{option} is given twice", "Write it once")
+        if not isinstance(action.default, list):  # the default of those that add up
+            self._given.add(action.dest)
 
     def _takes_value(self, option: str) -> bool:
         return self._known[option].nargs is None

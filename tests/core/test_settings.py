@@ -153,6 +153,7 @@ def test_a_bad_variable_is_named(
             {1: "b"},
             {"Content-Length": "3"},
             {"transfer-encoding": "chunked"},
+            {"X-A": "1", "x-a": "2"},
         ),
         *each(
             "agent_id",

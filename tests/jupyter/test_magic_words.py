@@ -18,9 +18,15 @@ def read(line: str, *, is_cell: bool = False) -> tuple[AskOptions, str]:
     return (options if options.no_template else options.filled(VARIABLES)), question
 
 
+def read_all(line: str, *, is_cell: bool) -> None:
+    options, _ = read(line, is_cell=is_cell)
+    options.fields()
+    options.headers()
+
+
 def refused(line: str, *, is_cell: bool = False) -> str:
     with pytest.raises(ValidationError) as caught:
-        read(line, is_cell=is_cell)[0].fields()
+        read_all(line, is_cell=is_cell)
     assert caught.value.code == "USAGE"
     return str(caught.value)
 
@@ -140,6 +146,10 @@ def test_a_field_is_json_or_text(form: str, words: str, fields: dict[str, Any]) 
         ("echo hi --out", ["--out", "expected one argument"]),
         ("echo --out --quiet hi", ["--out", "expected one argument"]),
         ("echo --format pdf hi", ["'pdf'", "markdown"]),
+        ("echo --out a hi --out b", ["--out is given twice"]),
+        ("echo --session=a --session b hi", ["--session is given twice"]),
+        ("echo --set a=1 --set a=2 hi", ["--set gives the field 'a' twice"]),
+        ("echo --header X-A:1 --header x-a:2 hi", ["--header gives 'x-a' twice"]),
     ],
 )
 def test_a_slip_is_an_error_that_says_what_to_write(line: str, words: list[str]) -> None:
