@@ -255,6 +255,22 @@ def test_a_call_without_a_timeout_does_not_sleep_for_ages() -> None:
     assert len(delays) == 9  # jitter
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_call_is_repeated_as_often_as_is_said(retries: int, mode: str, serve: Serve) -> None:
+    server = serve(error(503, "BUSY"))
+    call(server.url, "invoke", mode, max_retries=retries, retry_delay=TICK)
+    assert attempts(server) == 1 + retries
+
+
+def test_waits_are_random_up_to_a_bound_that_grows() -> None:
+    policy = RetryPolicy(3, 1.0, 2.0)
+    busy = RunAgentError("busy", status_code=503)
+    for attempt, most in ((1, 1.0), (2, 2.0), (3, 4.0)):
+        delays = [policy.next_delay(busy, attempt, 100.0, undelivered=False) for _ in range(99)]
+        assert most / 2 < max(delay for delay in delays if delay is not None) <= most
+
+
 def test_a_short_hint_is_the_least_that_is_waited() -> None:
     policy = RetryPolicy(3, 0.0, 1.0)
     busy = RunAgentError("busy", status_code=503, retry_after=MIN_HINT / 2)
