@@ -60,7 +60,8 @@ def test_settings_are_traits(kernel: Kernel) -> None:
         ("--format pdf", ["pdf", "%runagent_config?"]),
         ("--reset --timeout soon", ["'soon'"]),
         ("--nope", ["--nope"]),
-        ("--agent 'demo", ["quotation"]),
+        ("--base-url 'http", ["quotation"]),
+        ("--agent z", ["--agent is given twice"]),
     ],
 )
 def test_a_wrong_setting_changes_nothing(kernel: Kernel, line: str, words: list[str]) -> None:
