@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from runagent.many.quota import Quota
+from runagent.many.quota import MOST, Quota
 from runagent.many.windows import Windows
 
 FORGOTTEN = 10.0
@@ -24,8 +24,10 @@ class Limits:
         """Take note of the headers of an answer, as `Windows` does for each of the limits."""
         for quota in quotas:
             self._windows.setdefault(quota.name, Windows()).answered(quota, now, under_way, took)
-            self._stated[quota.name] = now
-        for name in [name for name, then in self._stated.items() if now - then > FORGOTTEN]:
+            self._stated.pop(quota.name, None)
+            self._stated[quota.name] = now  # the last one is behind all others
+        old = [name for name, then in self._stated.items() if now - then > FORGOTTEN]
+        for name in {*old, *list(self._stated)[:-MOST]}:
             del self._windows[name], self._stated[name]
 
     def sent(self) -> None:

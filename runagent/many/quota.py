@@ -47,6 +47,10 @@ class Quota:
     name: str = ""
 
 
+MOST = 20
+"""Items of a header that are read, and limits that are followed; no server states as many."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Item:
     """One item of a header: its name, its numbers, and whether it is about requests."""
@@ -118,7 +122,7 @@ def _items(header: str) -> Iterator[_Item]:
     The items are `"name";q=100;w=60`, `100;w=60`, or together `limit=100, remaining=5, reset=9`.
     """
     together: dict[str, float] = {}
-    for part in header.split(","):
+    for part in header.split(",", MOST)[:MOST]:
         head, *parameters = (piece.strip() for piece in part.split(";"))
         numbers = dict(_numbers(parameters))
         if "=" in head:

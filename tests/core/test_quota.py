@@ -6,7 +6,7 @@ import pytest
 
 from runagent import ValidationError
 from runagent.many.limits import Limits
-from runagent.many.quota import Quota, read
+from runagent.many.quota import MOST, Quota, read
 from runagent.many.rates import check_rate
 
 NOW = 1_800_000_000.0
@@ -170,3 +170,15 @@ def test_rates_are_read(rate: object, value: float | None) -> None:
 def test_other_rates_are_refused(rate: object) -> None:
     with pytest.raises(ValidationError, match="rate="):
         check_rate(rate)
+
+
+def test_very_many_limits_cost_little() -> None:
+    many = ", ".join(f'"limit {i}";q={i + 1};w=1' for i in range(10_000))
+    found = read({"ratelimit-policy": many}, lambda: NOW)
+    assert len(found) == MOST
+    limits = Limits()
+    for i in range(100):
+        names = [Quota(i + 1, 1, 1, 1, f"{i} {n}") for n in range(MOST)]
+        limits.answered(names, 0.0, 0, 0.0)
+    assert len(limits._windows) == MOST
+    assert limits.pace(0.0) == 100  # that of those that were stated last
