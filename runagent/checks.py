@@ -53,9 +53,14 @@ def check_key(value: object, source: str) -> str:
     return Secret(value.strip())
 
 
+def is_sendable_key(key: str) -> bool:
+    """Whether an HTTP header can carry an API key."""
+    return re.fullmatch(r"[\x21-\x7e]+", key) is not None
+
+
 def check_key_is_sendable(key: str | None, source: str) -> str | None:
     """Return an API key that an HTTP header can carry."""
-    if key is not None and not re.fullmatch(r"[\x21-\x7e]*", key):
+    if key and not is_sendable_key(key):
         raise ValidationError(
             f"The API key from {source} has characters that no HTTP header can carry "
             "(a space, a line break, or a character that is not ASCII).",

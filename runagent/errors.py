@@ -148,29 +148,23 @@ class RateLimitError(RunAgentError):
 
 
 if sys.version_info >= (3, 11):
-
-    class TimeoutError(RunAgentError, builtins.TimeoutError):  # noqa: A001
-        """There was no answer within the timeout, or the server gave up waiting.
-
-        >>> try:
-        ...     RunAgentClient("slow").run({}, timeout=0.1)
-        ... except TimeoutError as error:  # runagent's own, or the builtin
-        ...     print(error.code)
-        TIMEOUT
-        """
-
+    _SystemTimeout = builtins.TimeoutError
 else:  # there, asyncio's is not yet the builtin
     import asyncio
 
-    class TimeoutError(RunAgentError, builtins.TimeoutError, asyncio.TimeoutError):  # noqa: A001
-        """There was no answer within the timeout, or the server gave up waiting.
+    class _SystemTimeout(builtins.TimeoutError, asyncio.TimeoutError):
+        """What the builtin is from Python 3.11 on."""
 
-        >>> try:
-        ...     RunAgentClient("slow").run({}, timeout=0.1)
-        ... except TimeoutError as error:  # runagent's own, or the builtin
-        ...     print(error.code)
-        TIMEOUT
-        """
+
+class TimeoutError(RunAgentError, _SystemTimeout):  # noqa: A001
+    """There was no answer within the timeout, or the server gave up waiting.
+
+    >>> try:
+    ...     RunAgentClient("slow").run({}, timeout=0.1)
+    ... except TimeoutError as error:  # runagent's own, or the builtin
+    ...     print(error.code)
+    TIMEOUT
+    """
 
 
 class NetworkError(RunAgentError, ConnectionError):

@@ -44,6 +44,26 @@ def as_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: as_field(value, str(name)) for name, value in values.items()}
 
 
+def context_beside(values: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """Return the fields of a context that go along with a question.
+
+    Args:
+        values: The context.
+        field: The field that carries the question.
+
+    Raises:
+        ValidationError: The context has that field, or as from `as_field`.
+    """
+    context = as_fields(values)
+    if field in context:
+        raise ValidationError(
+            f"context has {field!r}, which is the field that carries the question.",
+            code="INVALID_INPUT",
+            hint="Pass another field=, if the agent takes the question under another name.",
+        )
+    return context
+
+
 def is_dictionary(value: object) -> bool:
     """Whether a value is a dictionary of fields, which a dataset of xarray is not."""
     return isinstance(value, Mapping) and not hasattr(type(value), "to_dataframe")

@@ -32,7 +32,7 @@ from runagent_jupyter.chats.attached import (
     file_of,
 )
 from runagent_jupyter.chats.client import chat_client
-from runagent_jupyter.fields import as_fields
+from runagent_jupyter.fields import context_beside
 from runagent_jupyter.parts import Parts
 from runagent_jupyter.rendering import plain_note
 from runagent_jupyter.reply import Reply
@@ -87,7 +87,7 @@ def model(
     """
     others = ("context", "field", "history", "entrypoint", "session_id")
     client = chat_client(agent, client_options, others, "model")
-    fields = _checked(context or {}, field)
+    fields = context_beside(context or {}, field)
     optional = {"session_id"} if session_id is None else set()
     if history:
         optional.add("history")
@@ -100,18 +100,6 @@ def model(
                 yield part
 
     return ask
-
-
-def _checked(context: Mapping[str, Any], field: str) -> dict[str, Any]:
-    """Return the fields of a context, none of which carries the question."""
-    fields = as_fields(context)
-    if field in fields:
-        raise ValidationError(
-            f"context has {field!r}, which is the field that carries the question.",
-            code="INVALID_INPUT",
-            hint="Pass another field=, if the agent takes the question under another name.",
-        )
-    return fields
 
 
 class _Model:

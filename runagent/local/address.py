@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-_PORTS = range(65536)
+from runagent.checks import is_sendable_key
 
-_KEY = re.compile(r"[\x21-\x7e]+")
-"""The keys that a client can send."""
+_PORTS = range(65536)
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def bind(host: str, port: int, api_key: str | None) -> Address:
         OSError: The address is not available; the port may be in use.
         ValueError: The port or the key cannot be used.
     """
-    if api_key is not None and not _KEY.fullmatch(api_key):
+    if api_key is not None and not is_sendable_key(api_key):
         raise ValueError("api_key has to be printable ASCII characters without spaces.")
     return Address(host, _bound(host, port), api_key)
 

@@ -17,7 +17,7 @@ from runagent_jupyter.chats.answer_view import AnswerView
 from runagent_jupyter.chats.attached import ATTACHMENTS, Attached, explain_refusal, fields_of
 from runagent_jupyter.chats.conversation import history_of
 from runagent_jupyter.chats.turn import Turn
-from runagent_jupyter.fields import as_fields
+from runagent_jupyter.fields import context_beside
 from runagent_jupyter.pacing import rest_after
 from runagent_jupyter.request import read_stream
 
@@ -58,13 +58,7 @@ class AskingChat(traitlets.HasTraits):
         Raises:
             ValidationError: Two values have the same field, or an attachment cannot be sent.
         """
-        context = as_fields(self.context or {})
-        if self._field in context:
-            raise ValidationError(
-                f"context has {self._field!r}, which is the field that carries the question.",
-                code="INVALID_INPUT",
-                hint="Pass another field=, if the agent takes the question under another name.",
-            )
+        context = context_beside(self.context or {}, self._field)
         attached = fields_of(items, ATTACHMENTS)
         own = {self._field, "session_id", *context, *(["history"] if self._history else [])}
         for name in attached.keys() & own:

@@ -19,6 +19,7 @@ from support.clock import MOMENT, PATIENCE
 from support.faults import DONE, LAST_FRAME, SSE_HEAD, STALL, FaultServer, chunk, frame
 
 from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError, ValidationError
+from runagent.local import Server
 from runagent.local import serve as serve_agent
 from runagent_jupyter import AgentWidget, Reply, marimo_output
 from runagent_jupyter.chats.turn import Turn
@@ -76,15 +77,21 @@ def test_history_and_session_go_along() -> None:
     assert len(other["session_id"]) == 32
 
 
-def test_an_agent_may_refuse_history_and_session() -> None:
-    asked_for: list[str] = []
+def strict_agent(asked_for: list[str]) -> Server:
+    """Serve an agent that takes a question and nothing else."""
 
     async def strict(query: str) -> AsyncIterator[str]:
         asked_for.append(query)
         yield "Fine"
 
+    return serve_agent({"strict": strict})
+
+
+def test_an_agent_may_refuse_history_and_session() -> None:
+    asked_for: list[str] = []
+
     async def main() -> None:
-        with serve_agent({"strict": strict}) as server:
+        with strict_agent(asked_for) as server:
             conversation = messages("one")
             await asked(model("strict", base_url=server.url), conversation)
             assert conversation[-1].content == "Fine"
@@ -167,12 +174,8 @@ def test_the_answer_says_why_a_file_cannot_go_along(
 ) -> None:
     asked_for: list[str] = []
 
-    async def strict(query: str) -> AsyncIterator[str]:
-        asked_for.append(query)
-        yield "Fine"
-
     async def main() -> None:
-        with serve_agent({"strict": strict}) as server:
+        with strict_agent(asked_for) as server:
             ask = model("strict", base_url=server.url, context=context)
             conversation = with_file("one", address)
             await asked(ask, conversation)
