@@ -10,7 +10,7 @@ from support.answers import ANSWER, conversation, outputs
 from support.chromium import new_page
 from support.contrast import contrasts
 from support.fronts import FRONTS
-from support.staged_chat import show_chat
+from support.staged_chat import show_chat, tell
 
 from runagent_jupyter import html
 
@@ -104,6 +104,21 @@ def test_code_goes_into_no_notebook_that_nobody_sees(page: Page) -> None:
     show_chat(page, conversation().known(0), manager=manager)
     expect(page.get_by_role("button", name="Copy code").first).to_be_attached()
     expect(new_cell).to_have_count(0)
+
+
+def test_a_chat_that_may_not_copy_says_so_and_shows_the_cell(page: Page) -> None:
+    page.set_content(FRONTS["vscode-dark"].page(""))
+    show_chat(page, conversation().known(0))
+    page.evaluate("document.execCommand = () => false")
+    copy = page.get_by_role("button", name="Copy code").first
+    copy.click()
+    expect(copy).to_have_attribute("value", "Not allowed here")
+    page.locator("summary", has_text="Export").click()
+    page.get_by_role("button", name="Copy as notebook cell").click()
+    tell(page, "export", 2, markdown="", cell="%%runagent works\nHow many?")
+    note = page.locator(".runagent-note")
+    expect(note).to_contain_text("The browser did not allow copying. The cell is:")
+    expect(note).to_contain_text("%%runagent works\nHow many?")
 
 
 def test_nothing_is_missing_in_a_picture_of_a_whole_page(page: Page) -> None:
