@@ -29,10 +29,11 @@ print(json.dumps([seconds * 1e3, int(memory) / 1024, {module}.__file__]))
 def imports(*, rounds: int) -> Iterator[Table]:
     from support.upstream import upstream_python
 
-    # `httpx2` last of what the client needs: the first client loads it, not the import.
+    # `import runagent` loads only names, and the first client loads `httpx2`.
     client = "runagent.RunAgentClient('a', '', 'http://127.0.0.1:1')"
     candidates = {
         "runagent": (sys.executable, "runagent", ""),
+        "runagent + the class of a client": (sys.executable, "runagent", "runagent.RunAgentClient"),
         "runagent + first client": (sys.executable, "runagent", client),
         **{name: (sys.executable, name, "") for name in _MODULES if peers.installed(name)},
     }

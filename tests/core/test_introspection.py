@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import inspect
 import subprocess
 import sys
 import typing
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ Serve = Callable[..., FaultServer]
 CLIENTS = (RunAgentClient, AsyncRunAgentClient)
 CLASSES = [
     value
-    for value in vars(runagent).values()
+    for value in (getattr(runagent, name) for name in runagent.__all__)
     if inspect.isclass(value) and value.__module__.startswith("runagent")
 ]
 
@@ -77,18 +79,46 @@ def test_annotations_are_the_real_types() -> None:
     }
 
 
-def test_importing_the_package_imports_nothing_that_the_first_client_needs() -> None:
+def test_importing_the_package_imports_nothing_but_names() -> None:
     code = (
-        "import runagent, sys, typing\n"
+        "import sys; before = set(sys.modules); import runagent\n"
+        "loaded = {name for name in set(sys.modules) - before if name.startswith('runagent')}\n"
+        "assert loaded == {'runagent'}, loaded\n"
+        "heavy = {'inspect', 'ipaddress', 'logging', 're', 'typing'} - before\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert set(runagent.__all__) <= set(dir(runagent))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
+
+
+def test_importing_the_clients_imports_nothing_that_the_first_client_needs() -> None:
+    code = (
+        "import sys, typing\n"
+        "from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError, StreamEvent\n"
         "heavy = {'httpx2', 'anyio', 'runagent.config', 'runagent.pumps'}\n"
         "if sys.version_info >= (3, 11):  # before, the TimeoutError of asyncio is another one\n"
         "    heavy |= {'asyncio', 'logging', 'ssl'}\n"
         "heavy &= set(sys.modules)\n"
         "assert not heavy, heavy\n"
-        "typing.get_type_hints(runagent.RunAgentClient.__init__)\n"
+        "typing.get_type_hints(RunAgentClient.__init__)\n"
         "assert 'httpx2' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
+
+
+def test_each_public_name_is_there_for_programs_and_for_type_checkers() -> None:
+    source = ast.parse(Path(inspect.getfile(runagent)).read_text())
+    imported = {
+        name.name
+        for node in ast.walk(source)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("runagent.")
+        for name in node.names
+    }
+    assert imported == set(runagent.__all__)
+    for name in runagent.__all__:
+        assert getattr(runagent, name) is not None
+    with pytest.raises(AttributeError, match="module 'runagent' has no attribute 'RunAgent'"):
+        runagent.RunAgent  # type: ignore[attr-defined]  # noqa: B018
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
