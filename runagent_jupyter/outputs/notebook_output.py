@@ -174,12 +174,11 @@ class NotebookDisplay:
             self._publish(shown, self._ids[-1], update=True)
             return
         if self._owns_cell and self._ids and is_alone(self._shell, self._messages):
-            # Where nothing can be cleared, the outputs are empty all the same.
-            self._empty()
             self._publisher.clear_output(wait=True)
-            self._ids.clear()
         if shown["text/html"]:
             self._publish(shown)
+        # Only now, so that no page is blank for a moment. A front end that has cleared the cell
+        # does not know these outputs any more; in one that cannot clear, they become empty.
         self._empty()
 
     def _empty(self) -> None:

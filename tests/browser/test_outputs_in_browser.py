@@ -29,6 +29,12 @@ async def waits(query: str):
         await asyncio.sleep(0.02)
     yield " the end"
 
+@agent("goes on and on")
+async def goes_on_and_on(query: str):
+    for number in range(400):
+        yield f"paragraph {number} " + 20 * "with `some` **words** " + "\\n\\n"
+        await asyncio.sleep(0.005)
+
 @agent("fails")
 async def fails(query: str):
     yield "half an answer"
@@ -92,6 +98,28 @@ def test_a_page_reloaded_while_an_answer_streams_says_that_it_is_cut_off(lab: La
         notebook.theme(theme)
         notebook.page.evaluate("document.getAnimations().forEach((each) => each.finish())")
         notebook.screenshot(f"outputs-cut-off-{theme}")
+
+
+def test_no_frame_is_blank_when_an_answer_ends(lab: Lab) -> None:
+    notebook = lab.open([AGENTS, "%%runagent 'goes on and on'\nx"])
+    notebook.run(0)
+    notebook.output(1).evaluate(
+        """output => {
+          const frames = window.frames_seen = [];
+          const look = () => {
+            frames.push(output.textContent.split("paragraph").length - 1);
+            requestAnimationFrame(look);
+          };
+          requestAnimationFrame(look);
+        }"""
+    )
+    notebook.run(1)
+    notebook.wait_for_text(1, "paragraph 399")
+    notebook.page.wait_for_function("window.frames_seen.at(-1) == 400")
+    frames = notebook.page.evaluate("window.frames_seen")
+    shown = frames[next(index for index, count in enumerate(frames) if count) :]
+    assert 0 not in shown
+    assert len(notebook.outputs(1)) == 1
 
 
 def test_an_error_of_the_user_s_own_is_shown_with_its_line(lab: Lab) -> None:
