@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import itertools
 import os
 import signal
-from pathlib import Path
 
 import pytest
 from support.isolation import isolated_environment
@@ -25,10 +25,26 @@ def pytest_configure() -> None:
         settings.load_profile("patient")
 
 
+_numbers = itertools.count()
+
+
 @pytest.fixture(autouse=True)
-def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Move HOME and all of Jupyter's directories below `tmp_path`, for subprocesses too."""
-    environment = isolated_environment(tmp_path)
+def isolated(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Move HOME and all of Jupyter's directories below `tmp_path`, for subprocesses too.
+
+    A test that asks for no `tmp_path` has a HOME that does not exist: making and removing the
+    directories takes longer than most tests.
+    """
+    asks = "tmp_path" in request.fixturenames
+    if asks:
+        root = request.getfixturevalue("tmp_path")
+    else:
+        root = tmp_path_factory.getbasetemp() / f"nowhere-{next(_numbers)}"
+    environment = isolated_environment(root, make=asks)
     for name in os.environ.keys() - environment.keys():
         monkeypatch.delenv(name)
     for name, value in environment.items():

@@ -1,4 +1,4 @@
-"""Fixtures for every test of the core: a HOME that exists, and servers that misbehave."""
+"""Fixtures for every test of the core: a home, and servers that misbehave."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from support.faults import FaultServer
 from runagent import config_file, connections
 
 
+@pytest.fixture
+def home(tmp_path: Path, isolated: None) -> Path:
+    """Return the directory that is the user's home in this test."""
+    return Path.home()
+
+
 @pytest.fixture(autouse=True)
-def home(isolated: None, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the directory that is the user's home in this test, with nothing said yet."""
+def _nothing_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each test get the warnings that come once."""
     monkeypatch.setattr(config_file, "_warned", set())
-    home = Path.home()
-    home.mkdir(exist_ok=True)
-    return home
 
 
 @pytest.fixture(autouse=True)

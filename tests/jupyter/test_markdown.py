@@ -88,10 +88,11 @@ def test_the_judge_of_html_sees_what_is_bad(bad: str) -> None:
     assert problems(bad)
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("attack", ATTACKS, ids=str)
-def test_attacks_are_harmless(attack: Attack, way: str) -> None:
-    assert problems(WAYS[way](attack.text())) == []
+def test_attacks_are_harmless(attack: Attack) -> None:
+    text = attack.text()
+    found = {way: problems(show(text)) for way, show in WAYS.items()}
+    assert {way: bad for way, bad in found.items() if bad} == {}
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=str)

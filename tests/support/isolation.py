@@ -24,13 +24,14 @@ _NAMES = {
 
 
 def isolated_environment(
-    root: Path, environment: Mapping[str, str] | None = None
+    root: Path, environment: Mapping[str, str] | None = None, *, make: bool = True
 ) -> dict[str, str]:
     """Return `environment` with every place of the user moved below `root`.
 
     Args:
         root: A directory; `root / "home"` becomes the user's home.
         environment: What to start from, by default this process's environment.
+        make: Whether to make the home, too.
     """
     home = root / "home"
     places = {
@@ -49,8 +50,9 @@ def isolated_environment(
         "JUPYTERLAB_WORKSPACES_DIR": home / ".jupyter" / "lab" / "workspaces",
         "MPLCONFIGDIR": home / ".config" / "matplotlib",
     }
-    home.mkdir(parents=True, exist_ok=True)
-    (root / "runtime").mkdir(mode=0o700, exist_ok=True)
+    if make:
+        home.mkdir(parents=True, exist_ok=True)
+        (root / "runtime").mkdir(mode=0o700, exist_ok=True)
     kept = {
         name: value
         for name, value in (os.environ if environment is None else environment).items()
