@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from runagent.many.pace import Pace, Ticket
+from runagent.many.pace import Verdict as Word
 from runagent.many.quota import Quota
 
 
@@ -25,6 +26,21 @@ class Verdict:
 class Limit(Protocol):
     def ask(self, now: float) -> Verdict: ...
     def done(self) -> None: ...
+
+
+class Sender(Protocol):
+    """Decides when requests are sent, as `Pace` does."""
+
+    def wait(self, now: float) -> float: ...
+    def sent(self, now: float) -> Ticket: ...
+    def answered(
+        self,
+        ticket: Ticket,
+        now: float,
+        verdict: Word,
+        quotas: tuple[Quota, ...] = (),
+        retry_after: float | None = None,
+    ) -> None: ...
 
 
 Style = str
@@ -183,13 +199,11 @@ class Outcome:
         ended: When the last answer came, in virtual seconds.
         sent: Requests.
         wasted: Requests that were refused.
-        pace: The controller, afterwards.
     """
 
     ended: float
     sent: int
     wasted: int
-    pace: Pace
 
 
 def run(
@@ -200,7 +214,7 @@ def run(
     jitter: float = 0.3,
     agent: float = 0.0,
     seed: int = 1,
-    prepare: Callable[[float], Pace] | None = None,
+    prepare: Callable[[], Sender] | None = None,
     **options: Any,
 ) -> Outcome:
     """Send so many rows to a limit; a row that is refused is sent again.
@@ -212,11 +226,11 @@ def run(
         jitter: The part by which each way varies.
         agent: Seconds that the agent takes on average; it varies by half.
         seed: Of the random numbers.
-        prepare: Makes the controller.
-        options: Arguments of the controller.
+        prepare: Makes the sender; by default it is a `Pace`.
+        options: Arguments of the `Pace`.
     """
     chance = random.Random(seed)
-    pace = Pace(0.0, **options) if prepare is None else prepare(0.0)
+    pace: Sender = Pace(0.0, **options) if prepare is None else prepare()
     order = itertools.count()
     events: list[tuple[float, int, str, Ticket, Verdict | None]] = []
     now, left, done, sent, last = 0.0, rows, 0, 0, 0.0
@@ -244,10 +258,10 @@ def run(
                 limit.done()
             heapq.heappush(events, (now + way(), next(order), "answered", ticket, verdict))
         else:
-            word = "accepted" if verdict.accepted else "limited"
-            pace.answered(ticket, now, word, verdict.quotas, verdict.retry_after)  # type: ignore[arg-type]
+            word: Word = "accepted" if verdict.accepted else "limited"
+            pace.answered(ticket, now, word, verdict.quotas, verdict.retry_after)
             if verdict.accepted:
                 done, last = done + 1, now
             else:
                 left += 1
-    return Outcome(last, sent, sent - rows, pace)
+    return Outcome(last, sent, sent - rows)

@@ -274,10 +274,12 @@ class Pace:
             self._believed = False  # it was to be open by now
         if retry_after is not None and retry_after > 0:
             self._close("limited", now)
-            self._asked = max(self._asked, now + retry_after)
-            self._open_at = self._next = self._asked
             self._hinted = retry_after * self.pace(now) > SEVERAL
             self._rounded = retry_after == int(retry_after)
+            if self._rounded:  # upwards; the next request may be as long on its way as this one
+                retry_after = max(0.0, retry_after - (now - ticket.sent))
+            self._asked = max(self._asked, now + retry_after)
+            self._open_at = self._next = self._asked
         elif (
             self._run >= REFUSED
             and self.closed_for is None

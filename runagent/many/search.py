@@ -194,7 +194,7 @@ class Search:
             self._cycle = opened - self._opened  # windows that are long
             self._long_opened = opened
         self._opened = opened
-        pace, highest = self._lowered(found, met, low, opened, lost)
+        pace, highest = self._lowered(found, met, low, lost)
         self._is_repeated = not self.ramping and low - self._resumed < AFTERMATH
         self._met = met
         self.pace = max(SLOWEST, min(self.pace, pace))
@@ -214,14 +214,13 @@ class Search:
         self._resumed, self._lost = now, lost
 
     def _lowered(
-        self, found: _Measurement, met: float, low: float, opened: float, lost: float
+        self, found: _Measurement, met: float, low: float, lost: float
     ) -> tuple[float, float]:
         """Return the pace after a refusal, and the pace to which it may grow at once."""
         measured, highest = found.pace, found.highest
         if found.number < FEW:
-            # A few requests say little, unless they took long.
-            least = CAUTION if opened - self._measured_since < 1 else 0.4
-            measured = max(measured * (1 + 1 / max(found.number, 1)), least * self.pace)
+            # A few requests say little.
+            measured = max(measured * (1 + 1 / max(found.number, 1)), 0.4 * self.pace)
             highest = max(highest, measured)
         pace = HEADROOM * measured
         if self.ramping:

@@ -99,7 +99,10 @@ class Windows:
             self._lag = 0.0 if quota.reset_after == int(quota.reset_after) else took
         self._answers += 1
         if quota.remaining is not None:
-            self.room = quota.remaining - under_way
+            left = math.inf if quota.reset_after is None else _unrounded(quota.reset_after)
+            # Of those that are longer under way than the window lasts, the later ones reach the
+            # server in the next window.
+            self.room = quota.remaining - under_way * (1.0 if took <= left else left / took)
             self._least = min(self._least, quota.remaining)
         if quota.remaining is not None and quota.reset_after is not None and self.limit:
             used = self.limit - quota.remaining
@@ -151,7 +154,8 @@ class Windows:
         if now - self._since < 1.2 * self._longest + self._lag:
             return
         if self.window is None:
-            is_sure = self._lag > 0 and not self._may_be_bucket
+            # Whole seconds tell nothing about a shorter window. That it is one shows below.
+            is_sure = not self._lag or not self._may_be_bucket
             if is_sure or self._least <= max(1.0, USED * limit):
                 self.window = _usual(self._longest)
         elif (

@@ -153,6 +153,27 @@ def test_no_reset_in_whole_seconds_makes_a_window_look_shorter_than_it_is(
     assert waste < 0.015
 
 
+@pytest.mark.parametrize("latency", [0.02, 0.3, 1.0])
+@pytest.mark.parametrize("size", [20, 50, 200])
+def test_a_bucket_of_any_size_is_found_from_resets_in_whole_seconds(
+    size: int, latency: float
+) -> None:
+    limit = Bucket(200, size, "whole")
+    share, waste = share_and_waste(limit, 200, VIRTUAL, latency=latency, max_concurrency=800)
+    assert share >= 0.85
+    assert waste < 0.025
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("rate", [50, 200])
+def test_resets_in_whole_seconds_of_a_server_far_away_are_understood(rate: int, seed: int) -> None:
+    limit = FixedWindow(rate, 1.0, seed / 3, "whole")
+    options = {"latency": 1.0, "seed": seed, "max_concurrency": 4 * rate}
+    share, waste = share_and_waste(limit, rate, VIRTUAL, **options)
+    assert share >= 0.85
+    assert waste < 0.01
+
+
 @pytest.mark.parametrize("style", ["policy", "x", "whole"])
 def test_two_limits_at_once_are_respected(style: str) -> None:
     limit = Both(FixedWindow(100, 1.0), FixedWindow(1500, 60.0, 0.37, style))
@@ -230,17 +251,26 @@ def test_without_a_limit_the_concurrency_is_the_limit() -> None:
 
 def test_one_refusal_of_many_requests_lowers_the_pace_once() -> None:
     pace = Pace(0.0, remembered=100.0)
-    asked = 1.0
+    asked = 1.1
     tickets = [pace.sent(i / 100) for i in range(50)]
     for ticket in tickets:
         pace.answered(ticket, 0.6, "limited", retry_after=asked)
     assert pace.closed_for == "limited"
-    assert pace.wait(0.6) == pytest.approx(1.0)
-    probe = pace.sent(1.6)
-    assert pace.wait(1.6) > 0, "one request finds out whether the limit is open"
-    pace.answered(probe, 1.7, "accepted")
+    assert pace.wait(0.6) == pytest.approx(asked)
+    probe = pace.sent(1.7)
+    assert pace.wait(1.7) > 0, "one request finds out whether the limit is open"
+    pace.answered(probe, 1.8, "accepted")
     assert pace.closed_for is None
-    assert pace.pace(1.7) > 50
+    assert pace.pace(1.8) > 50
+
+
+@pytest.mark.parametrize(("asked", "wait"), [(2.0, 1.25), (1.0, 0.25), (0.5, 0.5), (0.1, 0.1)])
+def test_a_wait_in_whole_seconds_begins_when_the_request_was_sent(
+    asked: float, wait: float
+) -> None:
+    pace = Pace(0.0, remembered=100.0)
+    pace.answered(pace.sent(0.0), 0.75, "limited", retry_after=asked)
+    assert pace.wait(0.75) == pytest.approx(wait)
 
 
 def test_the_time_behind_a_closed_gate_is_not_made_up_for() -> None:
