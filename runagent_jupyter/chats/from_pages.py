@@ -69,8 +69,11 @@ class AskedFromPages(ipywidgets.Widget):  # type: ignore[misc, name-defined] # u
             with self._lock:
                 files = self._uploads.take(request, content.get("files"))
                 kept = self._conversation.attachments(content.get("kept"))
-                items = [*kept, *files, *mentions.attached_variables(text)]
                 place = self._place_in_page(content.get("at"), content.get("after"))
+                asked = [] if place is None else place.question.attachments
+                promised = {item.name for item in asked if item.is_variable}
+                promised |= {str(name) for name in content.get("named") or ()}
+                items = [*kept, *files, *mentions.attached_variables(text, promised)]
                 self._start(text, items, place, request)
         except Exception as error:  # noqa: BLE001 - the page shows it where the question was asked
             is_early = isinstance(error, AnswerUnderWayError)

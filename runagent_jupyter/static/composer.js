@@ -216,7 +216,8 @@ export class Composer {
       return { name, size };
     });
     const kept = items.flatMap((item) => item.kept ? [item.kept] : []);
-    this.post({ type: "ask", text, at, after: this.lastId, request, files, kept });
+    const named = text === this.input.value ? this.known.map(([name]) => name) : [];
+    this.post({ type: "ask", text, at, after: this.lastId, request, files, kept, named });
     this.refresh();
   }
 
