@@ -22,7 +22,7 @@ from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError
 from runagent_jupyter import html
 from runagent_jupyter.chats.agents import AgentOrClient, Agents
 from runagent_jupyter.chats.answer_view import AnswerView, beginning
-from runagent_jupyter.chats.asking import AskingChat
+from runagent_jupyter.chats.asking import AnswerUnderWayError, AskingChat
 from runagent_jupyter.chats.attached import BOUNDS, Attached, attached
 from runagent_jupyter.chats.branched import BranchedChat
 from runagent_jupyter.chats.cell_source import cell_source
@@ -377,7 +377,7 @@ class AgentWidget(
             raise ValueError("The question is empty; it takes a string that says something.")
         with self._lock:
             if self._current is not None:
-                raise RuntimeError("An answer is on its way; wait for it, or call stop() first.")
+                raise AnswerUnderWayError
             label, client = self._agents.chosen, self.client
             data = self._input(question, self._conversation.history(instead_of), items)
             stream = self._stream(client, self.session_id, data)

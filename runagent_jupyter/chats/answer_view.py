@@ -28,6 +28,9 @@ _CUT = (
     "w.turns[-1].text, where w is this chat"
 )
 
+_SHORT = 200
+"""Characters of an old answer in a chat that is too long to be shown as a whole."""
+
 LAST = 0.1
 """Seconds of CPU time for the news that is still shown of an answer that was stopped."""
 
@@ -44,6 +47,7 @@ class AnswerView:
 
     Attributes:
         is_plain: Whether pages have the answer as plain text until `catch_up`.
+        is_short: Whether that text is only its beginning.
     """
 
     def __init__(self, turn: Turn, *, line_breaks: bool = True) -> None:
@@ -57,6 +61,7 @@ class AnswerView:
         self._known_steps = 0
         self._known_tail = ""
         self.is_plain = False
+        self.is_short = False
         self._is_finished = False
         self._began = time.monotonic()
 
@@ -73,10 +78,18 @@ class AnswerView:
         view = cls(turn, line_breaks=line_breaks)
         if turn.text:
             view.is_plain = True
-            view._known_tail = html.plain(beginning(turn.text))
+            view.shorten(is_short=False)
         else:
             view.end()
         return view
+
+    def shorten(self, *, is_short: bool) -> None:
+        """Say which part of an answer that is plain text pages get: its beginning, or all of it."""
+        self.is_short = is_short
+        self._known_tail = self._short() if is_short else html.plain(beginning(self.turn.text))
+
+    def _short(self) -> str:
+        return html.plain(beginning(self.turn.text, _SHORT))
 
     def catch_up(self) -> dict[str, Any]:
         """Render an answer that pages have as plain text.
@@ -86,7 +99,7 @@ class AnswerView:
         """
         known = self.ending()
         self._finish()
-        self.is_plain = False
+        self.is_plain = self.is_short = False
         ending = self.ending()
         return self.delta() | ({} if ending == known else {"ending": ending})
 
@@ -202,8 +215,10 @@ class AnswerView:
             **self.ending(),
         }
 
-    def html(self) -> str:
-        """Return the whole answer as HTML, to be put into `html.wrap`."""
+    def html(self, *, is_short: bool = False) -> str:
+        """Return the answer, or only its beginning, as HTML, to be put into `html.wrap`."""
+        if is_short:
+            return self._short()
         if self.is_plain:
             self._finish()
         else:
@@ -240,9 +255,8 @@ class AnswerView:
         }
 
 
-def beginning(text: str) -> str:
+def beginning(text: str, most: int = html.MOST_CHARACTERS) -> str:
     """Return a text as pages have it: of a very long one, the beginning, and words for the rest."""
-    most = html.MOST_CHARACTERS
     if len(text) <= most:
         return text
     return f"{text[:most]}\n\n[{_CUT.format(most, len(text))}]"

@@ -30,6 +30,13 @@ SHARE = 0.02
 _logger = logging.getLogger(__name__)
 
 
+class AnswerUnderWayError(RuntimeError):
+    """A chat has an answer on its way, so that nothing else can be asked or shown."""
+
+    def __init__(self) -> None:
+        super().__init__("An answer is on its way; wait for it, or call stop() first.")
+
+
 class AskingChat(traitlets.HasTraits):
     """A chat that asks one of its agents."""
 

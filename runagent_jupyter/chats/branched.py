@@ -7,6 +7,7 @@ from typing import Any
 
 import ipywidgets
 
+from runagent_jupyter.chats.asking import AnswerUnderWayError
 from runagent_jupyter.chats.conversation import Conversation, Exchange
 from runagent_jupyter.chats.turn import Turn
 
@@ -66,7 +67,7 @@ class BranchedChat(ipywidgets.Widget):  # type: ignore[misc, name-defined] # unt
 
     def _show_branch(self, exchange: Exchange) -> None:
         if not self._is_resting():
-            raise RuntimeError("An answer is on its way; wait for it, or call stop() first.")
+            raise AnswerUnderWayError
         first = self._conversation.show(exchange)
         if first < len(self.turns):
             self._write()
@@ -79,16 +80,28 @@ class BranchedChat(ipywidgets.Widget):  # type: ignore[misc, name-defined] # unt
             if exchange is not None:
                 self._show_branch(exchange)
 
-    def _numbered(self, number: object) -> Exchange | None:
-        """Return the exchange that a page means; `None` if it means none.
+    def _place_in_page(self, at: object, after: object) -> Exchange | None:
+        """Return the exchange beside which a page asks; `None` if it asks behind the last one.
+
+        A page may not know yet that the chat was cleared or shows another branch. Its question
+        belongs to what it showed, and would cost money in a conversation that it knows nothing of.
+
+        Args:
+            at: The number of the exchange beside which the question begins a branch, if it does.
+            after: The number of the last exchange that the page showed, if there was one.
 
         Raises:
-            RuntimeError: There is no such exchange any more.
+            RuntimeError: There is no such exchange any more, or the question would follow others.
         """
-        exchange = self._conversation.numbered(number)
-        if exchange is None and number is not None:
+        named = after if at is None else at
+        exchange = self._conversation.numbered(named)
+        if exchange is None and named is not None:
             raise RuntimeError("The chat was cleared meanwhile; send it as a new question.")
-        return exchange
+        if at is not None or exchange is None:
+            return exchange
+        if self._conversation.position(exchange) is None:
+            raise RuntimeError("Another branch is shown by now; send it there, or go back first.")
+        return None
 
     def _place(self, turn: Turn | None) -> Exchange | None:
         with self._lock:

@@ -218,6 +218,8 @@ def _places(records: list[Any], shown: Any) -> tuple[dict[int, int], int | None]
     """
     after = {i: record["after"] for i, record in enumerate(records) if "after" in record}
     kinds = [record["role"] for record in records]
+    if not all(isinstance(place, int | None) for place in (*after.values(), shown)):
+        raise ValueError("the place of a turn in it is no whole number")
     if shown is not None and shown not in range(len(records)):
         raise ValueError("the branch that it shows is missing")
     for i, kind in enumerate(kinds):

@@ -17,6 +17,11 @@ from runagent_jupyter.control_characters import strip_controls
 _AT_ONCE = 20
 """Answers from a file that are rendered at once; they are more than a page shows at a time."""
 
+_MOST_SHOWN = 2_000_000
+"""Characters of answers behind which pages and copies have only the beginnings of older ones. To
+render all of a file of 75 MB takes the kernel 14 s, and each copy in the notebook would have as
+much."""
+
 
 @dataclass(eq=False)
 class Exchange:
@@ -114,7 +119,8 @@ class Conversation:
     def show(self, exchange: Exchange) -> int:
         """Show the branch that an exchange is in, to the end at which it was left.
 
-        Of answers from a file, only the last are rendered; see `catch_up`.
+        Of answers from a file, only the last are rendered; see `catch_up`. Old ones are shortened,
+        if all of them are too much for a page.
 
         Returns:
             The position of the first turn that is another one now.
@@ -124,10 +130,25 @@ class Conversation:
             self._chosen[above.before] = above
             above = above.before
         first = self._follow()
-        for shown in self._path[first // 2 :][-_AT_ONCE:]:
-            if shown.view.is_plain:
+        recent = self._recent()
+        plain = [shown for shown in self._path[first // 2 :] if shown.view.is_plain]
+        for shown in plain:
+            shown.view.shorten(is_short=shown not in recent)
+        for shown in plain[-_AT_ONCE:]:
+            if not shown.view.is_short:
                 shown.view.catch_up()
         return first
+
+    def _recent(self) -> set[Exchange]:
+        """Return the last exchanges, whose answers are shown as a whole."""
+        found: set[Exchange] = set()
+        characters = 0
+        for exchange in reversed(self._path):
+            if characters > _MOST_SHOWN:
+                break
+            found.add(exchange)
+            characters += len(exchange.view.turn.text)
+        return found
 
     def _follow(self) -> int:
         """Bring the path up to date."""
@@ -259,8 +280,8 @@ class Conversation:
     # --- Showing --------------------------------------------------------------------------------
 
     def answer_length(self) -> int:
-        """Return the number of characters of the answers that are shown."""
-        return sum(len(exchange.view.turn.text) for exchange in self._path)
+        """Return the number of characters of the answers that are shown as a whole."""
+        return sum(len(exchange.view.turn.text) for exchange in self._recent())
 
     def known(self, first: int) -> list[dict[str, Any]]:
         """Return the turns from a question on, as far as all pages have them."""
@@ -277,7 +298,7 @@ class Conversation:
             The news for all pages.
         """
         for position, exchange in reversed(list(enumerate(self._path))):
-            if exchange.view.is_plain:
+            if exchange.view.is_plain and not exchange.view.is_short:
                 yield {"turn": 2 * position + 1, **exchange.view.catch_up()}
 
     def _asked(self, exchange: Exchange) -> dict[str, Any]:
@@ -296,9 +317,11 @@ class Conversation:
 
     def html(self) -> str:
         """Return the turns as HTML, to be put into `html.saved_chat`."""
+        recent = self._recent()
         return "".join(
             f"{html.question(exchange.question.text, _labels(exchange.question))}"
-            f"{html.status_line(branch) if branch else ''}{exchange.view.html()}"
+            f"{html.status_line(branch) if branch else ''}"
+            f"{exchange.view.html(is_short=exchange not in recent)}"
             for exchange, branch in self._with_branches()
         )
 

@@ -11,6 +11,7 @@ import ipywidgets
 
 from runagent_jupyter.chats import mentions
 from runagent_jupyter.chats.answer_view import describe
+from runagent_jupyter.chats.asking import AnswerUnderWayError
 from runagent_jupyter.chats.conversation import Conversation
 from runagent_jupyter.chats.uploads import Uploads
 from runagent_jupyter.event_loops import background
@@ -24,7 +25,7 @@ class AskedFromPages(ipywidgets.Widget):  # type: ignore[misc, name-defined] # u
 
     _conversation: Conversation
     _lock: threading.RLock
-    _numbered: Any
+    _place_in_page: Any
     _start: Any
     _tell: Any
     _uploads: Uploads
@@ -68,10 +69,15 @@ class AskedFromPages(ipywidgets.Widget):  # type: ignore[misc, name-defined] # u
             with self._lock:
                 files = self._uploads.take(request, content.get("files"))
                 kept = self._conversation.attachments(content.get("kept"))
-                items = [*kept, *files, *mentions.attached_variables(text)]
-                self._start(text, items, self._numbered(content.get("at")), request)
+                place = self._place_in_page(content.get("at"), content.get("after"))
+                asked = [] if place is None else place.question.attachments
+                promised = {item.name for item in asked if item.is_variable}
+                promised |= {str(name) for name in content.get("named") or ()}
+                items = [*kept, *files, *mentions.attached_variables(text, promised)]
+                self._start(text, items, place, request)
         except Exception as error:  # noqa: BLE001 - the page shows it where the question was asked
-            self._tell("refused", request=request, text=describe(error))
+            is_early = isinstance(error, AnswerUnderWayError)
+            self._tell("refused", request=request, text=describe(error), early=is_early)
 
     def _name_variables(self, content: dict[str, Any]) -> None:
         """Tell a page which variables a text names, and which it may offer at the cursor."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
 from IPython.core.getipython import get_ipython
 
+from runagent import ValidationError
 from runagent_jupyter.chats.attached import Attached, variable_of
 from runagent_jupyter.control_characters import strip_controls
 from runagent_jupyter.templates.kinds import kind_of
@@ -83,16 +84,28 @@ def known(text: str) -> list[list[str]]:
     return [[name, f"@{name} · {kind}"] for name in _named(text) if (kind := _kind(name, names))]
 
 
-def attached_variables(text: str) -> list[Attached]:
+def attached_variables(text: str, promised: Iterable[str] = ()) -> list[Attached]:
     """Return the variables that a text names with `@`, as they are now.
 
     Names that stand for no data are text.
 
+    Args:
+        text: A question.
+        promised: The names of variables that the page says will go along, if the text names them.
+
     Raises:
-        ValidationError: A value cannot be sent, or is too large.
+        ValidationError: A value cannot be sent, or is too large, or one that was promised is gone.
     """
     names = _namespace()
-    return [variable_of(name, names[name]) for name in _named(text) if _kind(name, names)]
+    named = {name: _kind(name, names) for name in _named(text)}
+    for name in promised:
+        if named.get(name, "") is None:
+            raise ValidationError(
+                f"@{name} is no variable with data any more.",
+                code="INVALID_INPUT",
+                hint=f"Make it again, or write {name} without @.",
+            )
+    return [variable_of(name, names[name]) for name, kind in named.items() if kind]
 
 
 def _named(text: str) -> list[str]:

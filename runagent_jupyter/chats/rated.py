@@ -38,7 +38,8 @@ class RatedChat(ipywidgets.Widget):  # type: ignore[misc, name-defined] # untype
             self._write()
             position = self._conversation.position(exchange)
             if position is not None:
-                self._tell("delta", turn=position + 1, **view.delta(), ending=view.ending())
+                news = view.catch_up() if view.is_plain else view.delta()
+                self._tell("delta", turn=position + 1, **{**news, "ending": view.ending()})
             self._copies.renew_soon()
         if self._on_feedback is not None:
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runagent_jupyter.control_characters import sendable
 from runagent_jupyter.data.records import is_records
 from runagent_jupyter.data.values import as_data
 
@@ -32,9 +33,18 @@ def frame_of(
     import pandas as pd  # noqa: PLC0415 - the user's, if they have it
 
     rows = _rows(as_data(value))
-    frame: pd.DataFrame = pd.DataFrame(rows, columns=columns)
+    frame: pd.DataFrame
+    try:
+        frame = pd.DataFrame(rows, columns=columns)
+    except UnicodeEncodeError:  # the strings of pandas 3 hold no half of a character
+        whole = [{_whole(name): _whole(cell) for name, cell in row.items()} for row in rows]
+        frame = pd.DataFrame(whole, columns=columns)
     frame.attrs.update(facts)
     return frame
+
+
+def _whole(value: Any) -> Any:
+    return sendable(value) if isinstance(value, str) else value
 
 
 def _rows(value: Any) -> list[dict[str, Any]]:

@@ -100,6 +100,7 @@ export class ChatView extends Composer {
 
   /** Stop everything that the view does by itself. */
   unmount() {
+    this.wait(null);
     this.connection.views.delete(this);
     removeEventListener("keydown", this.beforeKey, true);
     clearInterval(this.clock);
@@ -280,7 +281,9 @@ export class ChatView extends Composer {
     }
     for (const delta of content.news ?? []) this.answers[delta.turn].grow(delta);
     if (type === "refused" && this.pending?.request === content.request) {
+      const { text } = this.pending;
       this.settle(false, content.text);
+      if (content.early && this.input.value === text) this.submit(); // another page was faster
     }
     if (type === "names") this.receiveNames(content);
     if (type === "note") this.say(content.text);
@@ -293,12 +296,7 @@ export class ChatView extends Composer {
   /** @param {number} first */
   showTurns(first) {
     this.drawFrom(first);
-    const isShown = this.transcript.turns.some(({ id }) => id === this.edited);
-    if (this.edited !== null && !this.pending && !isShown) {
-      this.edited = null;
-      this.queued = false;
-      this.say("The conversation went on: your text would be sent as a new question.");
-    }
+    this.loosen();
     this.checkTaken();
   }
 

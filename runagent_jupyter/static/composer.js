@@ -5,6 +5,7 @@ import { itemsOf } from "./question_view.js";
 
 const STOPPING = "The kernel is busy: the answer stops as soon as it is free.";
 const QUEUED = "It is sent when this answer ends, unless you change it.";
+const CHANGED = "The chat has changed: your text would be sent as a new question.";
 const PIECE = 4_000_000; // bytes of a message; servers close the connection of a page for 10 MB
 
 /**
@@ -23,17 +24,20 @@ const PIECE = 4_000_000; // bytes of a message; servers close the connection of 
 export class Composer {
   /** @type {number | null} the id of the question that is being edited */
   edited = null;
-  draft = ["", []]; // the text of the input and the items before the editing
+  /** @type {[string, Item[]][]} the text of the input and the items before each editing */
+  drafts = [];
   /** @type {Pending | undefined} */
   pending;
   /** @type {Pending | undefined} a question that was cancelled, which the kernel may still take */
   left;
   /** @type {Item[]} */
   items = [];
+  added = Promise.resolve(); // when all files that were given have been read
   /** @type {[string, string][]} the variables that the text names, and their labels */
   known = [];
   first = ""; // the variable that Enter takes
-  queued = false; // whether the question is sent when the answer has ended
+  /** @type {number | null} the id of the question whose answer the question in the input waits for */
+  queued = null;
   asked = 0; // the name of the last request for variables
   note = make("div", "note");
   along = chips();
@@ -79,6 +83,11 @@ export class Composer {
     return !this.pending && !this.transcript.busy && this.connection.isLive;
   }
 
+  /** The id of the last question. */
+  get lastId() {
+    return this.transcript.turns.at(-2)?.id;
+  }
+
   /**
    * @param {{type: string}} message
    * @param {ArrayBuffer[]} [buffers]
@@ -95,10 +104,16 @@ export class Composer {
   // --- What goes along ---
 
   /** @param {Iterable<File>} files */
-  async add(files) {
+  add(files) {
+    const given = [...files]; // the page empties its list
+    this.added = this.added.then(() => this.read(given));
+  }
+
+  /** @param {File[]} files */
+  async read(files) {
     const [most, largest, together, bounds] = this.model.get("_bounds");
     const refused = [];
-    for (const file of [...files]) {
+    for (const file of files) {
       const { name, size } = file;
       const label = `${name.replace(/\p{C}/gu, "")} · ${Math.ceil(size / 1e3)} kB`;
       const data = size <= largest && await file.arrayBuffer().catch(() => null); // none of a folder
@@ -124,8 +139,7 @@ export class Composer {
 
   onInput() {
     const { value, selectionStart } = this.input;
-    if (this.queued) this.say("");
-    this.queued = false;
+    this.wait(null);
     this.fitInput();
     this.first = "";
     this.asked = Math.random();
@@ -202,16 +216,45 @@ export class Composer {
       return { name, size };
     });
     const kept = items.flatMap((item) => item.kept ? [item.kept] : []);
-    this.post({ type: "ask", text, at, request, files, kept });
+    const named = text === this.input.value ? this.known.map(([name]) => name) : [];
+    this.post({ type: "ask", text, at, after: this.lastId, request, files, kept, named });
     this.refresh();
   }
 
-  submit() {
+  async submit() {
+    await this.added;
     const { value } = this.input;
     if (!value.trim()) return;
-    this.queued = this.transcript.busy && this.connection.isLive;
-    if (this.queued) this.say(QUEUED);
-    else this.ask(value, this.edited, this.items);
+    const isEarly = this.transcript.busy && this.connection.isLive;
+    this.wait(isEarly ? this.lastId : null);
+    if (!isEarly) this.ask(value, this.edited, this.items);
+  }
+
+  /**
+   * Have the question in the input wait for an answer, and say so in all views.
+   * @param {number | null} id The id of the question that is being answered; null not to wait.
+   */
+  wait(id) {
+    if (this.queued === id && id === null) return;
+    this.queued = id;
+    const views = [...this.connection.views];
+    const waiting = views.filter(({ queued }) => queued !== null);
+    for (const view of views) {
+      const tell = (other) => other === view ? QUEUED : `Waits in another view: ${other.input.value.slice(0, 99)}`;
+      view.say(waiting.map(tell).join("\n"));
+    }
+  }
+
+  /**
+   * Let go of a question that was being edited or waited for, if it is not shown any more.
+   * @param {string} [why]
+   */
+  loosen(why) {
+    const isGone = (id) => id !== null && !this.transcript.turns.some((turn) => turn.id === id);
+    if (this.pending || !(isGone(this.edited) || isGone(this.queued))) return;
+    this.wait(null);
+    this.edited = null;
+    this.say(why || CHANGED);
   }
 
   /**
@@ -224,17 +267,15 @@ export class Composer {
     clearTimeout(sent.timer);
     this.pending = undefined;
     this.say(text);
-    if (!isTaken) return;
-    this.items = this.items.filter((item) => !sent.items.includes(item));
-    if (this.input.value === sent.text) {
-      if (this.edited === null) this.input.value = "";
-      else {
-        this.draft[1].push(...this.items.filter(({ data }) => data)); // added meanwhile
-        this.leaveEdit();
+    if (isTaken) {
+      this.items = this.items.filter((item) => !sent.items.includes(item));
+      if (this.input.value === sent.text) {
+        this.restore(this.items.filter(({ data }) => data)); // added meanwhile
       }
+      this.onInput();
+      this.follower.toEnd();
     }
-    this.onInput();
-    this.follower.toEnd();
+    this.loosen(text);
   }
 
   halt() {
@@ -250,7 +291,7 @@ export class Composer {
    */
   edit(question) {
     if (!question || !this.isFree) return;
-    if (this.edited === null) this.draft = [this.input.value, this.items];
+    if (this.edited === null) this.drafts.push([this.input.value, this.items]);
     this.edited = question.id;
     this.items = itemsOf(question);
     this.input.value = question.text;
@@ -264,17 +305,23 @@ export class Composer {
   leave() {
     this.left = this.pending;
     if (this.pending) this.settle(false, "The kernel may still take the question when it is free.");
-    else this.leaveEdit();
+    else if (this.drafts.length) {
+      this.restore();
+      this.onInput();
+      this.say("");
+    }
     this.refresh();
   }
 
-  leaveEdit() {
-    if (this.edited === null || this.pending) return;
+  /**
+   * Put back into the input what was in it before the editing.
+   * @param {Item[]} items More that goes along.
+   */
+  restore(items = []) {
+    const [text, before] = this.drafts.pop() ?? ["", []];
     this.edited = null;
-    [this.input.value, this.items] = this.draft;
-    this.onInput();
-    this.say("");
-    this.refresh();
+    this.input.value = text;
+    this.items = [...before, ...items];
   }
 
   /** Learn whether the kernel has taken the question: it is among the turns then. */
@@ -288,7 +335,7 @@ export class Composer {
   /** The answer has ended. */
   onEnding() {
     if (this.note.textContent === STOPPING) this.say("");
-    if (this.queued) this.submit();
+    if (this.queued !== null) this.submit();
   }
 
   /** Show the actions that are possible now, and the agents. */
@@ -296,7 +343,7 @@ export class Composer {
     const { isLive } = this.connection;
     const isBusy = isLive && !this.isFree;
     this.input.readOnly = !!this.pending;
-    this.cancel.hidden = !this.pending?.isLate && (this.edited === null || isBusy);
+    this.cancel.hidden = !this.pending?.isLate && (!this.drafts.length || isBusy);
     this.send.hidden = isBusy;
     this.send.disabled = !isLive;
     this.stop.hidden = !this.transcript.busy;

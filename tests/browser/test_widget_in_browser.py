@@ -286,7 +286,7 @@ def test_an_edit_never_takes_what_came_meanwhile(lab: Lab) -> None:
     expect(questions).to_have_text(["first", "second"])
     chat.get_by_role("button", name="Edit").last.click()
     notebook.run(2)
-    expect(chat.locator(".runagent-note")).to_contain_text("The conversation went on")
+    expect(chat.locator(".runagent-note")).to_contain_text("The chat has changed")
 
 
 def test_beside_another_and_with_other_words(lab: Lab) -> None:

@@ -243,6 +243,27 @@ def test_variables_go_along_as_they_are_when_the_question_is_sent(
     assert "df" not in kernel.value("asked[-1]")
 
 
+def test_a_variable_that_is_gone_is_missed(kernel: Kernel, page: ChatPage) -> None:
+    page.send(type="ask", text="See @digits", named=["digits"], request="r-1")
+    page.wait_for_end()
+    kernel.execute("del digits").ok()
+    again: list[dict[str, Any]] = [
+        {"text": "See @digits", "named": ["digits"]},  # the page still shows its chip
+        {"text": "See @digits", "at": 0},  # Retry
+    ]
+    for count, content in enumerate(again, 1):
+        page.send(type="ask", request="r-2", **content)
+        assert (
+            "@digits is no variable with data any more" in page.wait_for("refused", count)["text"]
+        )
+    # What the text does not name is not missed, and what the page never showed is text.
+    page.send(type="ask", text="See digits", at=0, named=["digits"], request="r-3")
+    page.wait_for_end(2)
+    page.send(type="ask", text="See @digits and @nothing", request="r-4")
+    page.wait_for_end(3)
+    assert kernel.value("['digits' in fields for fields in asked]") == [True, False, False]
+
+
 def test_names_of_files_are_clean() -> None:
     assert clean_name("../../etc/pass\u202ewd") == "passwd"
     assert clean_name("C:\\x\\") == "x"

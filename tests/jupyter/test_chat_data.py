@@ -11,6 +11,7 @@ from support.faults import FaultServer, sse, stream
 from support.kernel import Kernel
 
 from runagent_jupyter.chats.chat_file import read
+from runagent_jupyter.data.frames import frame_of
 
 AGENTS = """
 import base64, io
@@ -152,3 +153,9 @@ w.ask("x") and w.ask("y") and None
     assert kernel.value("w._transcript(0)['turns'][3]['feedback']") == "down"
     printed = [message.content for message in kernel.messages if message.type == "stream"]
     assert "nobody minds" in f"{printed}{kernel.log}"
+
+
+def test_a_table_takes_half_a_character() -> None:
+    frame = frame_of([{"text": "a \ud800", "\udc00": 1}, {"text": "b"}], {})
+    assert list(frame.text) == ["a ?", "b"]
+    assert list(frame.columns) == ["text", "?"]

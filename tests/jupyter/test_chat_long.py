@@ -7,11 +7,13 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.chat_page import ChatPage
 from support.clock import PATIENCE
 from support.kernel import Kernel
 
 from runagent import StreamEvent
+from runagent_jupyter.chats import conversation
 from runagent_jupyter.chats.chat_file import KeptChat, read, save
 from runagent_jupyter.chats.conversation import Conversation
 from runagent_jupyter.chats.turn import Turn
@@ -76,6 +78,49 @@ def test_a_long_text_is_cut_off_before_and_after_it_is_rendered() -> None:
     assert "cut off after 500,000 of 1,200,000 characters" in chat.known(0)[1]["tail"]
     *_, news = chat.catch_up()
     assert "cut off after 512,000 " in news["ending"]["facts"]
+
+
+def test_of_far_too_much_the_last_answers_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation, "_MOST_SHOWN", 3_000)
+    chat = Conversation()
+    long = [Turn("agent", f"**Answer {number}**\n\n{200 * 'word '}") for number in range(COUNT)]
+    branch = [Turn("user", "instead"), Turn("agent", "of the last")]
+    asked = [turn for answer in long for turn in (Turn("user", "?"), answer)]
+    chat.restore([*asked, *branch], {2 * COUNT: 2 * COUNT - 3}, shown=2 * COUNT - 1)
+    short = "cut off after 200 of 1,0"
+    assert [short in turn["tail"] for turn in chat.known(0)[1::2]] == (COUNT - 3) * [True] + [
+        *3 * [False]
+    ]
+    assert list(chat.catch_up()) == []  # the others are rendered already
+    assert chat.html().count(short) == COUNT - 3
+    assert chat.html().count("<strong>Answer ") == 3
+    assert "".join(chat.markdown()).count("**Answer ") == COUNT
+    assert chat.answer_length() < 4_000
+    # On a branch that is shorter, an answer before it stays as pages have it.
+    chat.show(chat.exchange_of(branch[1]))
+    assert short in chat.known(0)[2 * COUNT - 7]["tail"]
+    # Pages get an answer as a whole when it is rated.
+    exchange = chat.exchange_of(long[0])
+    assert "<strong>Answer 0</strong>" in "".join(exchange.view.catch_up()["parts"])
+    assert short not in chat.known(0)[1]["tail"]
+    assert chat.html().count(short) == COUNT - 4
+
+
+def test_an_answer_that_is_not_rendered_yet_is_not_lost_when_it_is_rated(kernel: Kernel) -> None:
+    kernel.execute(
+        f"""
+        from runagent_jupyter import AgentWidget
+        from runagent_jupyter.chats.turn import Turn
+        w = AgentWidget("demo")
+        w._conversation.restore({COUNT} * [Turn("user", "?"), Turn("agent", "**Yes**")], {{}})
+        """
+    ).ok()
+    page = ChatPage(kernel)
+    page.send(type="feedback", at=0, value="up")
+    page.wait_for_end()
+    (told,) = (message for message in page.messages() if "ending" in message)
+    assert "<strong>Yes</strong>" in "".join(told["parts"])
+    assert told["ending"]["feedback"] == "up"
 
 
 def test_a_notebook_has_all_of_it_when_its_cell_has_ended(kernel: Kernel, tmp_path: Path) -> None:
