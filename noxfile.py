@@ -257,7 +257,7 @@ def engines(session: nox.Session) -> None:
 
 @nox.session(python=CI_PYTHONS[-1])
 def apps(session: nox.Session) -> None:
-    """Test the examples in the real app frameworks, some in chromium; CI does not run it."""
+    """Test in the real app frameworks and the Qt console, some in chromium; CI does not run it."""
     install_chromium(session)
     session.install("--editable", ".[apps]")
     run_pytest(session, CORES, "tests/apps")
