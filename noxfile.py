@@ -38,7 +38,7 @@ COLAB_TESTS = [
     "tests/jupyter/test_widget.py",
 ]
 
-# The oldest JupyterLab that shows cells and chats, with the oldest widgets.
+# The oldest JupyterLab that is tested, with the oldest widgets that are allowed.
 LAB3 = [
     *("anywidget==0.9.18", "ipykernel==6.*", "ipython==8.18.*", "ipywidgets==7.7.*"),
     *("jupyterlab==3.6.*", "nbclient", "playwright>=1.50", "psutil", "pytest>=8.3"),

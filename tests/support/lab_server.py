@@ -58,7 +58,7 @@ class LabServer:
     def __enter__(self) -> Self:
         self.directory.mkdir()
         self.forget_settings()
-        # JupyterLab 3 forgets its own option for this.
+        # JupyterLab 3 takes no notice of its own option for this.
         page = Path(self._environment["JUPYTER_CONFIG_DIR"], "labconfig")
         page.mkdir(parents=True)
         (page / "page_config.json").write_text(json.dumps({"exposeAppInBrowser": True}))
