@@ -38,6 +38,20 @@ COLAB_TESTS = [
     "tests/jupyter/test_widget.py",
 ]
 
+# The oldest JupyterLab that is tested, with the oldest widgets that are allowed.
+LAB3 = [
+    *("anywidget==0.9.18", "ipykernel==6.*", "ipython==8.18.*", "ipywidgets==7.7.*"),
+    *("jupyterlab==3.6.*", "nbclient", "playwright>=1.50", "psutil", "pytest>=8.3"),
+    *("pytest-xdist", "rfc3987"),
+]
+LAB3_TESTS = [
+    "tests/browser/test_magic_in_browser.py",
+    "tests/browser/test_reading_in_browser.py",
+    "tests/browser/test_widget_in_browser.py::test_ask_by_keyboard_stop_and_retry",
+    "tests/browser/test_widget_in_browser.py::test_steps_copies_and_the_menu",
+    "tests/browser/test_widget_in_browser.py::test_what_a_saved_notebook_shows_without_a_kernel",
+]
+
 # The tests of other sessions.
 OTHERS = ["--ignore=tests/browser", "--ignore=tests/engines"]
 
@@ -225,6 +239,14 @@ def browser(session: nox.Session) -> None:
     run_pytest(session, CORES, "tests/browser")
 
 
+@nox.session(python=CI_PYTHONS[0])
+def lab3(session: nox.Session) -> None:
+    """Test in JupyterLab 3 with ipywidgets 7; CI does not run it."""
+    install_chromium(session)
+    session.install("--editable", ".[jupyter,local]", *LAB3)
+    run_pytest(session, CORES, *LAB3_TESTS)
+
+
 @nox.session
 def engines(session: nox.Session) -> None:
     """Test the recipes for Ray and Spark, which needs Java; CI does not run this."""
@@ -235,7 +257,7 @@ def engines(session: nox.Session) -> None:
 
 @nox.session(python=CI_PYTHONS[-1])
 def apps(session: nox.Session) -> None:
-    """Test the examples in the real app frameworks, some in chromium; CI does not run it."""
+    """Test in the real app frameworks and the Qt console, some in chromium; CI does not run it."""
     install_chromium(session)
     session.install("--editable", ".[apps]")
     run_pytest(session, CORES, "tests/apps")

@@ -9,7 +9,7 @@ import ssl
 import sys
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from http.cookiejar import CookieJar
@@ -308,7 +308,8 @@ class AsyncConnections:
     """A few `httpx2.AsyncClient` for each event loop that uses them.
 
     Connections belong to the loop they were made on. They are closed by `aclose`, or when that
-    loop shuts down its asynchronous generators, as `asyncio.run` does at its end.
+    loop shuts down its asynchronous generators, as `asyncio.run` does at its end; and those of
+    loops that go on, once nobody uses this any more.
 
     Attributes:
         users: The pumps that share them, as long as they exist and are open.
@@ -327,6 +328,9 @@ class AsyncConnections:
         self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopConnections] = (
             weakref.WeakKeyDictionary()
         )
+        # The finalizer holds the connections, so that they are still whole when they are closed.
+        dropped = weakref.finalize(self, _close_soon, self._by_loop, self._pid)
+        dropped.atexit = False
 
     async def lease(self, seconds: float) -> Lease[httpx2.AsyncClient]:
         """Wait for a free connection of the running loop, at most `seconds`; lease it."""
@@ -340,7 +344,7 @@ class AsyncConnections:
             self._check_process()
             connections = self._by_loop.get(loop)
             if connections is None or connections.is_closed:
-                connections = _LoopConnections(self.options, self._forget)
+                connections = _LoopConnections(self.options, weakref.WeakMethod(self._forget))
                 self._by_loop[loop] = connections
         return await connections.lease(seconds)
 
@@ -373,11 +377,18 @@ class AsyncConnections:
             by_loop = dict(self._by_loop)
             self._by_loop.clear()
         own = by_loop.pop(asyncio.get_running_loop(), None)
-        for loop, connections in by_loop.items():
-            with contextlib.suppress(RuntimeError):  # closed meanwhile, and its connections too
-                loop.call_soon_threadsafe(connections.close_soon)
+        _close_soon(by_loop, self._pid)
         if own is not None:
             await own.aclose()
+
+
+def _close_soon(by_loop: Mapping[asyncio.AbstractEventLoop, _LoopConnections], pid: int) -> None:
+    """Have event loops close their connections, unless they are those of a parent process."""
+    if pid != os.getpid():
+        return
+    for loop, connections in list(by_loop.items()):
+        with contextlib.suppress(RuntimeError):  # closed meanwhile, and its connections too
+            loop.call_soon_threadsafe(connections.close_soon)
 
 
 class _Pool:
@@ -403,7 +414,9 @@ class _LoopConnections:
     """The connections of one event loop."""
 
     def __init__(
-        self, options: ConnectionOptions, forget: Callable[[_LoopConnections], None]
+        self,
+        options: ConnectionOptions,
+        forget: weakref.WeakMethod[Callable[[_LoopConnections], None]],
     ) -> None:
         self.is_closed = False
         self._options = options
@@ -450,7 +463,8 @@ class _LoopConnections:
             yield
         finally:
             self.is_closed = True
-            self._forget(self)
+            if forget := self._forget():
+                forget(self)
             for pool in self._pools:
                 await pool.http.aclose()
 

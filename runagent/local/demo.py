@@ -13,7 +13,7 @@ _MAX_QUERY = 200
 
 _TOUR = r"""# Hello from the demo agent
 
-{greeting} This answer is **streamed** from a Python function on your own machine:
+{greeting}This answer is **streamed** from a Python function on your own machine:
 no key, no network. It is Markdown, and arrives in small pieces.
 
 ## What an agent can write
@@ -77,7 +77,7 @@ def _check(name: str, value: object, kind: type | tuple[type, ...], words: str) 
 def _greeting(query: str) -> str:
     words = " ".join(query.split())
     if not words:
-        return "You asked nothing in particular."
+        return "You asked nothing in particular. "
     if len(words) > _MAX_QUERY:
         words = words[:_MAX_QUERY] + "…"
     return f"You asked:\n\n> {words}\n\n"

@@ -1,4 +1,4 @@
-"""Tests of the examples in the real app frameworks, which the session `apps` installs."""
+"""Tests in the real app frameworks, and in the Qt console, which the session `apps` installs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,18 @@ from support.clock import PATIENCE, milliseconds
 from support.faults import FaultServer
 from support.websockets import WebSocketServer
 
-FRAMEWORKS = ("fastapi", "gradio", "marimo", "panel", "shinychat", "streamlit", "textual")
+PACKAGES = (
+    "fastapi",
+    "gradio",
+    "marimo",
+    "panel",
+    "qtconsole",
+    "shinychat",
+    "streamlit",
+    "textual",
+)
 
-if not all(map(find_spec, FRAMEWORKS)):
+if not all(map(find_spec, PACKAGES)):
     collect_ignore_glob = ["test_*.py"]
 
 expect.set_options(timeout=milliseconds(PATIENCE))

@@ -131,6 +131,7 @@ NEVER_CLOSED = {
     "async": "client = AsyncRunAgentClient('a', base_url=url); asyncio.run(ask(client)); asyncio.run(ask(client))",
     "async, in mid-stream": "client = AsyncRunAgentClient('a', base_url=url); asyncio.run(begin(client))",
     "async, dropped": "asyncio.run(ask(AsyncRunAgentClient('a', base_url=url))); gc.collect()",
+    "async, dropped on a loop that goes on": "asyncio.run(drop(AsyncRunAgentClient('a', base_url=url)))",
     "threads": "client = RunAgentClient('a', base_url=url); [threading.Thread(target=client.run_generic, args=({},)).start() for _ in range(8)]",
     "used at exit": "client = RunAgentClient('a', base_url=url); import atexit; atexit.register(lambda: client.run_generic({}))",
     "a failing call": "client = RunAgentClient('a', base_url='http://127.0.0.1:9', max_retries=0)\ntry: client.run_generic({})\nexcept ConnectionError: pass",
@@ -148,6 +149,11 @@ async def ask(client):
     await client.run_generic({})
     async for _ in client.run_generic_stream({}):
         break
+
+async def drop(client):
+    await client.run_generic({})
+    del client
+    gc.collect()
 
 async def begin(client):
     held.append(client.run_generic_stream({}))

@@ -7,7 +7,7 @@ from playwright.sync_api import Page
 # Draws the grounds behind a text, and then its colour, into one pixel: whatever colours and opacities
 # there are, the browser itself works out the result.
 _MEASURE = """
-() => {
+(selector) => {
   const canvas = new OffscreenCanvas(1, 1);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const paper = document.body.appendChild(document.createElement("div"));
@@ -43,7 +43,7 @@ _MEASURE = """
     .flatMap((node) => [node, ...(node.shadowRoot ? all(node.shadowRoot) : [])]);
   const isShown = (node) => node.checkVisibility({ checkOpacity: true }) && !node.matches(":disabled, style, script");
   const found = [];
-  for (const node of all(document.body).filter(isShown)) {
+  for (const node of [...document.querySelectorAll(selector)].flatMap(all).filter(isShown)) {
     const words = [...node.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim());
     const { color } = getComputedStyle(node);
     if (words.join("")) found.push([words.join(" "), contrast(node, color)]);
@@ -59,13 +59,17 @@ _MEASURE = """
 """
 
 
-def contrasts(page: Page) -> list[tuple[float, str]]:
+def contrasts(page: Page, within: str = "body") -> list[tuple[float, str]]:
     """Measure the contrast of each piece of text on a page, in shadow roots too.
 
     Text of disabled controls does not count.
 
+    Args:
+        page: The page.
+        within: A selector of the elements whose text counts.
+
     Returns:
         The contrasts with their texts, the smallest first.
     """
-    found: list[tuple[str, float]] = page.evaluate(_MEASURE)
+    found: list[tuple[str, float]] = page.evaluate(_MEASURE, within)
     return sorted((ratio, text) for text, ratio in found)

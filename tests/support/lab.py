@@ -34,9 +34,15 @@ SCREENSHOTS = ROOT / ".cache" / "screenshots"
 _JS = """
 window.runagentTest = {
   done: [],  // of each command that was started
+  widgets() {
+    const found = window.jupyterapp.shell.widgets("main");
+    if (found[Symbol.iterator]) return [...found];
+    const all = [];  // an iterator of JupyterLab 3 has only `next`
+    for (let widget; (widget = found.next()); ) all.push(widget);
+    return all;
+  },
   panel(path) {
-    const widgets = [...window.jupyterapp.shell.widgets("main")];
-    return widgets.find((w) => w.context?.path === path && w.content?.widgets);
+    return this.widgets().find((w) => w.context?.path === path && w.content?.widgets);
   },
   kernel(path) { return this.panel(path)?.sessionContext?.session?.kernel; },
   shown(path) {
@@ -59,8 +65,8 @@ window.runagentTest = {
   },
   open(path) { this.start("docmanager:open", {path}); },
   async clear() {
-    const {commands, shell} = window.jupyterapp;
-    for (const widget of [...shell.widgets("main")]) widget.dispose();  // asks nothing, saves nothing
+    const {commands} = window.jupyterapp;
+    for (const widget of this.widgets()) widget.dispose();  // asks nothing, saves nothing
     if (document.body.dataset.jpThemeName !== "JupyterLab Light")
       await commands.execute("apputils:change-theme", {theme: "JupyterLab Light"});
     return !document.querySelector(".jp-Dialog");

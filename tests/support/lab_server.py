@@ -58,6 +58,10 @@ class LabServer:
     def __enter__(self) -> Self:
         self.directory.mkdir()
         self.forget_settings()
+        # JupyterLab 3 takes no notice of its own option for this.
+        page = Path(self._environment["JUPYTER_CONFIG_DIR"], "labconfig")
+        page.mkdir(parents=True)
+        (page / "page_config.json").write_text(json.dumps({"exposeAppInBrowser": True}))
         options = {
             "ServerApp.ip": "127.0.0.1",
             "ServerApp.port": 0,
@@ -70,7 +74,6 @@ class LabServer:
             "IdentityProvider.token": self.token,
             "LabApp.extension_manager": "readonly",
             "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
-            "LabApp.expose_app_in_browser": True,
             "LanguageServerManager.autodetect": False,
         }
         path = self._root / "jupyterlab.log"
