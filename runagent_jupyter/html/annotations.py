@@ -67,12 +67,20 @@ def annotate(state: StateCore) -> None:
 
 
 def _mark_notes(tokens: list[Token]) -> None:
-    """Put the label of each footnote before its text."""
-    for index, token in enumerate(tokens[:-2]):
-        inline = tokens[index + 2]
-        if token.type == "note_open" and inline.type == "inline" and inline.children is not None:
-            label = Token("footnote", "", 0, content=token.content)
-            inline.children[:0] = [label, Token("text", "", 0, content=" ")]
+    """Put the label of each footnote before its text, or above its first block."""
+    for index in range(len(tokens) - 1, -1, -1):
+        if tokens[index].type != "note_open":
+            continue
+        label = Token("footnote", "", 0, content=tokens[index].content)
+        if tokens[index + 1].type == "paragraph_open":
+            space = Token("text", "", 0, content=" ")
+            tokens[index + 2].children = [label, space, *(tokens[index + 2].children or ())]
+        else:
+            tokens[index + 1 : index + 1] = [
+                Token("paragraph_open", "p", 1, block=True),
+                Token("inline", "", 0, children=[label]),
+                Token("paragraph_close", "p", -1, block=True),
+            ]
 
 
 def _mark_alerts(tokens: list[Token]) -> None:

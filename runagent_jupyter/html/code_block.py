@@ -14,10 +14,11 @@ from runagent_jupyter.html.sanitizer import sanitize
 _BEGINNING: Final = '<div class="runagent-code">'
 _HEAD: Final = '<div class="runagent-code-head">'
 
-# The only scripts in the package's HTML. They are the same for every block of code and contain no
-# text of an answer. Where a page forbids them, nothing shows the button. `execCommand` also copies
-# on servers without HTTPS, where `navigator.clipboard` does not exist; it needs a selection, and
-# that of a long text takes seconds.
+# The only scripts in the package's HTML. They are the same in every answer and contain no text of
+# it. The first button of an answer has the long one, which the others run for themselves. Where a
+# page forbids them, nothing shows the button. `execCommand` also copies on servers without HTTPS,
+# where `navigator.clipboard` does not exist; it needs a selection, and that of a long text takes
+# seconds.
 _SHOW_SCRIPT: Final = "this.closest('.runagent-code').classList.add('runagent-live')"
 _COPY_SCRIPT: Final = (
     "let block=this.closest('.runagent-code'),text='',copied=false;"
@@ -32,9 +33,8 @@ _COPY_SCRIPT: Final = (
     "window.removeEventListener('copy',copy,true);area.remove();"
     "this.value=copied?'Copied':'Not allowed here';this.focus()"
 )
-_COPY_BUTTON: Final = (
-    '<button type="button" class="runagent-copy" aria-label="Copy code" title="Copy code"'
-    f' onfocus="{_SHOW_SCRIPT}" onclick="{_COPY_SCRIPT}"></button>'
+_COPY_AGAIN_SCRIPT: Final = (
+    "this.closest('.runagent-markdown').querySelector('.runagent-copy').onclick.call(this)"
 )
 
 
@@ -90,10 +90,19 @@ def with_copy_buttons(content: str) -> str:
     """Add a copy button to every block of code.
 
     Args:
-        content: Sanitized HTML of this package.
+        content: Sanitized HTML of this package, whose blocks of code are the first in their root.
 
     Returns:
         The same HTML with the buttons, for an output that has no other script.
     """
-    shown = _BEGINNING.replace(">", f' onpointerover="{_SHOW_SCRIPT}">') + _HEAD + _COPY_BUTTON
-    return content.replace(_BEGINNING + _HEAD, shown)
+    with_first = content.replace(_BEGINNING + _HEAD, _beginning(_COPY_SCRIPT), 1)
+    return with_first.replace(_BEGINNING + _HEAD, _beginning(_COPY_AGAIN_SCRIPT))
+
+
+def _beginning(script: str) -> str:
+    """Write the beginning of a block of code whose button runs a script."""
+    return (
+        f'{_BEGINNING.removesuffix(">")} onpointerover="{_SHOW_SCRIPT}">{_HEAD}'
+        '<button type="button" class="runagent-copy" aria-label="Copy code" title="Copy code"'
+        f' onfocus="{_SHOW_SCRIPT}" onclick="{script}"></button>'
+    )

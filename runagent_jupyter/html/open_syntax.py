@@ -7,8 +7,8 @@ cell in which the next character would stand. Everything before it is as it will
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from itertools import accumulate
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain
 from typing import Any, Final
 
 from markdown_it import MarkdownIt
@@ -21,8 +21,8 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.state_inline import Delimiter
 from markdown_it.token import Token
 
-from runagent_jupyter.html.block_syntax import fold_block, math_block
-from runagent_jupyter.html.formulas import CLOSERS, LONGEST_FORMULA, math_marks
+from runagent_jupyter.html import open_code
+from runagent_jupyter.html.block_syntax import fold_block
 from runagent_jupyter.html.links import LONGEST_URL
 from runagent_jupyter.html.syntax import MOST_BRACKETS
 
@@ -30,15 +30,18 @@ _LONGEST_WAIT: Final = 100
 """Characters that are hidden while it is not clear what they are."""
 
 _OPEN: Final = "open"
-"""In the parser's environment: the tokens of the open text, or `None`."""
+"""In the parser's environment: the tokens of the open texts, several in a half-typed table."""
 _PARAGRAPH: Final = "open_paragraph"
 """In the parser's environment: the tokens around the open text, if it is a paragraph."""
+_GUESSED: Final = "guessed"
+"""The note at a cell of a header whose delimiters have not come."""
 _LINKS: Final = "open_links"
 """In the parser's environment: whether the open text may have links."""
 
 _UNTITLED = re.compile(r"<details[^<>]*>?[\s>]*(?:<[^<>]*>?)?\Z", re.IGNORECASE)
 _LAST_CELL_CLOSED = re.compile(r"(?<!\\)\|\s*\Z")
-_CELL_BORDER = re.compile(r"(?<=\s)\|(?=\s|\Z)")
+_BAR = re.compile(r"\|")
+_CELL_BORDER = re.compile(r"(?<=\s)\|(?=\s)|\|\Z")
 
 _ENTITY = re.compile(r"&#?\w{0,31}\Z")
 _FOOTNOTE = re.compile(r"\[\^[^\s\[\]]{0,50}(\]|\Z)")
@@ -54,26 +57,17 @@ _HALF_TITLE: Final = r"""(?:"(?:[^"\\]|\\.)*|'(?:[^'\\]|\\.)*|\((?:[^()\\]|\\.)*
 _OPEN_TITLE = re.compile(_HALF_TITLE)
 _OPEN_TITLE_BEHIND = re.compile(rf"\s+{_HALF_TITLE}")
 _DEFINITION = re.compile(rf":\s*(?:<[^<>\n]*|\S*)\Z|:\s*\S+[ \t]+{_HALF_TITLE}")
-_DEFINITION_LINE = re.compile(r"[> \t]*\[[^\[\]]+\]:")
+_DEFINITION_LINE = re.compile(r"(?:[> \t]|[-+*][ \t]|\d{1,9}[.)][ \t])*\[[^\[\]]+\]:")
 _TAG = re.compile(
     r"""</?[a-z][\w-]*(?:\s+[\w:.-]+\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>`]+))*"""
     r"""(?:\s+(?:[\w:.-]+(?:\s*=\s*(?:"[^"]*|'[^']*)?)?)?)?/?\Z"""
+    r"|</?(?:br|kbd|mark|su[bp]|details|summary|think(?:ing)?)[\s/][^<>]{0,500}\Z"
     rf"|<[a-z][a-z0-9+.-]{{1,31}}:[^\s<>]*\Z|<[!-;=?-~]{{0,{_LONGEST_WAIT}}}\Z"
     r"|<!--(?!.*-->)",
     re.IGNORECASE | re.DOTALL,
 )
 _SOURCE = re.compile("\u3010\\d{1,4}(?::\\d{0,4})?(?:\u2020[^\u3010\u3011\n]{0,200})?\\Z|\u3010\\Z")
-_NO_TEX = re.compile('["`]')
 _TASK = re.compile(r"\[[ xX]\]")
-_DOLLAR_FORMULA = re.compile(
-    r"\$(?=[^\s$;,.:)!?])(?![a-z]{3,})(?:[^$\\]|\\.)*\\?\Z", re.IGNORECASE | re.DOTALL
-)
-_AMOUNT = re.compile(r"\$[\d.,]*\*{0,2}\Z")
-# An amount of money, unless the rest of the text reads like a formula.
-_PRICE = re.compile(
-    r"\$\d[\d.,]*(?![\d.,\w\\^{]|\s*(?:[\\=<>^]|\+\s)|\s+\*|\*{1,2}\w)(?:[^$\\]|\\.)*\$?\Z",
-    re.DOTALL,
-)
 
 
 def add_open_syntax(parser: MarkdownIt, ends: RuleOptionsType) -> None:
@@ -84,12 +78,13 @@ def add_open_syntax(parser: MarkdownIt, ends: RuleOptionsType) -> None:
         ends: The blocks that a formula or a fold can end.
     """
     parser.block.ruler.before("table", "open_table", _open_table, {"alt": ["paragraph"]})
-    parser.block.ruler.at("math", _open_formula, ends)
+    parser.block.ruler.at("math", open_code.open_formula, ends)
     parser.block.ruler.at("fold", _titled_fold, ends)
     parser.core.ruler.before("inline", "find_open_text", _find_open_text)
     parser.core.ruler.after("inline", "drop_empty", _drop_empty)
     parser.inline.ruler.after("text", "open_mark", _open_mark)
     parser.inline.ruler2.after("balance_pairs", "close_marks", _close_marks)
+    parser.inline.ruler2.push("finish_text", _finish_text)
 
 
 # --- Blocks -------------------------------------------------------------------------------------
@@ -109,51 +104,22 @@ def _open_table(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
         or (start and state.src.startswith("|", _first(state, start - 1)))
     ):
         return False
-    if silent:
-        return True
     cells = escapedSplit(state.src[first:last].strip())[1:]
     if not cells[-1]:
         cells.pop()
+    if silent or not cells:
+        return bool(cells)
     for tag in ("table", "thead", "tr"):
         state.push(f"{tag}_open", tag, 1).map = [start, start + 1]
     for cell in cells:
         state.push("th_open", "th", 1)
         token = state.push("inline", "", 0)
         token.map, token.content, token.children = [start, start + 1], cell.strip(), []
+        token.info = _GUESSED
         state.push("th_close", "th", -1)
     for tag in ("tr", "thead", "table"):
         state.push(f"{tag}_close", tag, -1)
     state.line = start + 1
-    return True
-
-
-def _open_formula(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Parse a formula on lines of its own, unless more text may follow in its line.
-
-    One that is not complete becomes a paragraph, with the empty lines that a formula may have.
-    """
-    first, last = _first(state, start), state.eMarks[start]
-    if last >= len(state.src):
-        return False
-    if math_block(state, start, end, silent):
-        return True
-    marks = math_marks(state.src[first:last])
-    is_open = (
-        marks and marks[0] == state.src[first:last].strip() and marks[1] not in state.src[last:]
-    )
-    if silent or not is_open or state.is_code_block(start):
-        return False
-    number = start + 1
-    while number < end and (state.isEmpty(number) or state.sCount[number] >= state.blkIndent):
-        number += 1
-    state.push("paragraph_open", "p", 1).map = [start, number]
-    token = state.push("inline", "", 0)
-    token.content, token.children = (
-        state.getLines(start, number, state.blkIndent, False).strip(),
-        [],
-    )
-    state.push("paragraph_close", "p", -1)
-    state.line = number
     return True
 
 
@@ -168,7 +134,7 @@ def _titled_fold(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 def _find_open_text(state: StateCore) -> None:
     """Find the text in which the next character would stand, if it would stand in text."""
     tokens = state.tokens
-    state.env[_OPEN], state.env[_PARAGRAPH] = None, ()
+    state.env[_OPEN], state.env[_PARAGRAPH] = [], ()
     index = len(tokens) - 1
     while index >= 0 and (
         tokens[index].nesting < 0
@@ -179,21 +145,44 @@ def _find_open_text(state: StateCore) -> None:
     if index < 0 or tokens[index].type != "inline":
         return
     text, around = tokens[index], tokens[index - 1] if index else None
-    is_line = not state.src.endswith("\n")
+    is_line = state.env[open_code.LINE_BREAKS_OFF] = not state.src.endswith("\n")
+    open_texts = [text]
     if around is None:
         is_open = True
     elif around.type == "paragraph_open":
         is_open = around.map is not None and around.map[1] >= state.src.count("\n") + is_line
         state.env[_PARAGRAPH] = (around, tokens[index + 1])
+    elif text.info == _GUESSED:
+        is_open = True
+        open_texts = list(_texts_of_guess(tokens, index))
     elif around.tag in {"td", "th"}:
         is_open = is_line and not _LAST_CELL_CLOSED.search(state.src)
     else:
         is_open = is_line
     if is_open:
-        state.env[_OPEN] = text.children
-        state.env[_LINKS] = text.content.count("[") <= MOST_BRACKETS
+        state.env[_OPEN] = [one.children for one in open_texts]
+        state.env[_LINKS] = sum(one.content.count("[") for one in open_texts) <= MOST_BRACKETS
         if _is_open_title(state.src, text):
             text.content = ""
+
+
+def _texts_of_guess(tokens: Sequence[Token], index: int) -> Iterator[Token]:
+    """Find the texts that one paragraph has if the last cell is in a header that is none."""
+    while tokens[index].type != "table_open":
+        if tokens[index].type == "inline":
+            yield tokens[index]
+        index -= 1
+    first = (tokens[index].map or [0])[0]
+    # A line of a list or a quote may go on without the marks before it.
+    while index and tokens[index - 1].nesting < 0:
+        index -= 1
+    above = tokens[index - 2 : index]
+    if above and above[1].type == "inline" and above[0].map and above[0].map[1] == first:
+        yield above[1]
+
+
+def _is_open(state: StateInline) -> bool:
+    return any(state.tokens is tokens for tokens in state.env[_OPEN])
 
 
 def _is_open_title(src: str, text: Token) -> bool:
@@ -205,7 +194,7 @@ def _is_open_title(src: str, text: Token) -> bool:
 
 def _drop_empty(state: StateCore) -> None:
     """Leave out a paragraph in which everything is hidden."""
-    if state.env[_OPEN] == []:
+    if all(token.type == "text" and not token.content for token in chain(*state.env[_OPEN])):
         for token in state.env[_PARAGRAPH]:
             token.hidden = True
 
@@ -215,9 +204,11 @@ def _drop_empty(state: StateCore) -> None:
 
 def _open_mark(state: StateInline, silent: bool) -> bool:
     """Parse something that begins in the open text and is not complete."""
-    if state.tokens is not state.env[_OPEN] or state.posMax < len(state.src):
+    mark = state.src[state.pos]
+    # Code may begin in the words of a link and end behind it.
+    if not _is_open(state) or (state.posMax < len(state.src) and mark not in "`$\\"):
         return False
-    rule = _RULES.get(state.src[state.pos])
+    rule = _RULES.get(mark)
     return rule is not None and rule(state, silent)
 
 
@@ -241,57 +232,9 @@ def _mark_at_end(state: StateInline, _silent: bool) -> bool:
     return state.pos >= len(state.src.rstrip("*_~")) and _skip(state)
 
 
-def _code(state: StateInline, silent: bool, text: str) -> bool:
-    """Show the rest of the text as code."""
-    if not silent and text.strip():
-        state.push("code_inline", "code", 0).content = text.replace("\n", " ")
-    return _skip(state)
-
-
-def _backticks(state: StateInline, silent: bool) -> bool:
-    src, start = state.src, state.pos
-    text = src[start:].lstrip("`")
-    run = len(src) - start - len(text)
-    text = text.rstrip("`\\")
-    if re.search(f"(?<!`){'`' * run}(?!`)", text):
-        return False
-    if text[:1].isspace() and start and not src[start - 1].isspace():
-        state.pos += run  # it probably was meant to close something, and nobody can tell yet
-        return True
-    if 0 < len(text) - text.find("`") <= _LONGEST_WAIT:
-        text = text.partition("`")[0].rstrip()
-    return _code(state, silent, text)
-
-
 def _backslash(state: StateInline, silent: bool) -> bool:
-    return _skip(state) if state.pos + 1 == state.posMax else _formula(state, silent)
-
-
-def _formula(state: StateInline, silent: bool) -> bool:
-    """Show a formula that is not complete as its TeX."""
-    src, start = state.src, state.pos
-    closer = CLOSERS.get(src[start : start + 2])
-    is_short = len(src) - start <= LONGEST_FORMULA and not _NO_TEX.search(src, start)
-    if "\\begin{".startswith(src[start:]):
-        return _skip(state)
-    if src.startswith("\\begin", start):
-        marks = math_marks(src[start : start + 40])
-        is_open = is_short and (marks[1] not in src if marks else "}" not in src[start:])
-        return is_open and _code(state, silent, src[start:].rstrip("\\"))
-    if closer:
-        is_open = is_short and src.find(closer, start + 2) < 0
-        return is_open and _code(state, silent, src[start + 2 :].rstrip("\\$"))
-    if src[start] != "$" or not is_short or (start and src[start - 1].isalnum()):
-        return False
-    if _AMOUNT.match(src, start):
-        return _skip(state)
-    if _PRICE.match(src, start):
-        state.pos += 1
-        if not silent:
-            state.pending += "$"
-        return True
-    is_open = _DOLLAR_FORMULA.match(src, start) is not None
-    return is_open and _code(state, silent, src[start + 1 :].rstrip("\\"))
+    is_last = "\\begin{".startswith(state.src[state.pos : state.pos + len("\\begin{") + 1])
+    return _skip(state) if is_last else open_code.formula(state, silent)
 
 
 def _bracket(state: StateInline, silent: bool) -> bool:
@@ -364,9 +307,9 @@ def _exclamation_mark(state: StateInline, silent: bool) -> bool:
 
 _RULES: Final[Mapping[str, Callable[[StateInline, bool], bool]]] = {
     **dict.fromkeys("*_~", _mark_at_end),
-    "`": _backticks,
+    "`": open_code.backticks,
     "\\": _backslash,
-    "$": _formula,
+    "$": open_code.dollar,
     "[": _bracket,
     "]": _wait_for(re.compile(r"\]\Z")),
     "!": _exclamation_mark,
@@ -379,12 +322,8 @@ _RULES: Final[Mapping[str, Callable[[StateInline, bool], bool]]] = {
 def _close_marks(state: StateInline) -> None:
     """Turn the marks that wait for a closer into emphasis up to the end of the open text."""
     tokens = state.tokens
-    if tokens is not state.env[_OPEN]:
+    if not _is_open(state):
         return
-    if tokens and tokens[-1].type == "text":
-        tokens[-1].content = _SOURCE.sub("", tokens[-1].content).rstrip()
-        if len(tokens) == 1 and _TASK.fullmatch(tokens[0].content):
-            tokens[0].content = ""  # it is the mark of a task, if a word follows
     if state.env[_PARAGRAPH]:
         _hide_borders(tokens)
     closers: list[Token] = []
@@ -396,6 +335,19 @@ def _close_marks(state: StateInline) -> None:
         run.append(delimiter)
     closers += _open_emphasis(tokens, run)
     tokens.extend(reversed(closers))
+
+
+def _finish_text(state: StateInline) -> None:
+    """Join the code that is open, and hide what may become a mark at the end of the text."""
+    if not _is_open(state):
+        return
+    tokens = state.tokens
+    open_code.join_code(tokens)
+    last = next((token for token in reversed(tokens) if token.nesting >= 0), None)
+    if last and last.type == "text":
+        last.content = _SOURCE.sub("", last.content).rstrip()
+        if last is tokens[0] and _TASK.fullmatch(last.content):
+            last.content = ""  # it is the mark of a task, if a word follows
 
 
 def _unmatched(delimiters: list[Delimiter]) -> list[Delimiter]:
@@ -430,8 +382,9 @@ def _open_emphasis(tokens: list[Token], run: list[Delimiter]) -> list[Token]:
 
 def _hide_borders(tokens: list[Token]) -> None:
     """Hide the bars in the last line, which may become the header of a table."""
-    for token in reversed(tokens):
-        if token.type in {"softbreak", "hardbreak"}:
-            break
-        if token.type == "text" and "|" in token.content:
-            token.content = _CELL_BORDER.sub("", token.content)
+    breaks = [i for i, token in enumerate(tokens) if token.type in {"softbreak", "hardbreak"}]
+    texts = [token for token in tokens[breaks[-1] + 1 if breaks else 0 :] if token.type == "text"]
+    is_row = bool(texts) and texts[0].content.startswith("|")
+    for token in texts:
+        if "|" in token.content:
+            token.content = (_BAR if is_row else _CELL_BORDER).sub("", token.content)

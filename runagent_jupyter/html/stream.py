@@ -272,11 +272,10 @@ def _rendered(
         text = uris.expanded(piece.text)
         return code_block(text, piece.info, piece.continued, piece.before, allowance)
     env: dict[str, Any] = {"references": references, "uris": uris, "allowance": allowance}
-    if piece.kind == "rest" or (piece.kind == "math" and piece.is_open):
+    if piece.kind == "rest":
         tokens = markdown.parseInline(piece.text, env)
         content = markdown.renderer.render(tokens, markdown.options, env)
-        name = ' class="runagent-continued"' if piece.kind == "rest" else ""
-        return f'<p{name} dir="auto">{content}</p>\n'
+        return f'<p class="runagent-continued" dir="auto">{content}</p>\n'
     tokens = markdown.parse(piece.text, env)
     if any(token.level >= NESTING - 1 for token in tokens):
         return plain(piece.text)  # the parser drops content that is nested deeper

@@ -219,6 +219,27 @@ def test_a_very_long_block_of_code_is_copied_whole(page: Page, place: str) -> No
     assert page.evaluate("window.pasted") == LINE * 12_000
 
 
+def test_each_block_of_an_answer_is_copied_by_its_own_button(page: Page) -> None:
+    blocks = "".join(f"```\n{name}\n```\n\n" for name in ("a", "b"))
+    answers = [wrap(with_copy_buttons(render(text))) for text in (blocks, "    c\n", blocks)]
+    open_page(page, "".join(answers))
+    page.evaluate(
+        """() => {
+            window.copied = [];
+            const setData = DataTransfer.prototype.setData;
+            DataTransfer.prototype.setData = function (kind, text) {
+                window.copied.push(text);
+                setData.call(this, kind, text);
+            };
+        }"""
+    )
+    for button in page.get_by_role("button", name="Copy code").all():
+        button.focus()
+        button.click()
+        expect(button).to_have_attribute("value", "Copied")
+    assert page.evaluate("window.copied") == ["a\n", "b\n", "c\n", "a\n", "b\n"]
+
+
 @pytest.mark.parametrize("policy", ["", "script-src 'self'"])
 def test_a_copy_button_is_seen_where_it_works(page: Page, policy: str) -> None:
     page.route(

@@ -195,6 +195,12 @@ def test_notes_stay_in_their_place_with_all_their_blocks() -> None:
     assert problems(shown) == []
 
 
+def test_a_note_has_its_label_above_a_list_and_without_a_text() -> None:
+    label = '<p dir="auto"><sup class="runagent-footnote">1</sup></p>\n'
+    assert f"{label}<ul" in render("[^1]:\n\n    - a")
+    assert f"{label}</div>" in render("[^1]:")
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -90,6 +90,12 @@ def test_an_answer_of_any_three_kinds_carries_less_than_two_kilobytes_of_style(
     assert len(rules_of(content).encode()) < 2_000
 
 
+def test_the_script_that_copies_stands_once_in_an_answer() -> None:
+    content = with_copy_buttons(render("```\na\n```\n\n" * 10))
+    assert content.count('runagent-copy"') == 10
+    assert content.count("execCommand") == 1
+
+
 @pytest.mark.parametrize(
     "content",
     [
