@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -12,6 +13,7 @@ from support.clock import PATIENCE
 
 def execute(notebook: nbformat.NotebookNode, **options: Any) -> nbformat.NotebookNode:
     """Execute a notebook in place and return it; the options are those of `NotebookClient`."""
+    Path.home().mkdir(parents=True, exist_ok=True)  # IPython warns where it is missing
     client = NotebookClient(notebook, timeout=PATIENCE, startup_timeout=PATIENCE, **options)
     return client.execute()
 
