@@ -41,6 +41,9 @@ AHEAD = 0.1
 MOST_AHEAD = 200
 """Rows that are read ahead, at most."""
 
+IN_A_ROW = 16
+"""Rows that are delivered before others have their turn, at most."""
+
 EXPLAINED = 20
 """Errors of rows that keep the frames in which an agent of this process failed."""
 
@@ -109,7 +112,7 @@ class Engine:
         self._output = output
         self._read = read
         self._ends_at_error = ends_at_error
-        self._post = post
+        self._post = self._handle if journal.is_immediate else post
         self._closed = closed
         self._clock = clock
         self._wall_clock = wall_clock
@@ -165,6 +168,7 @@ class Engine:
 
     def steps(self) -> Generator[Step, Any, None]:
         """Yield the steps until every row is finished, or the batch has ended early."""
+        delivered = 0
         while True:
             now = self._clock()
             self._check_patience(now)
@@ -179,6 +183,9 @@ class Engine:
                 yield Send(task, self.pace.sent(now))
             if self._delivery:
                 yield Deliver(self._delivery.popleft())
+                delivered += 1
+                if self._delivery and delivered % IN_A_ROW:
+                    continue
                 seconds = 0.0
             elif self.is_complete or (self._stopped_at is not None and self._is_quiet):
                 return
@@ -323,8 +330,8 @@ class Engine:
             if error.code == "CLIENT_CLOSED":
                 self.stop(error)
             else:
-                self._fail(task, error, now)
                 self.stop(failures.senseless(error, self.finished))
+                self._fail(task, error, now)
         elif verdict == "limited":
             self._ready.appendleft(task)
         elif verdict == "unavailable":

@@ -20,11 +20,14 @@ class Journal(Protocol):
         batch: The identity of the batch, part of each idempotency key.
         generation: How often all rows were asked again on purpose.
         pace: The pace that an earlier run has found, `None` if none has.
+        is_immediate: Whether everything is written at once, so that `then` is called before the
+            methods return.
     """
 
     batch: str
     generation: int
     pace: float | None
+    is_immediate: bool
 
     def find(self, entry: Entry) -> Row | None:
         """Return the row if it is finished, and note that this run has it.
@@ -72,6 +75,8 @@ def same_id(entry: Entry, position: int) -> ValidationError:
 
 class MemoryJournal:
     """A journal that ends with the process."""
+
+    is_immediate = True
 
     def __init__(self) -> None:
         """Begin a batch."""

@@ -121,6 +121,8 @@ class FileJournal:
     Rows are written by `JournalWriter`, in groups, by a thread of its own. It is read here.
     """
 
+    is_immediate = False
+
     def __init__(self, path: Path, belongs: dict[str, Any], *, fresh: bool = False) -> None:
         """Open a journal, or begin one.
 
