@@ -43,18 +43,33 @@ pytestmark = [
 
 
 class Inputs:
-    """The inputs of a batch; `read` is set when the last one is due."""
+    """The inputs of a batch, of which an agent can wait until all have been handed to the workers.
+
+    How rows are spread over tasks depends on how many are due when a task ends.
+    """
 
     def __init__(self, count: int = ROWS) -> None:
-        self.read = threading.Event()
         self._count = count
+        self._batch: Any = None
+        self._sent = threading.Event()
 
     def __iter__(self) -> Iterator[dict[str, int]]:
-        yield from inputs(self._count)
-        self.read.set()
+        return iter(inputs(self._count))
+
+    def of(self, batch: Any) -> Any:
+        """Return the batch, which has these inputs."""
+        self._batch = batch
+        return batch
 
     def wait(self, *_: object) -> None:
-        self.read.wait(PATIENCE)
+        until(lambda: self._sent.is_set() or self._are_sent())
+        self._sent.set()
+
+    def _are_sent(self) -> bool:
+        if self._batch is None:
+            return False
+        engine = self._batch._engine
+        return bool(engine.pace.under_way + engine.finished == self._count)
 
 
 @by_mode
@@ -69,7 +84,7 @@ def test_rows_that_would_wait_for_a_worker_share_tasks_and_their_workers_connect
         recorder = Recorder(executor)
 
         def use(client: Any) -> Any:
-            return client.map(rows, executor=recorder, rate=1e6).results()
+            return rows.of(client.map(rows, executor=recorder, rate=1e6)).results()
 
         for _ in range(4):
             assert len(with_client(server.url, mode, use)) == ROWS
@@ -89,7 +104,7 @@ def test_a_rate_limit_of_some_rows_of_a_task_sends_only_those_again(serve: Serve
     with ThreadPoolExecutor(4) as threads:
         recorder = Recorder(threads)
         with RunAgentClient("a", "", server.url, PATIENCE, max_retries=0) as client:
-            done = client.map(rows, executor=recorder, rate=1e6).results()
+            done = rows.of(client.map(rows, executor=recorder, rate=1e6)).results()
     assert [(row.error, row.attempts) for row in done] == [(None, 1)] * ROWS
     assert len(server.exchanges) == ROWS + len(limited)
     assert max(len(keys_in(task)) for task in recorder.tasks) > 1
@@ -109,7 +124,7 @@ def test_a_row_that_ends_its_workers_takes_no_other_with_it(
         done = with_client(
             url,
             mode,
-            lambda client: client.map(rows, executor=loser, rate=1e6).results(),
+            lambda client: rows.of(client.map(rows, executor=loser, rate=1e6)).results(),
             api_key=KEY,
         )
     assert [row.id for row in done if row.error is not None] == [fatal]
@@ -136,7 +151,7 @@ def test_rows_that_wait_for_a_task_are_not_sent_after_ctrl_c(serve: Serve) -> No
         recorder = Recorder(threads)
         # A task has no more rows than a worker has connections.
         with RunAgentClient("a", "", server.url, PATIENCE, connection_pool_size=2) as client:
-            batch = client.map(rows, executor=recorder, rate=1e6, max_concurrency=100)
+            batch = rows.of(client.map(rows, executor=recorder, rate=1e6, max_concurrency=100))
             interrupter = threading.Thread(target=interrupt)
             interrupter.start()
             with pytest.raises(KeyboardInterrupt, match="0 rows are finished and kept"):
@@ -163,9 +178,8 @@ def test_large_inputs_share_no_task(serve: Serve) -> None:
     with ThreadPoolExecutor(2) as threads:
         recorder = Recorder(threads)
         with RunAgentClient("a", "", server.url) as client:
-            batch = client.map(
-                ({**row, "text": large} for row in rows), executor=recorder, rate=1e6
-            )
+            large_rows = ({**row, "text": large} for row in rows)
+            batch = rows.of(client.map(large_rows, executor=recorder, rate=1e6))
             assert len(batch.results()) == ROWS
     assert max(len(keys_in(task)) for task in recorder.tasks) <= 2
 
