@@ -247,6 +247,7 @@ class Engine:
             not self._exhausted
             and len(self._ready) + self._marking < ahead
             and len(self._delivery) <= 2 * self.pace.max_concurrency
+            and not self._keeps_enough
             and self.pace.wait(now) <= AHEAD
         ):
             try:

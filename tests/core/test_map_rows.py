@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from support.batches import MODES, run, with_client
 from support.faults import FaultServer, answer, error
 
-from runagent import AuthenticationError, ValidationError
+from runagent import AuthenticationError, RunAgentError, ValidationError
 
 Serve = Callable[..., FaultServer]
 by_mode = pytest.mark.parametrize("mode", MODES)
@@ -31,6 +32,20 @@ def test_a_row_that_cannot_be_sent_has_its_place(
         assert "object" in str(rows[1].error)
         assert "The id of inputs[2] is of type NoneType" in str(rows[2].error)
     assert len(server.exchanges) == 2
+
+
+@by_mode
+@by_place
+def test_rows_without_end_that_cannot_be_sent_end_the_batch(
+    mode: str, in_file: bool, serve: Serve, tmp_path: Path
+) -> None:
+    server = serve(answer())
+    numbers = itertools.count()
+    inputs = ({"q": object(), "number": number} for number in numbers)
+    with pytest.raises(RunAgentError, match="100 of its first 100 rows failed"):
+        run(server.url, mode, inputs, journal=tmp_path / "x" if in_file else None)
+    assert next(numbers) < 1_000
+    assert server.exchanges == []
 
 
 def test_a_row_that_cannot_be_sent_takes_no_answer_from_the_journal(
