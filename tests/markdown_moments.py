@@ -14,8 +14,6 @@ _BLOCKS = {
     *("blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "ul"),
     *("details", "table", "tr"),
 }
-_GUESSED = {"table", "tr"}
-"""A line that begins with a bar is a table at once, so here the first kind may be wrong."""
 _LONGEST_HIDDEN = 120
 """Characters that may be missing in a moment."""
 _DEFINITION = re.compile(r"^[> ]*\[[^\[\]^]+\]:.*\n?", re.MULTILINE)
@@ -74,7 +72,7 @@ def faults(text: str) -> Iterator[Fault]:
             known = kinds.setdefault(place, [])
             if not known or known[-1] != kind:
                 known.append(kind)
-                if len(known) > (3 if known[0] in _GUESSED else 2):
+                if len(known) > 2:
                     yield Fault(text[:size], f"block {place} was {' and '.join(known)}")
 
 
