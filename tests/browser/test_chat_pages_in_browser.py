@@ -5,30 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, expect
-from support.chats import answer, ask, chat_in, drop, finished
+from playwright.sync_api import expect
+from support.chats import OPEN, TOLD, answer, ask, chat_in, chips, drop, finished, note
 from support.lab import Lab, LabNotebook
 
-AGENT = """
-import asyncio, threading
-from runagent.local import agent
-from runagent_jupyter import AgentWidget
-
-gate = threading.Event()
-
-@agent("told")
-async def told(query: str, attachments=(), **_):
-    if query == "wait":
-        yield "begun "
-        await asyncio.to_thread(gate.wait)
-    yield ", ".join([query, *(f"{a['name']} {len(a['data'])}" for a in attachments)])
-
-w = AgentWidget("told", height=900)
-w
-"""
-
-OPEN = "gate.set()"
-"""Lets an answer that waits end."""
+AGENT = TOLD + 'w = AgentWidget("told", height=900)\nw'
 
 
 @pytest.fixture
@@ -47,14 +28,6 @@ def other(notebook: LabNotebook) -> Iterator[LabNotebook]:
     page = notebook.page.context.new_page()
     yield LabNotebook(notebook.lab, page, notebook.path).load()
     page.close()
-
-
-def note(chat: Locator) -> Locator:
-    return chat.locator(".runagent-note")
-
-
-def chips(chat: Locator) -> Locator:
-    return chat.locator(".runagent-form .runagent-chip")
 
 
 def test_files_and_a_question_come_while_an_answer_runs(notebook: LabNotebook) -> None:

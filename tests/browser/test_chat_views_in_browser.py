@@ -6,29 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Locator, expect
-from support.chats import answer, ask, chat_in, drop, finished
+from support.chats import OPEN, TOLD, answer, ask, chat_in, chips, drop, finished, note
 from support.lab import Lab, LabNotebook
 
-AGENT = """
-import asyncio, threading
-from runagent.local import agent
-from runagent_jupyter import AgentWidget
+AGENT = TOLD + 'w = AgentWidget(["told", "demo"], height=300)\nw'
 
-gate, asked = threading.Event(), []
-
-@agent("told")
-async def told(query: str, attachments=(), **_):
-    asked.append(query)
-    if query.startswith("wait"):
-        yield "begun "
-        await asyncio.to_thread(gate.wait)
-    yield ", ".join([query, *(f"{a['name']} {len(a['data'])}" for a in attachments)])
-
-w = AgentWidget(["told", "demo"], height=300)
-w
-"""
-
-OPEN, CLEAR, ASKED, AGAIN = "gate.set()", "w.clear()", "print(asked)", "w"
+CLEAR, ASKED, AGAIN = "w.clear()", "print(asked)", "w"
 
 
 def views_of(notebook: LabNotebook, way: str) -> tuple[Locator, Locator]:
@@ -56,14 +39,6 @@ def notebook(lab: Lab) -> Iterator[LabNotebook]:
 def views(notebook: LabNotebook, request: pytest.FixtureRequest) -> tuple[Locator, Locator]:
     """Return two views of the chat."""
     return views_of(notebook, request.param)
-
-
-def note(chat: Locator) -> Locator:
-    return chat.locator(".runagent-note")
-
-
-def chips(chat: Locator) -> Locator:
-    return chat.locator(".runagent-form .runagent-chip")
 
 
 def test_what_is_typed_is_of_one_view_and_what_is_asked_of_both(

@@ -6,33 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
-from support.chats import answer, ask, chat_in, drop, finished
+from support.chats import OPEN, TOLD, answer, ask, chat_in, drop, finished, note
 from support.chromium import new_page
 from support.lab import Lab, LabNotebook
 from support.staged_chat import sent, show_chat, tell
 
 from runagent_jupyter.chats.conversation import Conversation
 
-AGENT = """
-import asyncio, threading
-from runagent.local import agent
-from runagent_jupyter import AgentWidget
+AGENT = TOLD + 'w = AgentWidget({"Told": "told", "Demo": "demo"}, height=900)\nw'
 
-gate, asked = threading.Event(), []
-
-@agent("told")
-async def told(query: str, attachments=(), **_):
-    asked.append(query)
-    if query == "wait":
-        yield "begun "
-        await asyncio.to_thread(gate.wait)
-    yield ", ".join([query, *(f"{a['name']} {len(a['data'])}" for a in attachments)])
-
-w = AgentWidget({"Told": "told", "Demo": "demo"}, height=900)
-w
-"""
-
-OPEN, CLEAR, CLOSE, ASKED = "gate.set()", "w.clear()", "w.close()", "print(asked)"
+CLEAR, CLOSE, ASKED = "w.clear()", "w.close()", "print(asked)"
 
 CHANGED = "The chat has changed: your text would be sent as a new question."
 
@@ -56,10 +39,6 @@ def chat(notebook: LabNotebook) -> Locator:
     ask(chat, "and then")
     expect(note(chat)).to_contain_text("It is sent when this answer ends")
     return chat
-
-
-def note(chat: Locator) -> Locator:
-    return chat.locator(".runagent-note")
 
 
 def question(chat: Locator) -> Locator:

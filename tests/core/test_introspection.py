@@ -79,6 +79,10 @@ def test_annotations_are_the_real_types() -> None:
     }
 
 
+def run_in_new_python(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
+
+
 def test_importing_the_package_imports_nothing_but_names() -> None:
     code = (
         "import sys; before = set(sys.modules); import runagent\n"
@@ -88,7 +92,7 @@ def test_importing_the_package_imports_nothing_but_names() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
         "assert set(runagent.__all__) <= set(dir(runagent))\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
+    run_in_new_python(code)
 
 
 def test_importing_the_clients_imports_nothing_that_the_first_client_needs() -> None:
@@ -103,7 +107,7 @@ def test_importing_the_clients_imports_nothing_that_the_first_client_needs() -> 
         "typing.get_type_hints(RunAgentClient.__init__)\n"
         "assert 'httpx2' in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
+    run_in_new_python(code)
 
 
 def test_each_public_name_is_there_for_programs_and_for_type_checkers() -> None:

@@ -49,6 +49,27 @@ def echo(query: str, **_):
 """
 
 
+TOLD = """
+import asyncio, threading
+from runagent.local import agent
+from runagent_jupyter import AgentWidget
+
+gate, asked = threading.Event(), []
+
+@agent("told")
+async def told(query: str, attachments=(), **_):
+    asked.append(query)
+    if query == "wait":
+        yield "begun "
+        await asyncio.to_thread(gate.wait)
+    yield ", ".join([query, *(f"{a['name']} {len(a['data'])}" for a in attachments)])
+
+"""
+"""An agent that says what it was asked; it answers `wait` only when `OPEN` has run."""
+
+OPEN = "gate.set()"
+
+
 REVOKED = """
 from runagent import AsyncRunAgentClient
 from runagent.local import serve
@@ -102,6 +123,15 @@ def finished(chat: Locator, turns: int = 2) -> None:
 
 def answer(chat: Locator) -> Locator:
     return chat.locator(".runagent-agent").last
+
+
+def note(chat: Locator) -> Locator:
+    return chat.locator(".runagent-note")
+
+
+def chips(chat: Locator) -> Locator:
+    """Return what goes along with the question in the input."""
+    return chat.locator(".runagent-form .runagent-chip")
 
 
 def counting(lab: Lab, *cells: str) -> tuple[LabNotebook, Locator]:
