@@ -153,7 +153,7 @@ else:  # there, asyncio's is not yet the builtin
     import asyncio
 
     class _SystemTimeout(builtins.TimeoutError, asyncio.TimeoutError):
-        """What the builtin is from Python 3.11 on."""
+        """The builtin as it is from Python 3.11 on."""
 
 
 class TimeoutError(RunAgentError, _SystemTimeout):  # noqa: A001

@@ -99,7 +99,7 @@ def attached_variables(text: str, promised: Iterable[str] = ()) -> list[Attached
     names = _namespace()
     named = {name: _kind(name, names) for name in _named(text)}
     for name in promised:
-        if named.get(name, "") is None:
+        if name in named and not named[name]:
             raise ValidationError(
                 f"@{name} is no variable with data any more.",
                 code="INVALID_INPUT",
