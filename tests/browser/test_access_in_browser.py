@@ -27,7 +27,7 @@ FRONT = {
     "high contrast": "nothing but a page",
 }
 STATES = (
-    *("empty", "waits", "running", "ended", "stopped"),
+    *("empty", "waits", "running", "queued", "ended", "stopped"),
     *("branch", "menu", "editing", "along", "gone"),
 )
 
@@ -90,6 +90,7 @@ TURNS: dict[str, Callable[[], Turns]] = {
     "empty": nothing,
     "waits": waiting,
     "running": running,
+    "queued": running,
     "branch": branched,
     "along": attached,
 }
@@ -115,6 +116,10 @@ def stage(page: Page, state: str) -> None:
     if state == "along":
         expect(chat.get_by_role("button", name="Remove c")).to_be_visible()
         expect(chat.get_by_label("Send to")).to_be_visible()
+    if state == "queued":
+        chat.get_by_label("Question").fill("And then?")
+        chat.get_by_label("Question").press("Enter")
+        expect(chat.get_by_text("It is sent when this answer ends")).to_be_visible()
     if state == "gone":
         lose_kernel(page)
         expect(chat.get_by_text("The kernel behind this chat is gone")).to_be_visible()
