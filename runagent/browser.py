@@ -10,13 +10,13 @@ import math
 from collections.abc import AsyncIterator
 from typing import Any
 
-import anyio
 import httpx2
 from js import AbortController, Object, fetch  # type: ignore[import-not-found]
 from pyodide.ffi import JsException, to_js  # type: ignore[import-not-found]
 
 from runagent.errors import RunAgentError
 from runagent.interrupt import current_io
+from runagent.time_limits import move_on_after
 
 _OF_THE_BROWSER = {"accept-encoding", "connection", "content-length", "host", "user-agent"}
 """Headers of a request that the browser sets itself."""
@@ -104,7 +104,7 @@ class _Body(httpx2.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while self._reader is not None:
             try:
-                with anyio.move_on_after(self._seconds) as waiting:
+                with move_on_after(self._seconds) as waiting:
                     piece = await self._reader.read()
             except JsException as error:
                 raise httpx2.ReadError(error.message) from None

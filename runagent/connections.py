@@ -16,7 +16,6 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import anyio
 import httpx2
 
 from runagent.errors import ValidationError
@@ -24,6 +23,7 @@ from runagent.interrupt import BlockingIO
 from runagent.latch import Latch
 from runagent.locks import ForkSafeLock
 from runagent.network import use_own_backends
+from runagent.time_limits import move_on_after
 
 KEEPALIVE_EXPIRY = 4.0
 """Seconds an idle connection is kept. Uvicorn, for example, closes it after 5."""
@@ -434,7 +434,7 @@ class _LoopConnections:
             await anext(self._guard)
         # A pool's own queue costs time that grows with its length; a semaphore's does not.
         if self._slots.locked():
-            with anyio.move_on_after(seconds) as waiting:
+            with move_on_after(seconds) as waiting:
                 await self._slots.acquire()
             if waiting.cancelled_caught:
                 raise httpx2.PoolTimeout("no free connection")

@@ -33,6 +33,7 @@ from runagent.request import build
 from runagent.results import Entrypoint, Health, RunResult
 from runagent.sources import AsyncCallIO, AsyncSource, SyncIO, items, running_loop
 from runagent.stream import AsyncStream, Stream, StreamState
+from runagent.time_limits import move_on_after
 from runagent.urls import is_loopback
 from runagent.wire import Input
 
@@ -326,7 +327,7 @@ class AsyncPump(_Pump):
         except RuntimeError:  # a process forked from a coroutine has no loop, and no connections
             return
         try:
-            with anyio.move_on_after(LETTING_GO):
+            with move_on_after(LETTING_GO):
                 for io in self._under_way.end():
                     if io.loop is here:  # it lets go of its connection before that is closed
                         idle = asyncio.Event()
@@ -370,8 +371,7 @@ class AsyncPump(_Pump):
             return io.interrupted
         assert isinstance(step, TakeTurn)
         lock = self._connections.detecting()
-        deadline = io.loop.time() + step.seconds
-        with anyio.CancelScope(deadline=deadline) as scope, io.cancelled_by(scope.cancel):
+        with move_on_after(step.seconds) as scope, io.cancelled_by(scope.cancel):
             await lock.acquire()
             return lock
         return None
@@ -381,11 +381,10 @@ class AsyncPump(_Pump):
         self._check_own_client()
         # The end of all of it ends each read too, and at no cost.
         read = step.call.silence if step.call.streams else None
-        deadline = io.loop.time() + step.seconds
         lease: Lease[httpx2.AsyncClient] | None = None
         exception: Exception = TimeoutError()
         try:
-            with anyio.CancelScope(deadline=deadline) as scope, io.cancelled_by(scope.cancel):
+            with move_on_after(step.seconds) as scope, io.cancelled_by(scope.cancel):
                 lease = await self._connections.lease(0.95 * step.seconds)
                 response = await send_async(
                     lease.http, self._request(lease.http, step, read), is_own=lease.is_own

@@ -28,6 +28,7 @@ from runagent.lasting import Lasting
 from runagent.receive import AsyncOpenStream, OpenStream
 from runagent.results import Event
 from runagent.stream import GENERATORS, Place, StreamState, again, broken_off
+from runagent.time_limits import move_on_after
 
 T = TypeVar("T")
 
@@ -278,8 +279,9 @@ class AsyncSource:
     async def _received(self, events: Awaitable[T], deadline: float) -> T:
         if deadline == math.inf:
             return await events
-        with anyio.fail_after(max(deadline - time.monotonic(), 0)):
+        with move_on_after(max(deadline - time.monotonic(), 0)):
             return await events
+        raise TimeoutError
 
     async def _advanced(self, step: Step, io: AsyncCallIO) -> Step | None:
         """Carry out steps in a task; return the next one about items, `None` after the last one."""

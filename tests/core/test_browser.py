@@ -29,6 +29,7 @@ PROGRAM = """
 import asyncio, json
 import runagent
 from runagent import AsyncRunAgentClient, RunAgentClient, RunAgentError
+from runagent.time_limits import move_on_after
 
 found = {}
 
@@ -41,6 +42,11 @@ async def failing(name, awaitable):
     except RunAgentError as error:
         kind = type(error).__name__
         found[name] = [kind, error.code, error.message, error.hint or "", error.attempts]
+
+async def is_cancelled_after(seconds):
+    with move_on_after(seconds) as limit:
+        await asyncio.sleep(4 * SECONDS)
+    return limit.cancelled_caught
 
 async def first(stream):
     return await anext(stream)
@@ -79,6 +85,8 @@ found["before the end"] = chunks
 chunks = []
 await failing("broken", read(client("breaks").run_generic_stream({"query": ""}), chunks))
 found["before the break"] = chunks
+limits = (SECONDS * (1 + number / 1000) for number in range(2000))
+found["cancelled in time"] = await asyncio.gather(*map(is_cancelled_after, limits))
 found["rows"] = [(row.id, row.output) async for row in echo.map([("r", {"query": "row"})])]
 await failing("key", client("echo", api_key="wrong").run_generic({"query": ""}))
 await failing("late", counts.run_generic({"query": "late"}, timeout=SECONDS))
@@ -173,6 +181,11 @@ def test_leaving_a_stream_and_a_timeout_end_the_request(found: dict[str, Any]) -
     assert found["late"][:2] == ["TimeoutError", "TIMEOUT"]
     assert found["told"] == dict.fromkeys(ended, True)
     assert found["silent"][0] == "TimeoutError"
+
+
+def test_every_time_limit_is_kept(found: dict[str, Any]) -> None:
+    # A browser's timers come early now and then, so one limit alone would seldom show a fault.
+    assert found["cancelled in time"] == [True] * 2000
 
 
 def test_failures_say_what_a_page_can_know(found: dict[str, Any]) -> None:

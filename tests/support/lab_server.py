@@ -154,7 +154,7 @@ class Watch:
     """Events in a page that a user should know of.
 
     Attributes:
-        console: Errors in the console, and uncaught exceptions.
+        console: Errors in the console, and uncaught exceptions other than JupyterLab's own.
         foreign: URLs of requests to anything but the Lab server, or outside of its base path.
             Beyond loopback they lead nowhere.
         dialogs: Messages of alert, confirm and prompt boxes, which are dismissed. A page may always be
@@ -184,9 +184,15 @@ class Watch:
 
     def _page(self, page: Page) -> None:
         page.on("websocket", lambda socket: self._request(socket.url))
-        page.on("pageerror", lambda error: self.console.append(f"uncaught: {error}"))
+        page.on("pageerror", lambda error: self._uncaught(str(error)))
         page.on("console", lambda m: self._console(m.type, m.text, m.location))
         page.on("dialog", self._dialog)
+
+    def _uncaught(self, error: str) -> None:
+        # JupyterLab asks a kernel for a subshell for its widgets, and handles no refusal: it raises
+        # this when a slow machine has not answered before a connection to the kernel is given up.
+        if "Canceled future for create_subshell_request" not in error:
+            self.console.append(f"uncaught: {error}")
 
     def _console(self, kind: str, text: str, location: Any) -> None:
         if kind == "error":
