@@ -101,9 +101,7 @@ class AsyncBatch(BatchBase):
             elif isinstance(step, Send) and self._workers is not None:
                 self._workers.send(step)
             elif isinstance(step, Send):
-                task = loop.create_task(self._attempt(step))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._tasks.add(loop.create_task(self._attempt(step)))
             elif isinstance(step, GiveUp):
                 for task in self._tasks:
                     task.cancel()
@@ -146,6 +144,7 @@ class AsyncBatch(BatchBase):
             attempt = Attempt(error=RunAgentError("The request was given up."))
         except BaseException as exc:  # noqa: BLE001 - raised in the task that iterates
             failure = exc
+        self._tasks.discard(asyncio.current_task())
         self._post(Answered(task, step.ticket, attempt, failure))
 
     async def results(self) -> list[Row]:

@@ -133,7 +133,7 @@ def entries(plan: Plan) -> Iterator[Entry]:
         name = f"{plan.name}[{position}]"
         entry = Entry(position, id_, "", value)
         try:
-            entry.name = _name_of(id_, name)
+            entry.name = str(position) if id_ is position else _name_of(id_, name)
             if isinstance(value, ValidationError):  # of the code that was to make the input
                 entry.input = None
                 raise value

@@ -43,11 +43,16 @@ class Limits:
 
     def pace(self, now: float) -> float:
         """Return the requests per second that are allowed on end, `math.inf` if not known."""
-        return min((each.pace(now) for each in self._windows.values()), default=math.inf)
+        # Most servers state none, and a batch asks several times for each row.
+        if not self._windows:
+            return math.inf
+        return min(each.pace(now) for each in self._windows.values())
 
     def plausible(self, now: float) -> float:
         """Return the pace that is plausible while it is not known."""
-        return min((each.plausible(now) for each in self._windows.values()), default=0.0)
+        if not self._windows:
+            return 0.0
+        return min(each.plausible(now) for each in self._windows.values())
 
     @property
     def is_known(self) -> bool:
@@ -56,4 +61,6 @@ class Limits:
 
     def full_until(self, now: float) -> float:
         """Return when requests are welcome again after a limit is used up, `now` at once."""
-        return max((each.full_until(now) for each in self._windows.values()), default=now)
+        if not self._windows:
+            return now
+        return max(each.full_until(now) for each in self._windows.values())

@@ -142,10 +142,12 @@ class Search:
         self._latency = latency
         self._tally.add(sent)
         self._history.add(sent)
+        if sent < self._round:
+            return
         factor, length = self._growth()
         if not self.ramping:
             length = max(1.0, latency, self._cycle / 8)
-        if sent < self._round or now - self._round < length:
+        if now - self._round < length:
             return
         is_busy = self._sent >= BUSY * self.pace * (now - self._round) - 1
         self._round, self._sent = now, 0
