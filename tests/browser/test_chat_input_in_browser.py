@@ -40,7 +40,7 @@ digits = [3]
 def test_what_goes_along_with_a_question(lab: Lab) -> None:
     pair = "w = AgentWidget(['planner', 'critic'], height=900)\nw"
     refuse = "w.context = {'attachments': 1}"
-    notebook = lab.open([AGENTS, pair, "w.agent", refuse, "w.context = {}"], color_scheme="light")
+    notebook = lab.open([AGENTS, pair, "w.agent", refuse, "w.context = {}"])
     notebook.run(0).run(1)
     chat = chat_in(notebook, 1)
     attach_files(notebook, chat)

@@ -15,7 +15,7 @@ def test_a_chat_outlives_its_kernel_with_its_thumbs(lab: Lab, tmp_path: Path) ->
     store = str(tmp_path / "talk.json")
     told = "def told(turn): print(turn.feedback)"
     cell = f"{told}\nw = AgentWidget('works', store={store!r}, on_feedback=told)\nw"
-    notebook = lab.open([AGENTS, cell, KILL, "[t.feedback for t in w.turns]"], color_scheme="light")
+    notebook = lab.open([AGENTS, cell, KILL, "[t.feedback for t in w.turns]"])
     notebook.run(0).run(1)
     chat = chat_in(notebook, 1)
     ask(chat, "How many?")

@@ -76,7 +76,7 @@ def test_an_answer_leaves_what_others_put_into_the_cell(lab: Lab) -> None:
 def test_a_page_reloaded_while_an_answer_streams_says_that_it_is_cut_off(lab: Lab) -> None:
     # In a page of its own, as it is left while it loads.
     cells = [AGENTS, "%%runagent waits\nx", "goes_on = True", "pass"]
-    notebook = lab.open(cells, reduced_motion="no-preference")
+    notebook = lab.open(cells)
     notebook.source(3, "print(Out[2].text)")
     notebook.run(0)
     notebook.start_cell(1)

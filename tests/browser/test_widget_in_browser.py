@@ -435,7 +435,7 @@ while not os.path.exists({str(lost)!r}):
 
 def test_a_chat_that_loads_slowly_hears_of_its_answers(lab: Lab) -> None:
     # anywidget gives a widget two seconds to load, and then drops its messages; here it gives none.
-    notebook = lab.open([CHAT, "w.ask('hello') and None"], color_scheme="light")
+    notebook = lab.open([CHAT, "w.ask('hello') and None"])
     notebook.page.evaluate(
         """() => {
           AbortSignal.timeout = () => {

@@ -82,6 +82,13 @@ window.runagentTest = {
 """
 
 
+_USUAL_MEDIA = {
+    "color_scheme": "light",
+    "reduced_motion": "no-preference",
+    "forced_colors": "none",
+}
+
+
 class Lab:
     """A JupyterLab server and a browser to look at it.
 
@@ -99,7 +106,6 @@ class Lab:
         self.watch = Watch(place.netloc, place.path)
         self._browser = browser
         self._contexts: list[BrowserContext] = []
-        self._usual: BrowserContext | None = None  # with no options, so that other tests can use it
         self._kept: Page | None = None
         self._count = 0
 
@@ -110,7 +116,7 @@ class Lab:
         name: str = "",
         width: int = 1200,
         height: int = 1000,
-        **context_options: Any,
+        **media: Any,
     ) -> LabNotebook:
         """Write a notebook and open it alone in a page, with a fresh kernel.
 
@@ -120,8 +126,8 @@ class Lab:
             name: The file's name, by default one of its own.
             width: The page's width in pixels.
             height: The page's height in pixels.
-            context_options: Options for Playwright's `new_context`, such as
-                `color_scheme="dark"`, `reduced_motion="reduce"` or `forced_colors="active"`.
+            media: What the page is told of its user's system: `color_scheme="dark"`,
+                `reduced_motion="reduce"` or `forced_colors="active"`.
         """
         self._count += 1
         path = name or f"notebook-{self._count}.ipynb"
@@ -129,18 +135,22 @@ class Lab:
         nbformat.write(notebook, self.server.directory / path)
         size: ViewportSize = {"width": width, "height": height}
         page, self._kept = self._kept, None
-        if page is not None and not context_options:
-            page.set_viewport_size(size)
-            return LabNotebook(self, page, path).show()
-        context = self._browser.new_context(viewport=size, **context_options)
+        is_new = page is None
+        if page is None:
+            page = self._new_page()
+        page.set_viewport_size(size)
+        page.emulate_media(**(_USUAL_MEDIA | media))
+        opened = LabNotebook(self, page, path)
+        return opened.load() if is_new else opened.show()
+
+    def _new_page(self) -> Page:
+        context = self._browser.new_context()
         context.set_default_timeout(milliseconds(PATIENCE))
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=self.server.url)
         context.add_init_script(_JS)
         self._contexts.append(context)
         self.watch.attach(context)
-        if not context_options:
-            self._usual = context
-        return LabNotebook(self, context.new_page(), path).load()
+        return context.new_page()
 
     def reset(self, *, keep_page: bool = True) -> None:
         """Close all notebooks, shut down all kernels, forget settings and what was watched.
@@ -148,23 +158,20 @@ class Lab:
         Args:
             keep_page: Whether the page may be used again.
         """
-        if keep_page and self._usual is not None and self._clear(self._usual):
-            (self._kept,) = self._usual.pages
-            self._contexts.remove(self._usual)
-        else:
-            self._usual = self._kept = None
-        for context in self._contexts:
+        kept = self._contexts[:1] if keep_page and self._is_cleared() else []
+        for context in self._contexts[len(kept) :]:
             context.close()
-        self._contexts = [] if self._usual is None else [self._usual]
+        self._contexts = kept
+        self._kept = kept[0].pages[0] if kept else None
         self.server.shut_kernels_down()
         self.server.forget_settings()
         self.watch.forget()
 
-    def _clear(self, context: BrowserContext) -> bool:
-        """Close the notebooks in a context's page; return whether the page is then like new."""
-        if self.watch.noticed or len(context.pages) != 1:
+    def _is_cleared(self) -> bool:
+        """Close the notebooks in the first page; return whether it is then like new."""
+        if self.watch.noticed or not self._contexts or len(self._contexts[0].pages) != 1:
             return False
-        (page,) = context.pages
+        (page,) = self._contexts[0].pages
         if not page.url.startswith(f"{self.server.url}lab/"):
             return False
         return bool(page.evaluate("window.runagentTest.clear()"))
