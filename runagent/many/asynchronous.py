@@ -137,13 +137,12 @@ class AsyncBatch(BatchBase):
     async def _attempt(self, step: Send) -> None:
         task = step.task
         failure: BaseException | None = None
-        attempt = Attempt()
         try:
             attempt = await self._plan.attempt(content(task), task.key)
         except asyncio.CancelledError:
             attempt = Attempt(error=RunAgentError("The request was given up."))
         except BaseException as exc:  # noqa: BLE001 - raised in the task that iterates
-            failure = exc
+            attempt, failure = Attempt(), exc
         self._tasks.discard(asyncio.current_task())
         self._post(Answered(task, step.ticket, attempt, failure))
 
