@@ -174,7 +174,7 @@ def test_an_open_block_of_code_is_code() -> None:
 def test_an_open_formula_is_code_until_it_is_complete() -> None:
     stream = MarkdownStream()
     stream.feed("$$\n\\frac{1")
-    assert "runagent-math" not in stream.tail()
+    assert "ra-math" not in stream.tail()
     assert "\\frac{1" in text_of(stream.tail())
     stream.feed("}{2}\n$$\n")
     assert "\\[\\frac{1}{2}\\]" in stream.html()
