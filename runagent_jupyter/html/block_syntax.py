@@ -96,7 +96,7 @@ def fold_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if kind != "comment":
         _push_fold(state, kind, start, number, close)
     if rest:
-        state.push("paragraph_open", "p", 1)
+        state.push("paragraph_open", "p", 1).map = [number - 1, number]
         inline = state.push("inline", "", 0)
         inline.content, inline.children = rest, []
         state.push("paragraph_close", "p", -1)
