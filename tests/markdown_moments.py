@@ -121,7 +121,7 @@ class _Outline(HTMLParser):
         names = dict(attrs).get("class") or ""
         kind = tag
         if tag == "div":
-            kind = next((name for name in ("code", "math") if f"runagent-{name}" in names), "")
+            kind = next((name for name in ("code", "math") if f"ra-{name}" in names), "")
         is_block = tag in _BLOCKS or (tag == "div" and kind != "")
         if is_block:
             self._add(kind)

@@ -19,6 +19,9 @@ UNCLOSED: Final = {
     "a bar, then a header": "|\n| a\n|---\n\nb |\n---\n",
     "a header behind a backslash": "a\\\n| b, c\n\nd\\\n|\n\n\n| d | *e\n|---|\n",
     "a note without text": "A claim[^1].\n\n[^1]:\n\n[^2]:\n    - its *source*\n",
+    "blocks behind a fold's marks": "<think>1. a\n2. b\n</think>**c** d\n---\n\n<!-- e --> 1. f\n",
+    "blocks behind a title": "<details> **a** b\n---\n</details>- c\n\n<details><summary>T</summary># d\n",
+    "a title far below its label": "- [x]:\n  <https://example.com>\n  'y z'\n- [v]:\n  w 'u\n",
     "tasks, code and half a title": "- [ ] `\n- [x] `a\n- [r]: <https://example.com>\n  (b\n\na<br | >b\n",
 }
 """By name."""

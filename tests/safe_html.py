@@ -11,7 +11,7 @@ TAGS = {
     *("summary", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul"),
 }
 MATHML = {
-    "runagent-tex",
+    "ra-tex",
     *(
         "math",
         "menclose",
@@ -34,7 +34,7 @@ TEX = ' class="mathjax_ignore tex2jax_ignore" aria-hidden="true"'
 """The attributes of a formula's TeX: typesetters leave it alone, and screen readers too."""
 ATTRIBUTES = {
     "align": re.compile("center|right"),
-    "class": re.compile(r"(ra-[a-z]+|runagent-[a-z-]+( (runagent-[a-z-]+|ra-[a-z]+))*)?"),
+    "class": re.compile(r"((ra|runagent)-[a-z-]+( (ra|runagent)-[a-z-]+)*)?"),
     "dir": re.compile("auto|ltr|rtl"),
     "tabindex": re.compile("0"),
     "href": re.compile(r"(https?://[^/@\s\\]+([/?#][^\s\\]*)?|mailto:[^\s\\]+)", re.IGNORECASE),
@@ -112,11 +112,11 @@ def text_of(content: str) -> str:
 
 
 def _is_formula(stack: list[tuple[str, str]]) -> bool:
-    return any('class="runagent-math"' in attributes for _, attributes in stack)
+    return any('class="ra-math"' in attributes for _, attributes in stack)
 
 
 def _attribute_problems(tag: str, attributes: str) -> list[str]:
-    if tag == "runagent-tex":
+    if tag == "ra-tex":
         return [] if attributes == TEX else [f"attributes: {tag} {attributes!r}"]
     found = []
     for name, value in _ATTRIBUTE.findall(attributes):
@@ -147,7 +147,7 @@ def _text_problems(text: str, stack: list[tuple[str, str]]) -> list[str]:
     attributes = stack[-1][1] if stack else ""
     if any(tag in {"pre", "code"} for tag, _ in stack):
         return []  # where typesetters do not look
-    if "runagent-math" in attributes or attributes == TEX:
+    if "ra-math" in attributes or attributes == TEX:
         inner = text[2:-2]
         shape = (text[:2], text[-2:]) in {("\\(", "\\)"), ("\\[", "\\]")}
         commands = re.findall(r"\\([A-Za-z]+)", inner.replace("\\\\", ""))

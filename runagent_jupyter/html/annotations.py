@@ -22,7 +22,7 @@ _HUES: Final = {
     "note": "",
     "tip": "ra-nb",
     "important": "ra-cp",
-    "warning": "runagent-warning",
+    "warning": "ra-warning",
     "caution": "ra-err",
 }
 """The class that gives an alert its colour; most of these colours are those of code."""
@@ -63,7 +63,7 @@ def annotate(state: StateCore) -> None:
             token.children[0].content = token.children[0].content[match.end() :]
             mark = Token("task", "", 0, content="\u2610" if match[1] == " " else "\u2611")
             token.children.insert(0, mark)
-            tokens[index - 2].attrs["class"] = "runagent-task"
+            tokens[index - 2].attrs["class"] = "ra-task"
 
 
 def _mark_notes(tokens: list[Token]) -> None:
@@ -93,7 +93,7 @@ def _mark_alerts(tokens: list[Token]) -> None:
         if not match or not inline.children:
             continue
         kind = match[1].lower()
-        token.attrs["class"] = f"runagent-alert {_HUES[kind]}".rstrip()
+        token.attrs["class"] = f"ra-alert {_HUES[kind]}".rstrip()
         breaks = [i for i, child in enumerate(inline.children) if child.type.endswith("break")]
         rest = inline.children[breaks[0] + 1 :] if breaks else []
         title = [

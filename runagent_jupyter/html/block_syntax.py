@@ -96,7 +96,7 @@ def fold_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if kind != "comment":
         _push_fold(state, kind, start, number, close)
     if rest:
-        state.push("paragraph_open", "p", 1)
+        state.push("paragraph_open", "p", 1).map = [number - 1, number]
         inline = state.push("inline", "", 0)
         inline.content, inline.children = rest, []
         state.push("paragraph_close", "p", -1)
@@ -115,7 +115,7 @@ def _push_fold(state: StateBlock, kind: str, start: int, end: int, close: int) -
     if kind == "details":
         title, start = _take_summary(state, start, end)
     token = state.push("fold_open", "details", 1)
-    token.attrs["class"] = "runagent-fold" + (" runagent-thought" if kind == "think" else "")
+    token.attrs["class"] = "ra-fold" + (" ra-thought" if kind == "think" else "")
     state.push("summary_open", "summary", 1)
     inline = state.push("inline", "", 0)
     inline.content, inline.children = title, []
@@ -158,7 +158,7 @@ def note(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     _begin_at(state, start, match.end())
     state.blkIndent += CODE_INDENT
     state.sCount[start] = state.blkIndent
-    state.push("note_open", "div", 1).attrs["class"] = "runagent-annotation"
+    state.push("note_open", "div", 1).attrs["class"] = "ra-annotation"
     state.tokens[-1].content = match[1]
     state.md.block.tokenize(state, start, end)
     state.push("note_close", "div", -1)

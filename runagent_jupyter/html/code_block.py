@@ -11,22 +11,24 @@ from runagent_jupyter.html.sanitizer import sanitize
 
 # Every block of code that others continue begins with it. Text cannot contain it, because ``<`` is
 # escaped there.
-_BEGINNING: Final = '<div class="runagent-code">'
-_HEAD: Final = '<div class="runagent-code-head">'
+_BEGINNING: Final = '<div class="ra-code">'
+_HEAD: Final = '<div class="ra-code-head">'
 
 # The only scripts in the package's HTML. They are the same in every answer and contain no text of
 # it. The first button of an answer has the long one, which the others run for themselves. Where a
-# page forbids them, nothing shows the button. `execCommand` also copies on servers without HTTPS,
-# where `navigator.clipboard` does not exist; it needs a selection, and that of a long text takes
-# seconds.
-_SHOW_SCRIPT: Final = "this.closest('.runagent-code').classList.add('runagent-live')"
+# page forbids them, the button gets no value, and nothing shows it. `execCommand` also copies on
+# servers without HTTPS, where `navigator.clipboard` does not exist; it needs a selection, and that
+# of a long text takes seconds.
+_SHOW_SCRIPT: Final = "this.querySelector('button').value||='Copy'"
+_FOCUS_SCRIPT: Final = "this.value||='Copy'"
+_BLUR_SCRIPT: Final = "this.value='Copy'"
 _COPY_SCRIPT: Final = (
-    "let block=this.closest('.runagent-code'),text='',copied=false;"
+    "let block=this.closest('.ra-code'),text='',copied=false;"
     "const area=document.createElement('textarea');area.value='.';this.after(area);area.select();"
-    "const all=[...block.closest('.runagent-markdown').querySelectorAll('.runagent-code')];"
+    "const all=[...block.closest('.runagent-markdown').querySelectorAll('.ra-code')];"
     "let at=all.indexOf(block);"
     "do text+=all[at].querySelector('code').textContent;"
-    "while(all[++at]?.matches('.runagent-continued'));"
+    "while(all[++at]?.matches('.ra-continued'));"
     "const copy=(event)=>{event.clipboardData.setData('text/plain',text);event.preventDefault();"
     "event.stopImmediatePropagation();copied=true};"
     "window.addEventListener('copy',copy,true);document.execCommand('copy');"
@@ -34,15 +36,15 @@ _COPY_SCRIPT: Final = (
     "this.value=copied?'Copied':'Not allowed here';this.focus()"
 )
 _COPY_AGAIN_SCRIPT: Final = (
-    "this.closest('.runagent-markdown').querySelector('.runagent-copy').onclick.call(this)"
+    "this.closest('.runagent-markdown').querySelector('.ra-copy').onclick.call(this)"
 )
 
 
 def code(text: str, language: str = "", *, continued: bool = False) -> str:
     """Show a block of code, highlighted, with its language as a label.
 
-    The structure is stable: ``div.runagent-code`` holds ``div.runagent-code-head`` and
-    ``pre > code``; a block with the class ``runagent-continued`` continues the one before it.
+    The structure is stable: ``div.ra-code`` holds ``div.ra-code-head`` and
+    ``pre > code``; a block with the class ``ra-continued`` continues the one before it.
 
     Args:
         text: The code. It is shown without highlighting if it is longer than 24,576 characters, or
@@ -77,12 +79,12 @@ def code_block(
     """
     words = language.split(maxsplit=1)
     label = words[0][:30] if words else ""
-    head = f'<span class="runagent-language">{escape(label)}</span>' if label else ""
+    head = f'<div class="ra-language">{escape(label)}</div>' if label else ""
     head = "" if continued else f"{_HEAD}{head}</div>"
     marked = highlight(text, label, before, allowance)
     return (
-        f'<div class="runagent-code{" runagent-continued" if continued else ""}">{head}'
-        f'<pre class="runagent-pre" dir="ltr"><code>{marked}</code></pre></div>\n'
+        f'<div class="ra-code{" ra-continued" if continued else ""}">{head}'
+        f'<pre class="ra-pre" dir="ltr"><code>{marked}</code></pre></div>\n'
     )
 
 
@@ -103,6 +105,6 @@ def _beginning(script: str) -> str:
     """Write the beginning of a block of code whose button runs a script."""
     return (
         f'{_BEGINNING.removesuffix(">")} onpointerover="{_SHOW_SCRIPT}">{_HEAD}'
-        '<button type="button" class="runagent-copy" aria-label="Copy code" title="Copy code"'
-        f' onfocus="{_SHOW_SCRIPT}" onclick="{script}"></button>'
+        '<button type="button" class="ra-copy" aria-label="Copy code" title="Copy code"'
+        f' onfocus="{_FOCUS_SCRIPT}" onblur="{_BLUR_SCRIPT}" onclick="{script}"></button>'
     )

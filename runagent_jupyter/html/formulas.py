@@ -19,7 +19,7 @@ _BEGIN = re.compile(rf"\\begin\{{((?:{'|'.join(sorted(ENVIRONMENTS))})\*?)\}}")
 
 # Text cannot contain such an element, because ``<`` is escaped there.
 _ELEMENT = re.compile(
-    r'(?P<element><(?:span|div) class="runagent-math">)'
+    r'(?P<element><(?:span|div) class="ra-math">)'
     r"(?P<formula>\\(?P<open>[(\[])(?P<tex>[^<]*)\\[)\]])(?=</(?:span|div)>)"
 )
 
@@ -61,7 +61,7 @@ def formula(tag: str, tex: str) -> str:
     Returns:
         HTML to be sanitized.
     """
-    return f'<{tag} class="runagent-math">{html.escape(tex)}</{tag}>'
+    return f'<{tag} class="ra-math">{html.escape(tex)}</{tag}>'
 
 
 def typeset(content: str) -> str:
@@ -78,16 +78,16 @@ def typeset(content: str) -> str:
     Returns:
         Safe HTML. Formulas that cannot be converted stay TeX.
     """
-    return _ELEMENT.sub(_converted, content) if "runagent-math" in content else content
+    return _ELEMENT.sub(_converted, content) if "ra-math" in content else content
 
 
 def _converted(match: re.Match[str]) -> str:
     mathml = to_mathml(html.unescape(match["tex"]), block=match["open"] == "[")
     if mathml is None:
-        return match[0].replace('-math"', '-math runagent-raw"', 1)
+        return match[0].replace('-math"', '-math ra-raw"', 1)
     # Not the attribute `hidden`, because marimo has a rule for it that no style sheet can undo.
     return (
-        f'{match["element"]}<runagent-tex class="mathjax_ignore tex2jax_ignore" aria-hidden="true">'
-        f"{match['formula']}</runagent-tex>"
+        f'{match["element"]}<ra-tex class="mathjax_ignore tex2jax_ignore" aria-hidden="true">'
+        f"{match['formula']}</ra-tex>"
         f'<span style="display:none">{mathml}</span>'
     )

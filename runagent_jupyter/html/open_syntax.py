@@ -189,7 +189,10 @@ def _is_open_title(src: str, text: Token) -> bool:
     """Whether a text is the beginning of a title, on the line below the definition of a link."""
     if not _OPEN_TITLE.match(text.content) or not text.map or not text.map[0]:
         return False
-    return _DEFINITION_LINE.match(src.split("\n")[text.map[0] - 1]) is not None
+    *above, line = src.split("\n")[: text.map[0]]
+    label = _DEFINITION_LINE.match(above[-1]) if above else None
+    is_below_label = label is not None and not above[-1][label.end() :].strip()
+    return is_below_label or _DEFINITION_LINE.match(line) is not None
 
 
 def _drop_empty(state: StateCore) -> None:

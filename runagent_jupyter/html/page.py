@@ -84,7 +84,7 @@ def compact(sheet: str) -> str:
     sheet = re.sub(r"(?<=[ :,(-])0\.(?=\d)", ".", sheet)
     sheet = re.sub(r'="([\w-]+)"\]', r"=\1]", sheet)
     sheet = re.sub(r"([{;][\w-]+): ", r"\1:", sheet).replace(";}", "}")
-    return _VARIABLE.sub(r"--r-\1\2", sheet.replace(" !", "!"))
+    return _VARIABLE.sub(r"--r\1\2", sheet.replace(" !", "!"))
 
 
 @functools.cache

@@ -46,11 +46,11 @@ def _image(
 
 
 def _task_mark(box: str) -> str:
-    return f'<span class="runagent-mark">{box}</span> '
+    return f'<span class="ra-mark">{box}</span> '
 
 
 def _footnote_mark(label: str) -> str:
-    return f'<sup class="runagent-footnote">{escape(label)}</sup>'
+    return f'<sup class="ra-footnote">{escape(label)}</sup>'
 
 
 RENDER_RULES: Final[Mapping[str, Callable[..., str]]] = {
@@ -71,9 +71,9 @@ RENDER_RULES: Final[Mapping[str, Callable[..., str]]] = {
     "math_block": lambda _, tokens, idx, *_rest: formula("div", tokens[idx].content) + "\n",
     "footnote": lambda _, tokens, idx, *_rest: _footnote_mark(tokens[idx].content),
     "task": lambda _, tokens, idx, *_rest: _task_mark(tokens[idx].content),
-    "note_open": lambda *_: '<div class="runagent-annotation">\n',
+    "note_open": lambda *_: '<div class="ra-annotation">\n',
     "note_close": lambda *_: "</div>\n",
-    "table_open": lambda *_: '<div class="runagent-table"><table dir="auto">\n',
+    "table_open": lambda *_: '<div class="ra-table"><table dir="auto">\n',
     "table_close": lambda *_: "</table></div>\n",
 }
 """By type of token."""

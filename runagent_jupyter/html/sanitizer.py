@@ -13,23 +13,23 @@ def _own(*names: str) -> frozenset[str]:
     return frozenset(f"runagent-{name}" for name in names)
 
 
-# Highlighted code has an element for every word, so the names of its classes are short: Pygments'
-# names with a prefix.
-_TOKENS: Final = frozenset(
-    {"ra-cp", "ra-err", "ra-gd", "ra-gi", "ra-k", "ra-m"}
-    | {"ra-na", "ra-nb", "ra-nd", "ra-nf", "ra-nt", "ra-s"}
-)
+# Text has many elements and is saved with a style sheet of its own, so the names of its classes are
+# short. Those of highlighted code are Pygments' names with the same prefix.
+def _of_text(*names: str) -> frozenset[str]:
+    return frozenset(f"ra-{name}" for name in names)
+
+
+_TOKENS: Final = ("cp", "err", "gd", "gi", "k", "m", "na", "nb", "nd", "nf", "nt", "s")
 _CLASSES: Final[Mapping[str, frozenset[str]]] = {
-    "blockquote": _own("alert", "warning") | {"ra-cp", "ra-err", "ra-nb"},
-    "div": _own(
-        *("annotation", "code", "continued", "code-head", "math", "records", "table", "tree")
-    ),
-    "details": _own("fold", "json", "thought"),
-    "li": _own("task"),
-    "p": _own("continued"),
-    "pre": _own("pre", "plain"),
-    "span": _own("cut", "key", "language", "mark", "math", "count", "slot") | _TOKENS,
-    "sup": _own("footnote"),
+    "blockquote": _of_text("alert", "warning", "cp", "err", "nb"),
+    "div": _own("records", "tree")
+    | _of_text("annotation", "code", "code-head", "continued", "language", "math", "table"),
+    "details": _own("json") | _of_text("fold", "thought"),
+    "li": _of_text("task"),
+    "p": _of_text("continued"),
+    "pre": _own("plain") | _of_text("pre"),
+    "span": _own("cut", "key", "count", "slot") | _of_text("mark", "math", *_TOKENS),
+    "sup": _of_text("footnote"),
 }
 _DIR: Final = {"dir"}
 _ALIGNED: Final = {"align": {"center", "right"}}

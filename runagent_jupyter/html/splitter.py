@@ -26,7 +26,7 @@ from runagent_jupyter.html.line_kinds import (
     kind_of,
     open_fence,
 )
-from runagent_jupyter.html.unfinished import is_undecided
+from runagent_jupyter.html.unfinished import decided
 
 SIZE: Final = 8_192
 """Characters of a piece, which is parsed as one, and again and again while it is open."""
@@ -143,20 +143,19 @@ class Splitter:
 
     def _finish_early(self) -> list[Piece]:
         partial, self._partial = self._partial, ""
-        if partial and not self._is_undecided(partial):
+        partial = self._decided(partial)
+        if partial:
             self._line(partial)
-        else:
-            partial = ""
         is_open = bool(partial or self._kind)
         pieces = self.finish()
         if pieces and is_open:
             pieces[-1] = replace(pieces[-1], is_open=True)
         return pieces
 
-    def _is_undecided(self, partial: str) -> bool:
+    def _decided(self, partial: str) -> str:
         if self._kind == "fence":
-            return self._fence.may_be_closed_by(partial)
-        return self._kind != "rest" and is_undecided(partial)
+            return "" if self._fence.may_be_closed_by(partial) else partial
+        return partial if self._kind == "rest" else decided(partial)
 
     def _take(self) -> list[Piece]:
         pieces, self._out = self._out, []

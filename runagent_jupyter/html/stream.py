@@ -275,7 +275,7 @@ def _rendered(
     if piece.kind == "rest":
         tokens = markdown.parseInline(piece.text, env)
         content = markdown.renderer.render(tokens, markdown.options, env)
-        return f'<p class="runagent-continued" dir="auto">{content}</p>\n'
+        return f'<p class="ra-continued" dir="auto">{content}</p>\n'
     tokens = markdown.parse(piece.text, env)
     if any(token.level >= NESTING - 1 for token in tokens):
         return plain(piece.text)  # the parser drops content that is nested deeper

@@ -9,27 +9,34 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 _ROOT: Final = ".runagent-markdown"
-_CODE_BLOCK: Final = '<pre class="runagent-pre" dir="ltr"><code>'
+_CODE_BLOCK: Final = '<pre class="ra-pre" dir="ltr"><code>'
 
 _RULE = re.compile(r"([^{}]+)\{((?:[^{}]|\{[^{}]*\})*)\}")
 _HOST: Final = ":host(marimo-anywidget)"
 _EXCEPTION = re.compile(r":not\((?:[^()]|\([^()]*\))*\)")
 _CHOICE = re.compile(r":(?:is|has)\(([^()]*)\)")
 _LIST = re.compile(r":is\(([^()]*)\)")
+_EQUALS = re.compile(r"^\.runagent-markdown :is\(((?:\.[\w-]+,?)+|(?:\w+,?)+)\)$")
 _ATTRIBUTE = re.compile(r"\[(\w+)(?:\^?=([\w-]+))?\]")
 _ADJACENT = re.compile(r"(\w+) \+ \1")
 _NEXT = re.compile(r"</(ul|ol)>\s*<\1[ >]")
 _PSEUDO = re.compile(r"::?[\w-]+")
 _NAME = re.compile(r"\.((?:runagent|ra)-[\w-]+)|(?<![\w.-])([a-z][\w-]*)")
-_USED = re.compile(r"var\((--r-[\w-]+)")
-_DEFINED = re.compile(r"(--r-[\w-]+):([^;{}]*)(?:;|(?=\})|\Z)")
+_USED = re.compile(r"var\((--r\w\w)\b")
+_DEFINED = re.compile(r"(--r\w\w):([^;{}]*)(?:;|(?=\})|\Z)")
 
 # Rules that count for some answers alone, whatever their elements: those with letters of scripts
-# that are written from right to left, and long ones, whose layout takes a page some time.
+# that are written from right to left, those with tabs, those that begin or end with something that
+# has a margin there, such as a heading, and long ones, whose layout takes a page some time.
 _BIDI: Final = "unicode-bidi:plaintext"
 _RTL = re.compile(
     "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
 )
+_TABS: Final = "tab-size"
+_FIRST: Final = "margin-top:0"
+_FLAT_FIRST = re.compile(r'<(?:p|ul|ol|blockquote|(?:div|details) class="ra-)')
+_LAST: Final = "margin-bottom:0"
+_FLAT_LAST = re.compile(r"</(?:p|ul|ol|blockquote|(?:pre|table)></div)>\s*\Z")
 _UNSEEN: Final = "content-visibility"
 _LONG: Final = 20_000  # characters of HTML
 
@@ -56,11 +63,15 @@ def style_of(sheet: str, content: str) -> str:
     names.update(name for classes in _CLASSES.findall(content) for name in classes.split())
     if any(name.startswith("ra-") for name in names):
         names.add("runagent-class-ra-")
-    if "runagent-copy" in names:
-        names.add("runagent-live")  # its script adds it
     unneeded = {_UNSEEN} if len(content) < _LONG else set()
     if not _RTL.search(content):
         unneeded.add(_BIDI)
+    if "\t" not in content:
+        unneeded.add(_TABS)
+    if _FLAT_FIRST.match(content):
+        unneeded.add(_FIRST)
+    if _FLAT_LAST.search(content):
+        unneeded.add(_LAST)
     return _picked(sheet, frozenset(names), frozenset(unneeded))
 
 
@@ -189,9 +200,9 @@ def _below_root(selector: str) -> bool:
 
 
 def _short(text: str) -> str:
-    text = text.replace(_ROOT * 2, "&&").replace(f"{_ROOT}>", "&>")
-    # Browsers of 2023 know nested rules, but want an `&` before the name of an element.
-    return re.sub(rf"{re.escape(_ROOT)} (?=[a-z])", "& ", text).replace(f"{_ROOT} ", "")
+    text = text.replace(_ROOT * 2, "&&").replace(f"{_ROOT}>", ">")
+    text = _EQUALS.sub(r"\1", text)  # members of a list that count the same need no `:is`
+    return text.replace(f"{_ROOT} ", "")
 
 
 def _nest(rules: str) -> str:

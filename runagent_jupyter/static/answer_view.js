@@ -131,15 +131,18 @@ export class AnswerView {
     const add = (name, block, text, place = block) => {
       const copy = button("", () => {
         copy.value = copyText(place, text()) ? "Copied" : "Not allowed here";
-      }, "copy");
+      });
+      copy.className = "ra-copy";
       copy.title = copy.ariaLabel = name;
+      copy.onblur = () => { copy.value = "Copy"; };
+      copy.onblur();
       place.append(copy);
       block.classList.add("runagent-live");
     };
-    for (const node of this.body.querySelectorAll(":is(.runagent-code-head,:has(>table)):not(:has(button))")) {
+    for (const node of this.body.querySelectorAll(":is(.ra-code-head,:has(>table)):not(:has(button))")) {
       const block = node.parentElement;
       if (this.tail.contains(node)) continue;
-      if (block.matches(".runagent-code")) {
+      if (block.matches(".ra-code")) {
         const code = () => codeOf(this.body, block);
         if (this.insert) node.append(button("To a new cell", () => this.insert(code())));
         add("Copy code", block, code, node);

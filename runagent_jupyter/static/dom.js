@@ -136,9 +136,9 @@ export function download(text, title) {
  */
 export function codeOf(body, block) {
   let text = "";
-  const all = [...body.querySelectorAll(".runagent-code")];
+  const all = [...body.querySelectorAll(".ra-code")];
   for (const part of all.slice(all.indexOf(block))) {
-    if (part !== block && !part.matches(".runagent-continued")) break;
+    if (part !== block && !part.matches(".ra-continued")) break;
     text += part.querySelector("code").textContent;
   }
   return text;

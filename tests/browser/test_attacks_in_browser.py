@@ -226,7 +226,7 @@ def assert_harmless(page: Page, watch: Watch, beacon: Beacon) -> None:
     picture = "img.runagent-picture[src^='data:image/'][alt][width][height]:not([src*='svg'])"
     kinds = f"[id], [name], form, iframe, img:not({picture}), [style], [data-commandlinker-command]"
     mathjax = "mjx-container, mjx-container *"  # JupyterLab's, with styles of its own
-    foreign = page.locator(f".runagent-markdown :is({kinds}):not({mathjax}, .runagent-math > span)")
+    foreign = page.locator(f".runagent-markdown :is({kinds}):not({mathjax}, .ra-math > span)")
     assert foreign.evaluate_all("nodes => nodes.map(node => node.outerHTML)") == []
     attributes = "nodes => [...new Set(nodes.flatMap(node => node.getAttributeNames()))].sort()"
     allowed = {"alt", "class", "height", "src", "width"}

@@ -77,7 +77,7 @@ display(w, v)
     notebook.screenshot("widget-narrow")
     overflows = "node => node.scrollWidth > node.clientWidth"
     assert [node.evaluate(overflows) for node in (chat, other)] == [False, False]
-    for scrolling in (".runagent-table", "p:has(math)"):
+    for scrolling in (".ra-table", "p:has(math)"):
         expect(other.locator(scrolling)).to_have_css("overflow-x", "auto")
         assert other.locator(scrolling).evaluate(overflows)
     row = other.locator("td").first.bounding_box()

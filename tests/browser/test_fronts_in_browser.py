@@ -54,8 +54,8 @@ STYLES = """
 () => [...document.querySelectorAll(".runagent-markdown, .runagent-markdown *")].map((node) =>
   [null, "::before"].map((part) => {
     const style = getComputedStyle(node, part);
-    // Text without letters from right to left needs no rule for them.
-    const own = [...style].filter((name) => !name.startsWith("--") && name !== "unicode-bidi");
+    // Text without letters from right to left and without tabs needs no rules for them.
+    const own = [...style].filter((name) => !/^--|^unicode-bidi$|^tab-size$/.test(name));
     return own.map((name) => `${node.tagName} ${name}: ${style[name]}`).join("; ");
   }))
 """

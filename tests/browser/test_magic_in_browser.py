@@ -69,7 +69,7 @@ def test_code_is_copied_whole_live_and_after_a_reload(lab: Lab) -> None:
     page = notebook.page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     for _ in range(2):
-        assert notebook.output(1).locator(".runagent-continued").count() > 1  # a long block is cut
+        assert notebook.output(1).locator(".ra-continued").count() > 1  # a long block is cut
         page.evaluate("navigator.clipboard.writeText('')")
         button = notebook.output(1).get_by_role("button", name="Copy code")
         button.click()

@@ -130,7 +130,7 @@ def test_formulas_are_shown_once_in_jupyterlab(lab: Lab) -> None:
     others += [
         text
         for attack in IN_PAGES
-        if attack.category == "tex" and "runagent-math" not in render(text := attack.text())
+        if attack.category == "tex" and "ra-math" not in render(text := attack.text())
     ]
     assert len(others) > 40
     notebook = lab.open(
@@ -142,9 +142,7 @@ def test_formulas_are_shown_once_in_jupyterlab(lab: Lab) -> None:
     )
     notebook.run_all()
     typeset = "mjx-container"
-    math, tex = (
-        notebook.output(0).locator(selector) for selector in ("span > math", "runagent-tex")
-    )
+    math, tex = (notebook.output(0).locator(selector) for selector in ("span > math", "ra-tex"))
     expect(notebook.output(0).locator(typeset)).to_have_count(1)
     expect(math.filter(visible=True)).to_have_count(len(formulas))
     expect(tex).to_have_count(len(formulas))
@@ -162,8 +160,8 @@ def test_formulas_are_shown_once_in_jupyterlab(lab: Lab) -> None:
     untrusted.cells[0].outputs[0].data["text/html"] += "changed"
     notebook = lab.open(untrusted, name="untrusted.ipynb")
     expect(notebook.output(0).locator(typeset)).to_have_count(len(formulas) + 1)
-    expect(notebook.output(0).locator("style, runagent-tex")).to_have_count(0)
-    hidden = notebook.output(0).locator(".runagent-math > [style^=display]")
+    expect(notebook.output(0).locator("style, ra-tex")).to_have_count(0)
+    hidden = notebook.output(0).locator(".ra-math > [style^=display]")
     expect(hidden).to_have_count(len(formulas))
     assert hidden.filter(visible=True).count() == 0
 
@@ -188,7 +186,7 @@ def test_a_reader_sees_mathml_and_copies_tex(page: Page) -> None:
     page.evaluate("document.querySelectorAll('style').forEach((node) => node.remove())")
     visible = "nodes => nodes.filter((node) => node.checkVisibility()).length"
     assert page.locator("math").evaluate_all(visible) == 0
-    box = page.locator("runagent-tex").first.bounding_box()
+    box = page.locator("ra-tex").first.bounding_box()
     assert box is not None
     assert box["width"] > 10
 
@@ -203,9 +201,9 @@ BLOCKS = {
 @pytest.mark.parametrize("place", BLOCKS)
 def test_a_very_long_block_of_code_is_copied_whole(page: Page, place: str) -> None:
     open_page(page, wrap(with_copy_buttons(render(BLOCKS[place]))) + "<textarea></textarea>")
-    assert page.locator(".runagent-continued").count() > 10
+    assert page.locator(".ra-continued").count() > 10
     button = page.get_by_role("button", name="Copy code").first
-    page.locator(".runagent-code").first.hover()
+    page.locator(".ra-code").first.hover()
     button.click()
     expect(button).to_have_attribute("value", "Copied")
     page.evaluate(
@@ -252,7 +250,7 @@ def test_a_copy_button_is_seen_where_it_works(page: Page, policy: str) -> None:
     page.goto("http://page.test/")
     button = page.get_by_role("button", name="Copy code")
     expect(button).to_have_css("opacity", "0")
-    page.locator(".runagent-code").hover()
+    page.locator(".ra-code").hover()
     expect(button).to_have_css("opacity", "0" if policy else "1")
 
 
@@ -263,18 +261,19 @@ def test_the_rules_that_an_answer_carries_look_like_the_whole_sheet(
 ) -> None:
     colours = "#111;background:#fff" if scheme == "light" else "#ddd;background:#111"
     others = "".join((STATIC / f"{name}.css").read_text() for name in ("outputs", "saved"))
-    whole = f"<style>{css()}{compact(others)}</style>" + re.sub(
-        r"<style>.*?</style>", "", outputs()
-    )
+    # The sheets of several answers stand in one page.
+    alerts = [wrap(render(f"> [!{kind}]\n> a\n")) for kind in ("tip", "note", "warning", "note")]
+    own = outputs() + "".join(alerts)
+    whole = f"<style>{css()}{compact(others)}</style>" + re.sub(r"<style>.*?</style>", "", own)
     pictures = []
     # Where a page scrolls, chromium rounds the place of a sticky header now up, now down.
     page.set_viewport_size({"width": 1280, "height": 5_000})
-    for content in (whole, outputs()):
+    for content in (whole, own):
         page.set_content(f'<body {theme} style="color:{colours}">{content}')
         page.evaluate(
             "document.querySelectorAll('details').forEach((node) => { node.open = true })"
         )
-        page.locator(".runagent-code").first.hover()
+        page.locator(".ra-code").first.hover()
         assert page.evaluate("document.documentElement.scrollHeight") == 5_000
         pictures.append(page.screenshot(animations="disabled"))
     assert pictures[0] == pictures[1]

@@ -28,10 +28,10 @@ def test_cells_and_chats_can_be_read_in_light_and_dark(lab: Lab) -> None:
 def test_each_formula_of_a_cell_is_shown_once(lab: Lab) -> None:
     notebook = lab.open(["%load_ext runagent_jupyter", "%%runagent demo\nHow many?"])
     notebook.run_all()
-    formulas = notebook.output(1).locator(".runagent-math")
+    formulas = notebook.output(1).locator(".ra-math")
     # JupyterLab 3 puts what its MathJax makes of the MathML in the place of it.
     expect(formulas.locator("> span > *").filter(visible=True)).to_have_count(2)
-    tex = formulas.locator("runagent-tex")
+    tex = formulas.locator("ra-tex")
     expect(tex).to_have_count(2)
     size = "nodes => Math.max(...nodes.map(node => node.offsetWidth * node.offsetHeight))"
     assert tex.evaluate_all(size) <= 1

@@ -78,7 +78,7 @@ def test_steps_copies_and_the_menu(lab: Lab) -> None:
 
     page = notebook.page
     clipboard = "navigator.clipboard.readText()"
-    answer(chat).locator(".runagent-code").hover()
+    answer(chat).locator(".ra-code").hover()
     chat.get_by_role("button", name="Copy code").click()
     assert page.evaluate(clipboard) == "rows = [1, 2, 3]\n"
     chat.get_by_role("button", name="Copy", exact=True).click()

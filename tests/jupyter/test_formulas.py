@@ -48,10 +48,10 @@ def test_a_formula_becomes_mathml(formula: str) -> None:
     shown = typeset(content)
     assert problems(shown) == []
     if any(formula in formulas for formulas in NOT_SHOWN.values()):
-        assert "runagent-math" not in content
+        assert "ra-math" not in content
         assert formula in text_of(content)
     else:
-        assert content.count('class="runagent-math"') == 1
+        assert content.count('class="ra-math"') == 1
         assert ("<math" in shown) == (formula not in NOT_CONVERTED)
 
 
@@ -64,8 +64,8 @@ def test_the_corpus_has_the_formulas_that_are_named_here() -> None:
 @pytest.mark.parametrize("formula", [f for f in FORMULAS if r"\label" not in f and "ref{" not in f])
 def test_the_tex_of_a_formula_can_be_copied_as_it_was_written(formula: str) -> None:
     shown = typeset(render(f"$${formula}$$"))
-    if "<runagent-tex" in shown:
-        (tex,) = re.findall("<runagent-tex [^>]*>([^<]*)</runagent-tex>", shown)
+    if "<ra-tex" in shown:
+        (tex,) = re.findall("<ra-tex [^>]*>([^<]*)</ra-tex>", shown)
         assert text_of(tex) == f"\\[{formula}\\]"
 
 
@@ -77,7 +77,7 @@ def test_the_tex_of_a_formula_can_be_copied_as_it_was_written(formula: str) -> N
 def test_a_formula_may_have_empty_lines_in_it(opener: str, closer: str, gap: str) -> None:
     margin = "  " if opener[0] == "-" else ""
     content = render(f"{opener}\n{margin}a = b \\\\\n{gap}{margin}c = d\n{closer}\n\nafter\n")
-    assert content.count('<div class="runagent-math">') == 1
+    assert content.count('<div class="ra-math">') == 1
     assert "<p" in content.partition("</div>")[2]
     assert problems(content) == []
 
@@ -93,7 +93,7 @@ def test_a_formula_may_have_empty_lines_in_it(opener: str, closer: str, gap: str
 )
 def test_a_formula_without_an_end_takes_no_text(text: str) -> None:
     content = render(text)
-    assert "runagent-math" not in content
+    assert "ra-math" not in content
     assert [line for line in text.split() if line.strip("-$\\[]()") not in text_of(content)] == []
 
 
@@ -116,7 +116,7 @@ def test_dollars_and_parentheses_are_formulas_only_where_they_are_meant(
     text: str, formulas: list[str]
 ) -> None:
     content = render(text)
-    found = re.findall('<span class="runagent-math">(.*?)</span>', content)
+    found = re.findall('<span class="ra-math">(.*?)</span>', content)
     assert [text_of(formula)[2:-2] for formula in found] == formulas
     assert problems(content) == []
 
@@ -168,4 +168,4 @@ def test_commands_are_written_out(tex: str, plainer: str) -> None:
 
 @pytest.mark.parametrize("tex", [r"\hspace{-50em}", r"\hspace{500em}", r"\kern-3em", r"\hspace{x}"])
 def test_a_space_cannot_move_a_formula_over_the_text(tex: str) -> None:
-    assert "runagent-math" not in render(f"$$a {tex} b$$")
+    assert "ra-math" not in render(f"$$a {tex} b$$")

@@ -106,7 +106,7 @@ def test_many_small_blocks_share_the_time_of_one_document(
 def test_the_end_of_a_very_long_block_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(highlighting, "_SECONDS", FOR_EVER)
     line = "def f(): pass\n"
-    blocks = render("```python\n" + line * 4_000 + "```\n").split('<div class="runagent-code')
+    blocks = render("```python\n" + line * 4_000 + "```\n").split('<div class="ra-code')
     coloured = [text_of(block).count("pass") for block in blocks if "<b>def" in block]
     assert 0 < sum(coloured) * len(line) <= LONGEST
     assert text_of("".join(blocks)).count("pass") == 4_000

@@ -78,8 +78,8 @@ def test_the_corpus_is_large_and_without_repetition() -> None:
         "<!-- x -->",
         "costs $5",
         "\\href{x}",
-        '<span class="runagent-math">\\(\\href{x}{y}\\)</span>',
-        '<span class="runagent-math">\\(x\\) \\(y\\)</span>',
+        '<span class="ra-math">\\(\\href{x}{y}\\)</span>',
+        '<span class="ra-math">\\(x\\) \\(y\\)</span>',
         "\u202e",
         "&#27;",
     ],
@@ -147,7 +147,7 @@ def test_plain_text_is_shown_as_it_is(text: str) -> None:
         ("***", "<hr>\n"),
         ("> a", '<blockquote dir="auto">\n<p dir="auto">a</p>\n</blockquote>\n'),
         ("3. a\n4. b", '<ol start="3" dir="auto">\n<li>a</li>\n<li>b</li>\n</ol>\n'),
-        ("x[^1]", '<p dir="auto">x<sup class="runagent-footnote">1</sup></p>\n'),
+        ("x[^1]", '<p dir="auto">x<sup class="ra-footnote">1</sup></p>\n'),
         ("<b>not bold</b>", '<p dir="auto">&lt;b&gt;not bold&lt;/b&gt;</p>\n'),
         ("", ""),
         (" \n\n\t\n", ""),
@@ -166,14 +166,14 @@ def test_table_with_alignment() -> None:
 
 def test_task_list() -> None:
     shown = render("- [x] done\n- [ ] open\n- [z] neither")
-    assert '<li class="runagent-task"><span class="runagent-mark">\u2611</span> done</li>' in shown
-    assert '<li class="runagent-task"><span class="runagent-mark">\u2610</span> open</li>' in shown
+    assert '<li class="ra-task"><span class="ra-mark">\u2611</span> done</li>' in shown
+    assert '<li class="ra-task"><span class="ra-mark">\u2610</span> open</li>' in shown
     assert "<li>[z] neither</li>" in shown
 
 
 def test_code_is_highlighted_and_labelled() -> None:
     shown = render('```python title="x"\ndef f():\n    return "<a>"  # why\n```')
-    assert '<span class="runagent-language">python</span>' in shown
+    assert '<div class="ra-language">python</div>' in shown
     assert "<b>def </b>" in shown
     assert '<samp>"&lt;a&gt;"  </samp>' in shown
     assert '<span class="ra-nf">f</span>' in shown
@@ -269,14 +269,14 @@ def test_a_long_address_used_often_does_not_fill_the_page() -> None:
 @pytest.mark.parametrize(
     ("text", "formula"),
     [
-        ("$x^2$", '<span class="runagent-math">\\(x^2\\)</span>'),
-        ("\\(a \\le b\\)", '<span class="runagent-math">\\(a \\le b\\)</span>'),
-        ("$$a$$ b", '<span class="runagent-math">\\[a\\]</span>'),
-        ("a \\[b\\] c", '<span class="runagent-math">\\[b\\]</span>'),
-        ("$$\na\n- b\n= c\n$$", '<div class="runagent-math">\\[a\n- b\n= c\\]</div>'),
-        ("\\[\na < b\n\\]", '<div class="runagent-math">\\[a &lt; b\\]</div>'),
-        ("$$\na\n$$.", '<div class="runagent-math">\\[a.\\]</div>'),
-        ("- $$\n  a\n  $$", '<div class="runagent-math">\\[a\\]</div>'),
+        ("$x^2$", '<span class="ra-math">\\(x^2\\)</span>'),
+        ("\\(a \\le b\\)", '<span class="ra-math">\\(a \\le b\\)</span>'),
+        ("$$a$$ b", '<span class="ra-math">\\[a\\]</span>'),
+        ("a \\[b\\] c", '<span class="ra-math">\\[b\\]</span>'),
+        ("$$\na\n- b\n= c\n$$", '<div class="ra-math">\\[a\n- b\n= c\\]</div>'),
+        ("\\[\na < b\n\\]", '<div class="ra-math">\\[a &lt; b\\]</div>'),
+        ("$$\na\n$$.", '<div class="ra-math">\\[a.\\]</div>'),
+        ("- $$\n  a\n  $$", '<div class="ra-math">\\[a\\]</div>'),
         (
             "$\\begin{cases} 1 & x \\\\ 2 \\end{cases}$",
             "\\begin{cases} 1 &amp; x \\\\ 2 \\end{cases}",
@@ -306,7 +306,7 @@ def test_formulas_are_left_to_the_typesetter(text: str, formula: str) -> None:
 def test_other_tex_is_code(tex: str) -> None:
     for text in (f"$${tex} $$", f"a $${tex} $$ b", f"$$\n{tex}\n$$"):
         shown = render(text)
-        assert "runagent-math" not in shown
+        assert "ra-math" not in shown
         assert problems(shown) == []
         assert tex.rstrip("\\") in text_of(shown)
 
@@ -328,7 +328,7 @@ def test_other_tex_is_code(tex: str) -> None:
 )
 def test_money_and_variables_are_no_formulas(text: str) -> None:
     shown = render(text)
-    assert "runagent-math" not in shown
+    assert "ra-math" not in shown
     assert problems(shown) == []
 
 
@@ -345,7 +345,7 @@ def test_money_and_variables_are_no_formulas(text: str) -> None:
 def test_formulas_are_mathml_for_pages_without_a_typesetter(text: str, mathml: str) -> None:
     shown = typeset(render(text))
     assert mathml in shown
-    (tex,) = re.findall("<runagent-tex [^>]*>([^<]*)</runagent-tex>", shown)
+    (tex,) = re.findall("<ra-tex [^>]*>([^<]*)</ra-tex>", shown)
     assert tex in render(text)
     assert "\\" not in shown.replace(tex, "")
     assert problems(shown) == []
@@ -366,13 +366,13 @@ def test_formulas_are_mathml_for_pages_without_a_typesetter(text: str, mathml: s
 )
 def test_formulas_that_cannot_be_mathml_stay_tex(tex: str) -> None:
     shown = render(f"${tex}$")
-    assert "runagent-math" in shown
+    assert "ra-math" in shown
     assert typeset(shown) == as_tex(shown)
 
 
 def as_tex(shown: str) -> str:
     """Write formulas as they are where none of them can be converted."""
-    return shown.replace('"runagent-math"', '"runagent-math runagent-raw"')
+    return shown.replace('"ra-math"', '"ra-math ra-raw"')
 
 
 def mathml_problems(tex: str) -> list[str]:

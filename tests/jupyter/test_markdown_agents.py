@@ -106,7 +106,7 @@ def test_addresses_without_marks(text: str, found: list[str]) -> None:
     assert problems(render(text)) == []
 
 
-DETAILS = '<details class="runagent-fold">\n<summary>{}</summary>\n{}</details>\n'
+DETAILS = '<details class="ra-fold">\n<summary>{}</summary>\n{}</details>\n'
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ DETAILS = '<details class="runagent-fold">\n<summary>{}</summary>\n{}</details>\
 def test_details_are_folded(text: str, title: str, content: str) -> None:
     shown = render(text)
     assert problems(shown) == []
-    assert shown.startswith(f'<details class="runagent-fold">\n<summary>{title}</summary>')
+    assert shown.startswith(f'<details class="ra-fold">\n<summary>{title}</summary>')
     assert text_of(shown).split()[-1] == content
     for prefix in ("- ", "> ", "1. x\n   "):
         margin = "> " if prefix == "> " else " " * len(prefix.rpartition("\n")[2])
@@ -146,7 +146,7 @@ def test_a_thought_is_folded_as_a_step() -> None:
     for name in ("think", "thinking"):
         shown = render(f"<{name}>\nfirst\n\n```py\nsecond\n\n</{name}>\n\nThe answer.")
         assert shown.startswith(
-            '<details class="runagent-fold runagent-thought">\n<summary>Thought</summary>\n'
+            '<details class="ra-fold ra-thought">\n<summary>Thought</summary>\n'
         )
         assert shown.endswith('</details>\n<p dir="auto">The answer.</p>\n')
         assert problems(shown) == []
@@ -174,29 +174,26 @@ def test_comments_are_not_shown() -> None:
 def test_a_block_of_markdown_holds_blocks_of_code() -> None:
     text = "```markdown\n# Title\n\n```python\nx = 1\n```\n\nend\n```\nafter"
     shown = render(text)
-    assert shown.count('class="runagent-code"') == 1
+    assert shown.count('class="ra-code"') == 1
     assert text_of(shown).count("```") == 2
     assert shown.endswith('<p dir="auto">after</p>\n')
     listed = render("- " + text.replace("\n", "\n  "))
-    assert listed.count('class="runagent-code"') == 1
+    assert listed.count('class="ra-code"') == 1
     assert "after</li>" in listed
     other = render(text.replace("markdown", "text"))
-    assert other.count('class="runagent-code"') == 2
+    assert other.count('class="ra-code"') == 2
 
 
 def test_notes_stay_in_their_place_with_all_their_blocks() -> None:
     shown = render("x[^1] y[^long]\n\n[^1]: one\n[^long]: two\n\n    - three\n\nafter")
-    assert shown.count('<sup class="runagent-footnote">1</sup>') == 2
-    assert (
-        '<div class="runagent-annotation">\n<p dir="auto"><sup class="runagent-footnote">long'
-        in shown
-    )
-    assert "<li>three</li>" in shown.partition("after")[0].rpartition('runagent-annotation"')[2]
+    assert shown.count('<sup class="ra-footnote">1</sup>') == 2
+    assert '<div class="ra-annotation">\n<p dir="auto"><sup class="ra-footnote">long' in shown
+    assert "<li>three</li>" in shown.partition("after")[0].rpartition('ra-annotation"')[2]
     assert problems(shown) == []
 
 
 def test_a_note_has_its_label_above_a_list_and_without_a_text() -> None:
-    label = '<p dir="auto"><sup class="runagent-footnote">1</sup></p>\n'
+    label = '<p dir="auto"><sup class="ra-footnote">1</sup></p>\n'
     assert f"{label}<ul" in render("[^1]:\n\n    - a")
     assert f"{label}</div>" in render("[^1]:")
 
@@ -204,8 +201,8 @@ def test_a_note_has_its_label_above_a_list_and_without_a_text() -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("so it is【1†source】.", 'so it is<sup class="runagent-footnote">1</sup>.'),
-        ("is【4:2†report.pdf】", 'is<sup class="runagent-footnote">4:2</sup>'),
+        ("so it is【1†source】.", 'so it is<sup class="ra-footnote">1</sup>.'),
+        ("is【4:2†report.pdf】", 'is<sup class="ra-footnote">4:2</sup>'),
         ("so it is [1], [2][3]", "so it is [1], [2][3]"),
         ("【重点】", "【重点】"),
     ],
@@ -220,12 +217,12 @@ def test_citations(text: str, shown: str) -> None:
 @pytest.mark.parametrize("kind", ["note", "tip", "important", "warning", "caution"])
 def test_alerts(kind: str) -> None:
     shown = render(f"> [!{kind.upper()}]\n> a *b*\n> c\n>\n> d")
-    assert re.match(r'<blockquote class="runagent-alert( [a-z-]+)?" dir="auto">\n', shown)
+    assert re.match(r'<blockquote class="ra-alert( [a-z-]+)?" dir="auto">\n', shown)
     assert f"<strong>{kind.capitalize()}</strong><br>\na <em>b</em><br>\nc</p>" in shown
     assert problems(shown) == []
-    assert "runagent-alert" in render(f"> [!{kind}]\n>\n> - a")
+    assert "ra-alert" in render(f"> [!{kind}]\n>\n> - a")
     for other in (f"> [!{kind}] a", f"> a\n> [!{kind}]", f"[!{kind}]", f"- > [!{kind}]\n  > a"):
-        assert "runagent-alert" not in render(other)
+        assert "ra-alert" not in render(other)
 
 
 def test_the_end_of_a_line_is_kept() -> None:
@@ -259,7 +256,7 @@ def test_numbered_text_is_a_list_where_github_says_so(text: str, tags: str) -> N
 
 def test_a_diagram_is_code_with_its_name() -> None:
     shown = render("```mermaid\ngraph TD;\n  A-->B;\n```")
-    assert '<span class="runagent-language">mermaid</span>' in shown
+    assert '<div class="ra-language">mermaid</div>' in shown
     assert "A--&gt;B;" in shown
 
 

@@ -60,6 +60,14 @@ def test_some_mixtures_are_right_in_every_moment(seed: int) -> None:
     assert list(faults(mixture(seed))) == []
 
 
+@pytest.mark.parametrize(
+    "before", ["<think>", "</details>", "> <details>\n> <summary>a</summary> "]
+)
+def test_some_mixtures_behind_the_marks_of_folds_are_right_in_every_moment(before: str) -> None:
+    found = {seed: list(faults(before + mixture(seed))) for seed in range(2_000, 2_000 + MIXTURES)}
+    assert not any(found.values()), found
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("first", range(0, 5 * MIXTURES, MIXTURES))
 def test_mixtures_are_right_in_every_moment(first: int) -> None:
@@ -119,6 +127,10 @@ def test_half_of_something_is_shown_as_text_or_not_at_all(text: str, shown: str)
         ("- ```\n  x\n  ``", "x"),
         ("> a\n> 1", "a"),
         ("```py", ""),
+        ("<think>1", "Thought"),
+        ("<think>a</think>**", "Thought a"),
+        ("<details><summary>T</summary> #", "T"),
+        ("[label]:\nhttps://example.com\n'Tit", ""),
         ("```py\nx = 1\n#", "pyx = 1 #"),
         ("[label]: https:", ""),
         ('[label]: https://example.com\n"Tit', ""),
@@ -174,7 +186,7 @@ def test_an_open_block_of_code_is_code() -> None:
 def test_an_open_formula_is_code_until_it_is_complete() -> None:
     stream = MarkdownStream()
     stream.feed("$$\n\\frac{1")
-    assert "runagent-math" not in stream.tail()
+    assert "ra-math" not in stream.tail()
     assert "\\frac{1" in text_of(stream.tail())
     stream.feed("}{2}\n$$\n")
     assert "\\[\\frac{1}{2}\\]" in stream.html()

@@ -39,7 +39,7 @@ class _Seen(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         facts = {name: value or "" for name, value in attrs}
         tag = "s" if tag == "del" else tag
-        if self._hidden or facts.get("class") == "runagent-code-head":
+        if self._hidden or facts.get("class") == "ra-code-head":
             self._hidden += tag not in {"br", "img", "hr"}
         elif tag == "img":
             shown = f"[image: {facts.get('alt', '')}]"

@@ -456,7 +456,7 @@ def test_a_long_table_repeats_its_header() -> None:
 
 def test_a_long_fence_goes_on_in_one_look() -> None:
     shown = render("```python\n" + "x = 1\n" * 10_000 + "```\nafter")
-    assert shown.count('class="runagent-code"') == 1
-    assert shown.count('class="runagent-code runagent-continued"') > 1
+    assert shown.count('class="ra-code"') == 1
+    assert shown.count('class="ra-code ra-continued"') > 1
     assert shown.count(">python<") == 1
     assert shown.endswith('<p dir="auto">after</p>\n')
