@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,6 +11,9 @@ import anyio
 
 _EARLY = 0.001
 """Seconds by which a timer of a browser may come too early."""
+
+_LONGEST = 2_000_000
+"""Seconds. A browser ends a longer timer at once, so none is set for a longer time."""
 
 
 def move_on_after(seconds: float) -> AbstractContextManager[anyio.CancelScope]:
@@ -28,7 +30,7 @@ def move_on_after(seconds: float) -> AbstractContextManager[anyio.CancelScope]:
 @contextmanager
 def _move_on_by_timer(seconds: float) -> Iterator[anyio.CancelScope]:
     with anyio.CancelScope() as scope:
-        if seconds == math.inf:
+        if seconds > _LONGEST:
             yield scope
             return
         timer = asyncio.get_running_loop().call_later(max(seconds, 0) + _EARLY, scope.cancel)
