@@ -16,6 +16,9 @@ from runagent.warn import warn_user
 _FILE_KEYS = frozenset({"api_key", "api_url", "timeout", "retry_config", "protocol", "allow_http"})
 _RETRY_KEYS = frozenset({"max_retries", "retry_delay", "retry_backoff"})
 
+_PATH = Path("~/.runagent/config.json")
+"""Made once: Python keeps the names in paths in a table, which grows if they come and go."""
+
 _MAX_SIZE = 1024 * 1024
 """Bytes: far more than any settings take."""
 
@@ -28,11 +31,10 @@ def config_path() -> Path:
     The `~` is still in it where the user has no home directory: without `HOME`, and with a user id
     that the system does not know, as containers often have.
     """
-    path = Path("~/.runagent/config.json")
     try:
-        return path.expanduser()
+        return _PATH.expanduser()
     except RuntimeError:
-        return path
+        return _PATH
 
 
 def read_config_file(path: Path) -> Mapping[str, Any]:

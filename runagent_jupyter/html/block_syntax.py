@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from markdown_it.common.utils import mdTrim
 from markdown_it.rules_block import StateBlock, fence, reference, table
+from markdown_it.rules_block.table import escapedSplit
+from markdown_it.token import Token
 
 from runagent_jupyter.html.folds import Fold, opener_end, summary_of
 from runagent_jupyter.html.formulas import LONGEST_FORMULA, math_marks
@@ -208,4 +211,65 @@ def bounded_table(state: StateBlock, start: int, end: int, silent: bool) -> bool
         return False  # as for nearly every line
     columns = state.src.count("|", state.bMarks[start], state.eMarks[start])
     is_filled = columns * (end - start) <= state.eMarks[end - 1] - state.bMarks[start]
-    return is_filled and table(state, start, end, silent)
+    before = len(state.tokens)
+    if not (columns and is_filled and table(state, start, start + 2, silent)):
+        return False
+    if not silent:
+        _add_rows(state, before, start + 2, end)
+    return True
+
+
+def _add_rows(state: StateBlock, before: int, start: int, end: int) -> None:
+    """Add its rows to a table whose header has been parsed, in half the time of markdown-it.
+
+    All rows share the tokens around their cells.
+
+    Args:
+        state: The state of the parser.
+        before: The number of tokens before the table.
+        start: The line behind the header.
+        end: The line behind the last one that may be a row.
+    """
+    opening, closing = state.tokens[before], state.tokens.pop()
+    level = opening.level + 1
+    row = Token("tr_open", "tr", 1, level=level + 1, block=True)
+    row_end = Token("tr_close", "tr", -1, level=level + 1, block=True)
+    cells = [
+        Token("td_open", "td", 1, dict(head.attrs), level=level + 2, block=True)
+        for head in state.tokens[before:]
+        if head.type == "th_open"
+    ]
+    cell_end = Token("td_close", "td", -1, level=level + 2, block=True)
+    rows: list[Token] = []
+    parent, state.parentType = state.parentType, "table"
+    line = start
+    while line < end and (texts := _cells_in(state, line, end)) is not None:
+        rows.append(row)
+        for index, cell in enumerate(cells):
+            text = Token("inline", "", 0, level=level + 3, map=[line, line + 1], block=True)
+            text.content = mdTrim(texts[index]) if index < len(texts) else ""
+            text.children = []
+            rows += (cell, text, cell_end)
+        rows.append(row_end)
+        line += 1
+    state.parentType = parent
+    if rows:
+        state.tokens.append(Token("tbody_open", "tbody", 1, level=level, block=True))
+        state.tokens += rows
+        state.tokens.append(Token("tbody_close", "tbody", -1, level=level, block=True))
+    state.tokens.append(closing)
+    opening.map = [start - 2, line]
+    state.line = line
+
+
+def _cells_in(state: StateBlock, line: int, end: int) -> list[str] | None:
+    """Return the cells in a line, which may be too few or too many; `None` if it is no row."""
+    if state.sCount[line] < state.blkIndent or state.is_code_block(line):
+        return None
+    if any(rule(state, line, end, True) for rule in state.md.block.ruler.getRules("blockquote")):
+        return None
+    text = mdTrim(state.src[_first(state, line) : state.eMarks[line]])
+    if not text:
+        return None
+    cells = escapedSplit(text) if "\\" in text else text.split("|")
+    return cells if cells[0] else cells[1:]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-from collections.abc import MutableMapping
-from typing import Any
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import isMdAsciiPunct, isPunctChar, isWhiteSpace
 from markdown_it.parser_inline import ParserInline
 from markdown_it.rules_inline.state_inline import Scanned, StateInline
 from markdown_it.token import Token
+
+OPEN: Final = "open"
+"""In the parser's environment: the tokens of the open texts, several in a half-typed table."""
 
 
 def is_cjk(character: str) -> bool:
@@ -82,6 +85,11 @@ class _State(StateInline):
         )
 
 
+def is_open(tokens: list[Token], env: Mapping[str, Any]) -> bool:
+    """Whether tokens are those of the text in which the next character would stand."""
+    return any(tokens is one for one in env.get(OPEN, ()))
+
+
 class InlineParser(ParserInline):
     """Markdown-it's parser of running text, with emphasis beside these scripts."""
 
@@ -99,6 +107,9 @@ class InlineParser(ParserInline):
         Returns:
             That list.
         """
+        if src and not self.terminator_re.search(src) and not is_open(tokens, env):
+            tokens.append(Token("text", "", 0, content=src))  # the rules would find nothing else
+            return tokens
         state = _State(src, md, env, tokens)
         self.tokenize(state)
         for rule in self.ruler2.getRules(""):

@@ -23,14 +23,13 @@ from markdown_it.token import Token
 
 from runagent_jupyter.html import open_code
 from runagent_jupyter.html.block_syntax import fold_block
+from runagent_jupyter.html.cjk import OPEN, is_open
 from runagent_jupyter.html.links import LONGEST_URL
 from runagent_jupyter.html.syntax import MOST_BRACKETS
 
 _LONGEST_WAIT: Final = 100
 """Characters that are hidden while it is not clear what they are."""
 
-_OPEN: Final = "open"
-"""In the parser's environment: the tokens of the open texts, several in a half-typed table."""
 _PARAGRAPH: Final = "open_paragraph"
 """In the parser's environment: the tokens around the open text, if it is a paragraph."""
 _GUESSED: Final = "guessed"
@@ -134,7 +133,7 @@ def _titled_fold(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 def _find_open_text(state: StateCore) -> None:
     """Find the text in which the next character would stand, if it would stand in text."""
     tokens = state.tokens
-    state.env[_OPEN], state.env[_PARAGRAPH] = [], ()
+    state.env[OPEN], state.env[_PARAGRAPH] = [], ()
     index = len(tokens) - 1
     while index >= 0 and (
         tokens[index].nesting < 0
@@ -160,7 +159,7 @@ def _find_open_text(state: StateCore) -> None:
     else:
         is_open = is_line
     if is_open:
-        state.env[_OPEN] = [one.children for one in open_texts]
+        state.env[OPEN] = [one.children for one in open_texts]
         state.env[_LINKS] = sum(one.content.count("[") for one in open_texts) <= MOST_BRACKETS
         if _is_open_title(state.src, text):
             text.content = ""
@@ -181,10 +180,6 @@ def _texts_of_guess(tokens: Sequence[Token], index: int) -> Iterator[Token]:
         yield above[1]
 
 
-def _is_open(state: StateInline) -> bool:
-    return any(state.tokens is tokens for tokens in state.env[_OPEN])
-
-
 def _is_open_title(src: str, text: Token) -> bool:
     """Whether a text is the beginning of a title, on the line below the definition of a link."""
     if not _OPEN_TITLE.match(text.content) or not text.map or not text.map[0]:
@@ -197,7 +192,7 @@ def _is_open_title(src: str, text: Token) -> bool:
 
 def _drop_empty(state: StateCore) -> None:
     """Leave out a paragraph in which everything is hidden."""
-    if all(token.type == "text" and not token.content for token in chain(*state.env[_OPEN])):
+    if all(token.type == "text" and not token.content for token in chain(*state.env[OPEN])):
         for token in state.env[_PARAGRAPH]:
             token.hidden = True
 
@@ -209,7 +204,9 @@ def _open_mark(state: StateInline, silent: bool) -> bool:
     """Parse something that begins in the open text and is not complete."""
     mark = state.src[state.pos]
     # Code may begin in the words of a link and end behind it.
-    if not _is_open(state) or (state.posMax < len(state.src) and mark not in "`$\\"):
+    if not is_open(state.tokens, state.env) or (
+        state.posMax < len(state.src) and mark not in "`$\\"
+    ):
         return False
     rule = _RULES.get(mark)
     return rule is not None and rule(state, silent)
@@ -325,7 +322,7 @@ _RULES: Final[Mapping[str, Callable[[StateInline, bool], bool]]] = {
 def _close_marks(state: StateInline) -> None:
     """Turn the marks that wait for a closer into emphasis up to the end of the open text."""
     tokens = state.tokens
-    if not _is_open(state):
+    if not is_open(state.tokens, state.env):
         return
     if state.env[_PARAGRAPH]:
         _hide_borders(tokens)
@@ -342,7 +339,7 @@ def _close_marks(state: StateInline) -> None:
 
 def _finish_text(state: StateInline) -> None:
     """Join the code that is open, and hide what may become a mark at the end of the text."""
-    if not _is_open(state):
+    if not is_open(state.tokens, state.env):
         return
     tokens = state.tokens
     open_code.join_code(tokens)
