@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from markdown_it.common.utils import mdTrim
 from markdown_it.rules_block import StateBlock, fence, reference, table
 from markdown_it.rules_block.table import escapedSplit
 from markdown_it.token import Token
@@ -247,7 +246,7 @@ def _add_rows(state: StateBlock, before: int, start: int, end: int) -> None:
         rows.append(row)
         for index, cell in enumerate(cells):
             text = Token("inline", "", 0, level=level + 3, map=[line, line + 1], block=True)
-            text.content = mdTrim(texts[index]) if index < len(texts) else ""
+            text.content = texts[index].strip() if index < len(texts) else ""
             text.children = []
             rows += (cell, text, cell_end)
         rows.append(row_end)
@@ -268,7 +267,7 @@ def _cells_in(state: StateBlock, line: int, end: int) -> list[str] | None:
         return None
     if any(rule(state, line, end, True) for rule in state.md.block.ruler.getRules("blockquote")):
         return None
-    text = mdTrim(state.src[_first(state, line) : state.eMarks[line]])
+    text = state.src[_first(state, line) : state.eMarks[line]].strip()
     if not text:
         return None
     cells = escapedSplit(text) if "\\" in text else text.split("|")

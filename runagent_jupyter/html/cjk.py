@@ -85,7 +85,7 @@ class _State(StateInline):
         )
 
 
-def is_open(tokens: list[Token], env: Mapping[str, Any]) -> bool:
+def is_open_text(tokens: list[Token], env: Mapping[str, Any]) -> bool:
     """Whether tokens are those of the text in which the next character would stand."""
     return any(tokens is one for one in env.get(OPEN, ()))
 
@@ -107,7 +107,7 @@ class InlineParser(ParserInline):
         Returns:
             That list.
         """
-        if src and not self.terminator_re.search(src) and not is_open(tokens, env):
+        if src and not self.terminator_re.search(src) and not is_open_text(tokens, env):
             tokens.append(Token("text", "", 0, content=src))  # the rules would find nothing else
             return tokens
         state = _State(src, md, env, tokens)

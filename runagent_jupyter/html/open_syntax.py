@@ -23,7 +23,7 @@ from markdown_it.token import Token
 
 from runagent_jupyter.html import open_code
 from runagent_jupyter.html.block_syntax import fold_block
-from runagent_jupyter.html.cjk import OPEN, is_open
+from runagent_jupyter.html.cjk import OPEN, is_open_text
 from runagent_jupyter.html.links import LONGEST_URL
 from runagent_jupyter.html.syntax import MOST_BRACKETS
 
@@ -204,7 +204,7 @@ def _open_mark(state: StateInline, silent: bool) -> bool:
     """Parse something that begins in the open text and is not complete."""
     mark = state.src[state.pos]
     # Code may begin in the words of a link and end behind it.
-    if not is_open(state.tokens, state.env) or (
+    if not is_open_text(state.tokens, state.env) or (
         state.posMax < len(state.src) and mark not in "`$\\"
     ):
         return False
@@ -322,7 +322,7 @@ _RULES: Final[Mapping[str, Callable[[StateInline, bool], bool]]] = {
 def _close_marks(state: StateInline) -> None:
     """Turn the marks that wait for a closer into emphasis up to the end of the open text."""
     tokens = state.tokens
-    if not is_open(state.tokens, state.env):
+    if not is_open_text(state.tokens, state.env):
         return
     if state.env[_PARAGRAPH]:
         _hide_borders(tokens)
@@ -339,7 +339,7 @@ def _close_marks(state: StateInline) -> None:
 
 def _finish_text(state: StateInline) -> None:
     """Join the code that is open, and hide what may become a mark at the end of the text."""
-    if not is_open(state.tokens, state.env):
+    if not is_open_text(state.tokens, state.env):
         return
     tokens = state.tokens
     open_code.join_code(tokens)
