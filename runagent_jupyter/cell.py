@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SHARE = 0.03
 """Seconds of CPU time for the news between two paintings; in a flood of text, the rest waits."""
 
+GATHERING = 0.01
+"""Seconds from the first news to a look at them, as events come in groups after each rest."""
+
 LAST = 0.1
 """Seconds of CPU time for the news that is still shown of an answer that was stopped."""
 
@@ -56,6 +59,7 @@ class CellRequest:
         self._streams = streams
         self._reader = EventReader(reply.events)
         self._news = threading.Event()
+        self._has_ended = threading.Event()
         self._is_stopping = False
 
     def run(self, at_end: Callable[[Reply], None]) -> bool:
@@ -84,13 +88,14 @@ class CellRequest:
         request = Request(
             self._ask, self._reply, background("cells"), agent_id=self._reply.agent_id
         )
-        request.ended.add_done_callback(lambda _: self._news.set())
+        request.ended.add_done_callback(lambda _: self._note_end())
         request.start()
         is_told = False
         try:
             while not request.ended.done():
                 self._display.tick()
-                self._news.wait(TICK)
+                if self._news.wait(TICK):
+                    self._has_ended.wait(GATHERING)
                 self._news.clear()
                 if not (self._is_stopping or interrupts.came):
                     self._show_news(SHARE, interrupts)
@@ -133,6 +138,10 @@ class CellRequest:
                 self._reply.take_result(await client.run(data, entrypoint=entrypoint))
             else:
                 self._reply.take_result(await client.run_generic_with_metadata(data))
+
+    def _note_end(self) -> None:
+        self._has_ended.set()
+        self._news.set()
 
     def _take(self, event: StreamEvent) -> None:
         self._reply.take(event)
