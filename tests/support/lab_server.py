@@ -195,8 +195,10 @@ class Watch:
             self.console.append(f"uncaught: {error}")
 
     def _console(self, kind: str, text: str, location: Any) -> None:
-        if kind == "error":
-            self.console.append(f"{text} ({location.get('url', '')})")
+        message = f"{text} ({location.get('url', '')})"
+        # MathJax 2, which JupyterLab 3 has, looks for a font at about:blank.
+        if kind == "error" and "about:blank" not in message:
+            self.console.append(message)
 
     def _dialog(self, dialog: Dialog) -> None:
         if dialog.type == "beforeunload":
