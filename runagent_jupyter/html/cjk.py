@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
@@ -92,6 +93,9 @@ def is_open_text(tokens: list[Token], env: Mapping[str, Any]) -> bool:
 
 class InlineParser(ParserInline):
     """Markdown-it's parser of running text, with emphasis beside these scripts."""
+
+    terminator_re = re.compile("")
+    """Finds what may be more than text: anything, for versions of markdown-it that do not say."""
 
     def parse(
         self, src: str, md: MarkdownIt, env: MutableMapping[str, Any], tokens: list[Token]
