@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import wait
 from typing import TYPE_CHECKING
 
 from runagent import AsyncRunAgentClient, StreamEvent
@@ -59,7 +60,6 @@ class CellRequest:
         self._streams = streams
         self._reader = EventReader(reply.events)
         self._news = threading.Event()
-        self._has_ended = threading.Event()
         self._is_stopping = False
 
     def run(self, at_end: Callable[[Reply], None]) -> bool:
@@ -88,14 +88,14 @@ class CellRequest:
         request = Request(
             self._ask, self._reply, background("cells"), agent_id=self._reply.agent_id
         )
-        request.ended.add_done_callback(lambda _: self._note_end())
+        request.ended.add_done_callback(lambda _: self._news.set())
         request.start()
         is_told = False
         try:
             while not request.ended.done():
                 self._display.tick()
                 if self._news.wait(TICK):
-                    self._has_ended.wait(GATHERING)
+                    wait([request.ended], GATHERING)
                 self._news.clear()
                 if not (self._is_stopping or interrupts.came):
                     self._show_news(SHARE, interrupts)
@@ -138,10 +138,6 @@ class CellRequest:
                 self._reply.take_result(await client.run(data, entrypoint=entrypoint))
             else:
                 self._reply.take_result(await client.run_generic_with_metadata(data))
-
-    def _note_end(self) -> None:
-        self._has_ended.set()
-        self._news.set()
 
     def _take(self, event: StreamEvent) -> None:
         self._reply.take(event)
