@@ -149,6 +149,13 @@ class LabServer:
                 return
 
 
+_SEARCH_FOR_A_FONT = (
+    "Access to font at 'about:blank' ",
+    "Failed to load resource: net::ERR_FAILED (about:blank)",
+)
+"""How errors begin that MathJax 2, which JupyterLab 3 has, makes in the console."""
+
+
 @dataclass
 class Watch:
     """Events in a page that a user should know of.
@@ -196,8 +203,7 @@ class Watch:
 
     def _console(self, kind: str, text: str, location: Any) -> None:
         message = f"{text} ({location.get('url', '')})"
-        # MathJax 2, which JupyterLab 3 has, looks for a font at about:blank.
-        if kind == "error" and "about:blank" not in message:
+        if kind == "error" and not message.startswith(_SEARCH_FOR_A_FONT):
             self.console.append(message)
 
     def _dialog(self, dialog: Dialog) -> None:
