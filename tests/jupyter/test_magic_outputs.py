@@ -272,7 +272,7 @@ def test_replies_and_their_errors_pickle(kernel: Kernel) -> None:
 
 
 def test_a_console_shows_the_answer(tmp_path: Path) -> None:
-    command = ("jupyter_console", "--JupyterConsoleApp.confirm_exit=False")
+    command = ("jupyter_console", "--JupyterConsoleApp.confirm_exit=False", "--transport=ipc")
     with TerminalIPython(tmp_path, command=command, timeout=PATIENCE) as console:
         console.run("%load_ext runagent_jupyter")
         for code in ("%%runagent demo\nhello", "%runagent demo hello"):

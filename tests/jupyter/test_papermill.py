@@ -11,6 +11,7 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
 from support.clock import PATIENCE
+from support.notebooks import kernel_sockets
 
 AGENTS = """%load_ext runagent_jupyter
 from runagent.local import agent
@@ -39,13 +40,15 @@ def execute(tmp_path: Path) -> Execute:
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         notebook.metadata.kernelspec = kernel
         nbformat.write(notebook, tmp_path / "report.ipynb")
-        execute_notebook(
-            tmp_path / "report.ipynb",
-            tmp_path / "done.ipynb",
-            parameters=parameters,
-            progress_bar=False,
-            start_timeout=PATIENCE,
-        )
+        with kernel_sockets() as config:
+            execute_notebook(
+                tmp_path / "report.ipynb",
+                tmp_path / "done.ipynb",
+                parameters=parameters,
+                progress_bar=False,
+                start_timeout=PATIENCE,
+                config=config,
+            )
         return done()
 
     def done() -> Any:

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 from support.clock import PATIENCE
+
+
+@contextmanager
+def kernel_sockets() -> Iterator[Config]:
+    """Yield a configuration for one kernel, which then listens on sockets in a folder of its own.
+
+    By default, a kernel gets numbers of ports that were free, and fails if another program has taken
+    one by the time the kernel binds it.
+    """
+    with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
+        yield Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/channel"}})
 
 
 def execute(notebook: nbformat.NotebookNode, **options: Any) -> nbformat.NotebookNode:
     """Execute a notebook in place and return it; the options are those of `NotebookClient`."""
     Path.home().mkdir(parents=True, exist_ok=True)  # IPython warns where it is missing
-    client = NotebookClient(notebook, timeout=PATIENCE, startup_timeout=PATIENCE, **options)
-    return client.execute()
+    with kernel_sockets() as config:
+        client = NotebookClient(
+            notebook, config=config, timeout=PATIENCE, startup_timeout=PATIENCE, **options
+        )
+        return client.execute()
 
 
 def executed(*cells: str) -> nbformat.NotebookNode:
