@@ -50,7 +50,7 @@ def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
         "memory": partial(streams.memory, rounds=1 if quick else 3, counts=(count, 10 * count)),
         "concurrent": partial(
             calls.concurrent,
-            rounds={100: 3, 1_000: 1, 5_000: 1} if quick else {100: 15, 1_000: 5, 5_000: 3},
+            rounds={100: 3, 500: 1} if quick else {100: 15, 1_000: 5, 5_000: 3},
         ),
         "threads": partial(calls.threads, rounds=few, workers=32, calls=20 if quick else 50),
         "first": partial(streams.first, rounds=5 if quick else 50),
@@ -58,7 +58,7 @@ def benchmarks(*, quick: bool) -> dict[str, Benchmark]:
         "input": partial(large.nested_input, rounds=some, levels=4),
         "batch": partial(batch.tables, quick=quick),
         "engines": partial(engines.tables, rounds=few, rows=500 if quick else 2_000),
-        "markdown": partial(markdown.tables, rounds=few if quick else 9),
+        "markdown": partial(markdown.tables, rounds=1 if quick else 9),
         "chat": partial(long_chat.tables, quick=quick),
         "notebook": partial(_notebook, quick=quick),
         "floods": partial(floods.tables, quick=quick),

@@ -23,13 +23,15 @@ sys.path.append(str(ROOT / "tests"))  # its kernels and its JupyterLab
 OURS = "%%runagent"
 PACED = Prose()
 TOKENS = Prose(characters=48_000, chunks=8_000, seconds=0)
+QUICK = 0.25
+"""The part of these texts that a quick look takes: what peers send grows by the square."""
 
 AT_ONCE = 4
 """Kernels that work side by side where CPU time and bytes of streams in this project's cells are
 measured, which are mostly a wait. Peers send hundreds of megabytes, of which some would be lost."""
 
-PATIENCE = 60
-"""Seconds after which a page is not going to show the end: the server has dropped it."""
+PATIENCE = 6
+"""Times as long as a stream in which a page shows its end, or the server has dropped it."""
 
 _SETTINGS = {"RUNAGENT_API_KEY": "key"}
 
@@ -100,40 +102,49 @@ for chunk in chunks:
 
 def tables(*, quick: bool) -> Iterator[Table]:
     rounds = 1 if quick else 3
-    in_page = in_page_for(quick=quick)
+    share = QUICK if quick else 1.0
+    paced, tokens = part(PACED, share), part(TOKENS, share)
+    in_page = before_page(paced)
     with served() as url:
-        paced = run_all(cells(url, PACED), in_kernel, rounds)
-        others = {str(prose): cells(url, prose)[OURS] for prose in map(Prose, KINDS)}
-        del others[str(PACED)]
-        kinds = {str(PACED): paced[OURS], **run_all(others, in_kernel, rounds, AT_ONCE)}
-        yield _table(PACED, "bytes on iopub", "MB", paced, [Limit(OURS, 2.0)])
-        yield _table(PACED, "CPU of the kernel", "s", paced, [Limit(OURS, 1.0)])
+        runs = run_all(cells(url, paced), in_kernel, rounds)
+        others = {str(prose): cells(url, prose)[OURS] for prose in kinds_of(paced)}
+        kinds = {str(paced): runs[OURS], **run_all(others, in_kernel, rounds, AT_ONCE)}
         for what, unit, most in (("bytes on iopub", "MB", 2.0), ("CPU of the kernel", "s", 1.0)):
-            limits = [Limit(name, most) for name in kinds]
-            samples = {name: [run[what] for run in runs] for name, runs in kinds.items()}
-            yield Table(f"{OURS}, by kind of text: {what}", unit, samples, str(PACED), limits)
-        tokens = run_all(cells(url, TOKENS), in_kernel, rounds)
-        yield _table(TOKENS, "bytes on iopub", "MB", tokens, [Limit(OURS, 0.9)])
+            yield _table(paced, what, unit, runs, [Limit(OURS, most * share)])
+            limits = [Limit(name, most * share) for name in kinds]
+            samples = {name: [run[what] for run in found] for name, found in kinds.items()}
+            yield Table(f"{OURS}, by kind of text: {what}", unit, samples, str(paced), limits)
+        runs = run_all(cells(url, tokens), in_kernel, rounds)
+        yield _table(tokens, "bytes on iopub", "MB", runs, [Limit(OURS, 0.9 * share)])
         yield _growth(url, rounds)
         yield _stops(url, rounds)
-        with page() as measure:
+        with page(in_page) as measure:
             seen = run_all(cells(url, in_page), measure, rounds)
         for what, most in (("first chunk", 150), ("last chunk", 300), ("longest gap", 200)):
             yield _table(in_page, f"{what} in the page", "ms", seen, [Limit(OURS, most)])
 
 
-def in_page_for(*, quick: bool) -> Prose:
-    """Return the stream that is watched in a page, at the pace of `PACED`.
+def part(prose: Prose, share: float) -> Prose:
+    """Return a part of a stream, at the same pace."""
+    return replace(
+        prose,
+        characters=round(prose.characters * share),
+        chunks=round(prose.chunks * share),
+        seconds=prose.seconds * share,
+    )
+
+
+def before_page(prose: Prose) -> Prose:
+    """Return the stream as it is watched in a page.
 
     Before it begins, JupyterLab has finished the work that starting any cell makes it do.
     """
-    share = 0.4 if quick else 1
-    return Prose(
-        characters=round(PACED.characters * share),
-        chunks=round(PACED.chunks * share),
-        seconds=PACED.seconds * share,
-        thinking=1,
-    )
+    return replace(prose, thinking=1)
+
+
+def kinds_of(prose: Prose) -> list[Prose]:
+    """Return the stream in all other kinds of text."""
+    return [replace(prose, kind=kind) for kind in KINDS if kind != prose.kind]
 
 
 def _table(
@@ -245,11 +256,12 @@ def _stops(url: str, rounds: int) -> Table:
 
 
 @contextlib.contextmanager
-def page() -> Iterator[Measure]:
-    """Open JupyterLab; return what runs cells there, in a page and a kernel of their own."""
+def page(prose: Prose) -> Iterator[Measure]:
+    """Open JupyterLab; yield what runs cells with this stream there, each in a page of its own."""
     from playwright.sync_api import TimeoutError  # noqa: A004
     from support.lab import running_lab
 
+    patience = PATIENCE * (prose.seconds + prose.thinking) * 1000
     with running_lab(_SETTINGS) as lab:
 
         def measure(*cells: str) -> Measured:
@@ -259,12 +271,12 @@ def page() -> Iterator[Measure]:
             notebook.page.evaluate(_WATCH)
             notebook.start_cell(len(cells))
             with contextlib.suppress(TimeoutError):
-                notebook.page.wait_for_function("() => window.seen.END", timeout=PATIENCE * 1000)
+                notebook.page.wait_for_function("() => window.seen.END", timeout=patience)
             seen = notebook.page.evaluate("() => window.seen")
             lab.reset()
             return {
-                "first chunk": seen.get("BEGIN", PATIENCE * 1000),
-                "last chunk": seen.get("END", PATIENCE * 1000),
+                "first chunk": seen.get("BEGIN", patience),
+                "last chunk": seen.get("END", patience),
                 "longest gap": seen["gap"],
             }
 

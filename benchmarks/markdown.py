@@ -78,6 +78,7 @@ NESTED = ("- ", "> ", "1. ")
 
 def tables(*, rounds: int) -> Iterator[Table]:
     ours, peer = _ours(), _peer()
+    warm_up = int(rounds > 1)
     texts = {f"Markdown, {name}": _repeated(text, 100_000) for name, text in TEXTS.items()}
     for unit in PATHOLOGICAL:
         texts[f"Markdown, {unit!r} again and again"] = _repeated(unit, 20_000)
@@ -85,14 +86,14 @@ def tables(*, rounds: int) -> Iterator[Table]:
         costs = {_OURS: partial(_cost, ours, text), _PEER: partial(_cost, peer, text)}
         size = f"{name}, {len(text) // 1000} KB"
         limit = Limit(_OURS, 1.5, _PEER)
-        yield Table(size, "ms of CPU", interleave(costs, rounds), _PEER, [limit])
+        yield Table(size, "ms of CPU", interleave(costs, rounds, warm_up), _PEER, [limit])
     repeated: dict[str, Callable[[], float]] = {
         repr(unit): partial(_cost, ours, _repeated(unit, 100_000))
         for unit in (*PATHOLOGICAL, *NESTED)
     }
     rounds_so_far = itertools.count()
     repeated["small blocks of slow code"] = lambda: _cost(ours, _slow_code(next(rounds_so_far)))
-    samples = interleave(repeated, max(1, rounds // 3))
+    samples = interleave(repeated, max(1, rounds // 3), warm_up)
     limits = [Limit(name, 1_000) for name in samples]
     yield Table(
         f"{_OURS}, strings again and again, 100 KB", "ms of CPU", samples, "'a\\n\\n'", limits
