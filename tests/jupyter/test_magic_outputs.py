@@ -10,6 +10,7 @@ import pytest
 from support.clock import PATIENCE
 from support.execution import Execution, FrontEnd
 from support.kernel import IPYKERNEL_VERSION, Kernel
+from support.notebooks import kernel_sockets
 from support.terminal import TerminalIPython
 
 AGENTS = """
@@ -272,17 +273,19 @@ def test_replies_and_their_errors_pickle(kernel: Kernel) -> None:
 
 
 def test_a_console_shows_the_answer(tmp_path: Path) -> None:
-    command = ("jupyter_console", "--JupyterConsoleApp.confirm_exit=False", "--transport=ipc")
-    with TerminalIPython(tmp_path, command=command, timeout=PATIENCE) as console:
-        console.run("%load_ext runagent_jupyter")
-        for code in ("%%runagent demo\nhello", "%runagent demo hello"):
-            screen = console.run(code)
-            assert screen.count("# Hello from the demo agent") == 1
-            assert screen.count("read about [the Markdown") == 1
-        assert "_.reply has the answer" in console.run("%runagent --bg demo hello")
-        assert console.run("_.wait()").count("# Hello from the demo agent") == 1
-        console.run("print('done')")
-        console.start("exit")
+    with kernel_sockets() as config:
+        sockets = ("--transport=ipc", f"--ip={config.KernelManager.ip}")
+        command = ("jupyter_console", "--JupyterConsoleApp.confirm_exit=False", *sockets)
+        with TerminalIPython(tmp_path, command=command, timeout=PATIENCE) as console:
+            console.run("%load_ext runagent_jupyter")
+            for code in ("%%runagent demo\nhello", "%runagent demo hello"):
+                screen = console.run(code)
+                assert screen.count("# Hello from the demo agent") == 1
+                assert screen.count("read about [the Markdown") == 1
+            assert "_.reply has the answer" in console.run("%runagent --bg demo hello")
+            assert console.run("_.wait()").count("# Hello from the demo agent") == 1
+            console.run("print('done')")
+            console.start("exit")
 
 
 @pytest.mark.parametrize(
