@@ -13,7 +13,6 @@ from support.faults import FaultServer, answer
 
 from runagent import AsyncRunAgentClient, RunAgentClient
 from runagent.many.load import FEWEST, GROWTH, SPAN, WAITED, Load
-from runagent.many.pace import Pace
 
 Serve = Callable[..., FaultServer]
 
@@ -65,20 +64,6 @@ def test_answers_that_come_at_once_or_a_process_with_time_set_no_limit(
 
 def test_a_few_requests_are_always_made() -> None:
     assert Process().answer(1.0, 2 * FAST, 0) == FEWEST
-
-
-def test_the_gate_waits_for_an_answer_while_this_process_is_full() -> None:
-    computed = 0.0
-    pace = Pace(0.0, rate=1e6, cpu_clock=lambda: computed)
-    pace.answered(pace.sent(0.0), FAST, "accepted")
-    tickets = [pace.sent(1.0) for _ in range(FEWEST + 2)]
-    assert pace.wait(2.0) == 0.0
-    computed = 2.0
-    pace.answered(tickets.pop(), 2.0, "accepted")
-    assert pace.wait(2.0) == math.inf
-    for _ in range(2):
-        pace.answered(tickets.pop(), 2.0, "accepted")
-    assert pace.wait(2.0) == 0.0
 
 
 def test_the_threads_of_a_batch_count_what_they_compute(serve: Serve) -> None:
