@@ -13,7 +13,6 @@ from runagent.call import Attempt
 from runagent.errors import RunAgentError
 from runagent.many.batch import BatchBase, Plan, content
 from runagent.many.executors import Workers
-from runagent.many.load import thread_time
 from runagent.many.rows import Row
 from runagent.many.steps import Answered, Deliver, Event, GiveUp, Rest, Send
 
@@ -59,9 +58,6 @@ class AsyncBatch(BatchBase):
                 self._loop.call_soon_threadsafe(self._news.set)
             except RuntimeError:  # the loop is closed
                 self._woken = False
-
-    def _pump_seconds(self) -> float:
-        return thread_time()
 
     def __aiter__(self) -> Self:
         if isinstance(self._engine.reason, (KeyboardInterrupt, asyncio.CancelledError)):

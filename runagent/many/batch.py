@@ -212,7 +212,6 @@ class BatchBase:
                 rate=plan.rate,
                 max_concurrency=plan.max_concurrency,
                 remembered=journal.pace,
-                cpu_clock=self._cpu_seconds,
             ),
             plan.policy,
             per_call=plan.per_call,
@@ -237,15 +236,6 @@ class BatchBase:
         raise NotImplementedError
 
     def _abandon(self) -> None:
-        raise NotImplementedError
-
-    def _cpu_seconds(self) -> float:
-        """Return the seconds that the threads of this batch have computed."""
-        if self._plan.remote is not None:
-            return 0.0  # most is computed elsewhere
-        return self._pump_seconds() + self._journal.cpu_seconds
-
-    def _pump_seconds(self) -> float:
         raise NotImplementedError
 
     @property

@@ -15,7 +15,6 @@ from runagent.call import Attempt
 from runagent.interrupt import BlockingIO, IOGroup
 from runagent.many.batch import BatchBase, Plan, content
 from runagent.many.executors import Workers
-from runagent.many.load import thread_time
 from runagent.many.rows import Row
 from runagent.many.steps import Answered, Deliver, Event, GiveUp, Rest, Send
 
@@ -62,16 +61,12 @@ class _Threads:
         self._steps: SimpleQueue[tuple[Send, IOGroup[BlockingIO]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._under_way = 0
-        self._computed: list[float] = []
         self.group: IOGroup[BlockingIO] = IOGroup()
 
     def send(self, step: Send) -> None:
         self._under_way += 1
         if self._under_way > len(self._threads):
-            thread = threading.Thread(
-                target=self._work, args=[len(self._computed)], name="runagent-batch", daemon=True
-            )
-            self._computed.append(0.0)
+            thread = threading.Thread(target=self._work, name="runagent-batch", daemon=True)
             self._threads.append(thread)
             thread.start()
         self._steps.put((step, self.group))
@@ -81,11 +76,6 @@ class _Threads:
 
     def answered(self) -> None:
         self._under_way -= 1
-
-    @property
-    def cpu_seconds(self) -> float:
-        """The seconds that the threads have computed."""
-        return sum(self._computed)
 
     def give_up(self) -> None:
         """End the attempts under way."""
@@ -105,7 +95,7 @@ class _Threads:
                 thread.join()
         self._threads.clear()
 
-    def _work(self, number: int) -> None:
+    def _work(self) -> None:
         while (taken := self._steps.get()) is not None:
             step, group = taken
             task = step.task
@@ -115,7 +105,6 @@ class _Threads:
                 self._inbox.post(Answered(task, step.ticket, Attempt(), exc))
             else:
                 self._inbox.post(Answered(task, step.ticket, attempt))
-            self._computed[number] = thread_time()
 
 
 class _Interrupts:
@@ -172,10 +161,6 @@ class Batch(BatchBase):
 
     def _post(self, event: Event) -> None:
         self._inbox.post(event)
-
-    def _pump_seconds(self) -> float:
-        others = 0.0 if isinstance(self._workers, Workers) else self._workers.cpu_seconds
-        return thread_time() + others
 
     def __iter__(self) -> Self:
         if isinstance(self._engine.reason, KeyboardInterrupt):

@@ -29,10 +29,6 @@ class Journal(Protocol):
     pace: float | None
     is_immediate: bool
 
-    @property
-    def cpu_seconds(self) -> float:
-        """The seconds that a thread of its own has computed."""
-
     def find(self, entry: Entry) -> Row | None:
         """Return the row if it is finished, and note that this run has it.
 
@@ -81,7 +77,6 @@ class MemoryJournal:
     """A journal that ends with the process."""
 
     is_immediate = True
-    cpu_seconds = 0.0
 
     def __init__(self) -> None:
         """Begin a batch."""

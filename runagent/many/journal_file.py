@@ -301,11 +301,6 @@ class FileJournal:
         assert self._writer is not None
         self._writer.write(change)
 
-    @property
-    def cpu_seconds(self) -> float:
-        """The seconds that the thread which writes has computed."""
-        return 0.0 if self._writer is None else self._writer.cpu_seconds
-
     def hurry(self) -> None:
         """Have everything so far written now."""
         if self._writer is not None:

@@ -13,7 +13,6 @@ from typing import Any
 
 from runagent.errors import RunAgentError
 from runagent.many.journal import Then
-from runagent.many.load import thread_time
 from runagent.waitable_thread import WaitableThread
 
 LINGER = 0.02
@@ -66,15 +65,10 @@ class Change:
 
 
 class JournalWriter:
-    """Writes changes in groups, each when the one before is on the disk.
-
-    Attributes:
-        cpu_seconds: The seconds that its thread has computed.
-    """
+    """Writes changes in groups, each when the one before is on the disk."""
 
     def __init__(self, path: Path) -> None:
         """Start the thread."""
-        self.cpu_seconds = 0.0
         self._path = path
         self._changes: list[Change] = []
         lock = threading.Lock()
@@ -127,7 +121,6 @@ class JournalWriter:
                 with self._written:
                     self._finished += len(changes)
                     self._written.notify_all()
-                self.cpu_seconds = thread_time()
         finally:
             with contextlib.suppress(sqlite3.Error):
                 db.close()

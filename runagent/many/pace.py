@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from runagent.many.limits import Limits
-from runagent.many.load import Load
 from runagent.many.quota import Quota
 from runagent.many.search import FIRST_REQUESTS, Search
 
@@ -107,7 +105,6 @@ class Pace:
         rate: float | None = None,
         max_concurrency: int = 100,
         remembered: float | None = None,
-        cpu_clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """Start with what is known.
 
@@ -116,7 +113,6 @@ class Pace:
             rate: Requests per second that the user states, `None` to find the pace.
             max_concurrency: Requests under way at the same time, at most.
             remembered: The pace that an earlier run has found, `None` if there was none.
-            cpu_clock: Returns the seconds that the batch has computed.
         """
         self.max_concurrency = max_concurrency
         self.under_way = 0
@@ -127,7 +123,6 @@ class Pace:
         self._rate = math.inf if rate is None else rate
         self._search = Search(now, math.inf if rate is not None else remembered)
         self._limits = Limits()
-        self._load = Load(now, cpu_clock)
         self._refusals: deque[int] = deque(maxlen=len(STATED) - 1)
         # The first few leave at once: nobody's limit is that low, and a short batch is soon done.
         self._next = now if self.is_stated else now - FIRST_BURST / self.pace(now)
@@ -181,7 +176,7 @@ class Pace:
 
         `math.inf` means after the next answer.
         """
-        if self.under_way >= self.max_concurrency or self.under_way >= self._load.most:
+        if self.under_way >= self.max_concurrency:
             return math.inf
         if self.latency is None and not self.is_stated and self.under_way >= FIRST_REQUESTS:
             return math.inf
@@ -252,7 +247,6 @@ class Pace:
             self._limited(ticket, now, retry_after)
             return
         self.latency += 0.1 * (took - self.latency)
-        self._load.answered(now, took, self.latency, self.under_way)
         self.accepted += 1
         if self._refusals and self.accepted - self._refusals[0] > LASTING:
             self._refusals.popleft()

@@ -17,7 +17,6 @@ from benchmarks.simulated import (
     SlidingWindow,
     run,
 )
-from runagent.many.load import FEWEST
 from runagent.many.pace import Pace
 from runagent.many.quota import Quota
 
@@ -357,17 +356,3 @@ def test_concurrency_bounds_what_is_under_way() -> None:
     assert len(tickets) == 2
     pace.dropped()
     assert pace.wait(now + 1) == 0
-
-
-def test_the_gate_waits_for_an_answer_while_this_process_is_full() -> None:
-    computed = 0.0
-    pace = Pace(0.0, rate=1e6, cpu_clock=lambda: computed)
-    pace.answered(pace.sent(0.0), 0.01, "accepted")
-    tickets = [pace.sent(1.0) for _ in range(FEWEST + 2)]
-    assert pace.wait(2.0) == 0.0
-    computed = 2.0
-    pace.answered(tickets.pop(), 2.0, "accepted")
-    assert pace.wait(2.0) == math.inf
-    for _ in range(2):
-        pace.answered(tickets.pop(), 2.0, "accepted")
-    assert pace.wait(2.0) == 0.0
