@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from jupyter_client.connect import LocalPortCache
 from jupyter_client.provisioning import local_provisioner
 from jupyterlab.labapp import LabApp
 
 sys.path[0] = str(Path(__file__).parents[1])  # this is a script, whose directory stands there
 
 from support.kernel_nursery import start_kernel  # noqa: E402
+from support.ports import free_port  # noqa: E402
 
 
 class ForkedKernel:
@@ -51,6 +53,21 @@ class ForkedKernel:
         self.send_signal(signal.SIGKILL)
 
 
+class KernelPorts(LocalPortCache):
+    """Ports for kernels that no other program is given by chance before a kernel binds them.
+
+    Sockets in the file system would do as well, but hold fewer messages: a server that is busy for a
+    moment would miss some.
+    """
+
+    def find_available_port(self, ip: str) -> int:
+        """Return a port that no kernel of this server has."""
+        while (port := free_port()) in self.currently_used_ports:
+            pass
+        self.currently_used_ports.add(port)
+        return port
+
+
 def main(log: Path, arguments: list[str]) -> None:
     """Run JupyterLab until it ends."""
 
@@ -61,7 +78,7 @@ def main(log: Path, arguments: list[str]) -> None:
         pid = start_kernel(arguments, environment=env, cwd=Path(cwd), log=log, fresh=False)
         return ForkedKernel(pid)
 
-    vars(local_provisioner)["launch_kernel"] = launch_kernel
+    vars(local_provisioner).update(launch_kernel=launch_kernel, LocalPortCache=KernelPorts)
     LabApp.launch_instance(arguments)
 
 

@@ -7,7 +7,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,9 +57,6 @@ class LabServer:
 
     def __enter__(self) -> Self:
         self.directory.mkdir()
-        # Here are the kernels' sockets, whose paths must be short.
-        self._runtime = tempfile.mkdtemp(prefix="lab-")
-        self._environment["JUPYTER_RUNTIME_DIR"] = self._runtime
         self.forget_settings()
         # JupyterLab 3 takes no notice of its own option for this.
         page = Path(self._environment["JUPYTER_CONFIG_DIR"], "labconfig")
@@ -76,8 +72,6 @@ class LabServer:
             "ServerApp.allow_root": True,
             "ServerApp.open_browser": False,
             "IdentityProvider.token": self.token,
-            # A port that was free may be taken by the time a kernel binds it.
-            "KernelManager.transport": "ipc",
             "LabApp.extension_manager": "readonly",
             "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
             "LanguageServerManager.autodetect": False,
@@ -98,7 +92,7 @@ class LabServer:
         try:
             self._wait_until_ready()
         except BaseException:
-            self._close()
+            end(self._process)
             raise
         return self
 
@@ -108,7 +102,7 @@ class LabServer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._close()
+        end(self._process)
 
     @property
     def log(self) -> str:
@@ -140,13 +134,9 @@ class LabServer:
         for kernel in self.request("GET", "api/kernels").json():
             self.request("DELETE", f"api/kernels/{kernel['id']}")
 
-    def _close(self) -> None:
-        end(self._process)
-        shutil.rmtree(self._runtime, ignore_errors=True)
-
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self._timeout
-        running = Path(self._runtime, f"jpserver-{self._process.pid}.json")
+        running = self._root / "runtime" / f"jpserver-{self._process.pid}.json"
         while True:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"JupyterLab did not start. Its log:\n{self.log}")

@@ -20,7 +20,8 @@ def kernel_sockets() -> Iterator[Config]:
     """Yield a configuration for one kernel, which then listens on sockets in a folder of its own.
 
     By default, a kernel gets numbers of ports that were free, and fails if another program has taken
-    one by the time the kernel binds it.
+    one by the time the kernel binds it. These sockets hold some 2,000 messages, fewer than those of
+    a network do, and what comes after them is lost: they are for notebooks that output little.
     """
     with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
         yield Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/channel"}})
