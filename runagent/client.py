@@ -391,7 +391,7 @@ class _BaseClient:
             belongs["batch_id"] = options["batch_id"]
 
         def attempt(data: bytes, key: str, *group: Any) -> Any:
-            input_ = Input(data, entrypoint, sent.args, sent.user_id, sent.persistent_memory)
+            input_ = dataclasses.replace(sent, content=data, entrypoint=entrypoint)
             return pump.attempt(input_, seconds, checked, key, *group)
 
         remote = None

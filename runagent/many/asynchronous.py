@@ -39,7 +39,6 @@ class AsyncBatch(BatchBase):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._woken = False
-        self._alarm: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._workers = None if plan.remote is None else Workers(plan.remote, self._post_all)
         super().__init__(plan)
@@ -82,7 +81,7 @@ class AsyncBatch(BatchBase):
         """Carry out steps until one delivers a row; return `None` at the end."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
-            self._loop, self._news, self._alarm = loop, asyncio.Event(), None
+            self._loop, self._news = loop, asyncio.Event()
             self._thread = threading.get_ident()
             self._woken = False
         cancelled = 0
@@ -122,28 +121,18 @@ class AsyncBatch(BatchBase):
         if self._events or step.seconds <= 0:
             await asyncio.sleep(0)  # others have their turn, whatever comes
         else:
-            self._set_alarm(step.seconds)
-            await self._news.wait()
+            # Cheaper than `wait_for`, which a busy batch would call for each row.
+            alarm = asyncio.get_running_loop().call_later(step.seconds, self._news.set)
+            try:
+                await self._news.wait()
+            finally:
+                alarm.cancel()
         self._news.clear()
         self._woken = False
         events = []
         while self._events:
             events.append(self._events.popleft())
         return events
-
-    def _set_alarm(self, seconds: float) -> None:
-        """Have the wait end after some seconds, or a little earlier.
-
-        A busy batch waits for each row, and a timer costs more than an alarm that is too early.
-        """
-        assert self._news is not None
-        loop = asyncio.get_running_loop()
-        due, alarm = loop.time() + seconds, self._alarm
-        if alarm is not None and loop.time() < alarm.when() <= due:
-            return
-        if alarm is not None:
-            alarm.cancel()
-        self._alarm = loop.call_at(due, self._news.set)
 
     async def _attempt(self, step: Send) -> None:
         task = step.task
@@ -218,9 +207,6 @@ class AsyncBatch(BatchBase):
         await self.aclose()
 
     def _end(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
         if self._workers is not None:
             self._workers.dismiss()
         super()._end()

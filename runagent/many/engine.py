@@ -17,7 +17,7 @@ from typing import Any
 from runagent.call import Attempt
 from runagent.errors import RunAgentError
 from runagent.many import failures, outcomes, quota
-from runagent.many.journal import Journal
+from runagent.many.journal import Journal, Then
 from runagent.many.pace import Pace, Ticket
 from runagent.many.reading import as_kept
 from runagent.many.rows import Entry, Row, Task, key_of
@@ -240,8 +240,6 @@ class Engine:
 
     def _read_rows(self, now: float) -> None:
         """Read the rows that are soon due, and have them marked."""
-        if self._exhausted:
-            return
         pace = min(self.pace.pace(now), 1e6)
         ahead = min(MOST_AHEAD, self.pace.max_concurrency, 1 + int(AHEAD * pace / self._per_call))
         # A journal in memory marks at once, so that nothing has to be read ahead of it.
@@ -284,9 +282,6 @@ class Engine:
 
     def _mark(self, entries: list[Entry]) -> None:
         task = Task(entries, key_of(self._journal.batch, self._journal.generation, entries))
-        if self._journal.is_immediate:
-            self._ready.append(task)
-            return
         self._marking += 1
 
         def marked(failure: BaseException | None) -> None:
@@ -416,7 +411,8 @@ class Engine:
         def kept(failure: BaseException | None) -> None:
             self._post(Kept(row, failure))
 
-        self._journal.keep(entry, as_kept(row, answer), kept)
+        then: Then = kept
+        self._journal.keep(entry, as_kept(row, answer), then)
 
     def _finish(self, row: Row) -> None:
         self._count(row)

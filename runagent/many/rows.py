@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,8 +92,5 @@ class Task:
 
 def key_of(batch: str, generation: int, entries: list[Entry]) -> str:
     """Return the idempotency key of a request: the same rows of the same batch have the same."""
-    key = hashlib.blake2b(f"{generation} {len(batch)} {batch}".encode(), digest_size=16)
-    for entry in entries:
-        key.update(b"\n%b %d " % (entry.digest, entry.round))
-        key.update(entry.name.encode())  # JSON, and so without a line break
-    return f"row-{key.hexdigest()}"
+    parts = [batch, generation, [(e.name, e.digest.hex(), e.round) for e in entries]]
+    return f"row-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}"
